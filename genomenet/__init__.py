@@ -1,0 +1,1 @@
+"""DNA models in TensorFlow and Keras, from sequence file to prediction."""

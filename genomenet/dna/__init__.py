@@ -1,0 +1,1 @@
+"""Sequence facts: alphabet, encoding, k-mers, files and windows."""

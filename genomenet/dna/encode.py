@@ -1,0 +1,201 @@
+"""Letters to codes, codes to one-hot, back again, and the other strand of each.
+
+Codes are those of `genomenet.dna.alphabet`. L is a length in bases.
+"""
+
+import itertools
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.dna import alphabet
+
+_BLOCK: Final = 1 << 20  # bytes; a long sequence is translated in pieces of this size
+_TRANSLATION: Final = alphabet.CODES.tobytes()
+_ONE_HOT: Final = np.eye(alphabet.PAD + 1, alphabet.NUM_BASES)  # N and padding: zeros
+
+
+def encode(
+    sequence: str | bytes | npt.NDArray[np.uint8], *, name: str = "sequence"
+) -> npt.NDArray[np.uint8]:
+    """Reads nucleotide letters as codes.
+
+    Case is folded, U is read as T, and IUPAC ambiguity letters and the gaps `-`
+    and `.` as N.
+
+    Args:
+        sequence: Letters as text, as ASCII bytes, or as a uint8 array of ASCII
+            bytes, (L,).
+        name: Name of the record, for the error message.
+
+    Returns:
+        Codes, uint8, (L,). A new, writable array.
+
+    Raises:
+        ValueError: If a character is not a nucleotide letter. The message names the
+            record, the character and its position, counted from 1.
+        TypeError: If `sequence` is not text, bytes or a uint8 array.
+
+    Example:
+        >>> encode("acgUN-R")
+        array([0, 1, 2, 3, 4, 4, 4], dtype=uint8)
+    """
+    if isinstance(sequence, np.ndarray) and (
+        sequence.dtype != np.uint8 or sequence.ndim != 1
+    ):
+        raise TypeError(
+            "sequence must be a uint8 array of shape (L,), "
+            f"got {sequence.dtype} of shape {sequence.shape}"
+        )
+    codes = np.empty(len(sequence), np.uint8)
+    for start in range(0, len(sequence), _BLOCK):
+        block = sequence[start : start + _BLOCK]
+        # "replace" gives one '?' a character, so that positions keep.
+        raw = block.encode("ascii", "replace") if isinstance(block, str) else block
+        codes[start : start + _BLOCK] = np.frombuffer(
+            bytes(raw).translate(_TRANSLATION), np.uint8
+        )
+    if codes.size and codes.max() == alphabet.INVALID:
+        position = int(np.argmax(codes == alphabet.INVALID))
+        raise ValueError(
+            f"record {name!r}: {_shown(sequence, position)} at position "
+            f"{position + 1} is not a nucleotide letter"
+        )
+    return codes
+
+
+def decode(codes: npt.ArrayLike) -> bytes:
+    """Writes codes as upper-case letters.
+
+    Args:
+        codes: Codes, integer, (L,). Padding has no letter and is refused.
+
+    Returns:
+        L letters of `ACGTN`.
+
+    Raises:
+        ValueError: If a code has no letter.
+
+    Example:
+        >>> decode([0, 1, 2, 3, 4])
+        b'ACGTN'
+    """
+    return alphabet.LETTERS[_checked(codes, largest=alphabet.N)].tobytes()
+
+
+def one_hot(
+    codes: npt.ArrayLike, dtype: npt.DTypeLike = np.float32
+) -> npt.NDArray[Any]:
+    """Expands codes to one channel a base.
+
+    Args:
+        codes: Codes, integer, (..., L).
+        dtype: Type of the result.
+
+    Returns:
+        Array of `dtype`, (..., L, 4), channels A, C, G, T. N and padding are zero in
+        all channels.
+
+    Raises:
+        ValueError: If a code is not one of the alphabet's.
+    """
+    return _ONE_HOT.astype(dtype)[_checked(codes, largest=alphabet.PAD)]
+
+
+def from_one_hot(x: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Reads one-hot bases as codes.
+
+    Args:
+        x: One-hot bases, (..., L, 4), channels A, C, G, T.
+
+    Returns:
+        Codes, uint8, (..., L). A position that is zero in all channels is N: padding
+        cannot be told from it.
+
+    Raises:
+        ValueError: If a position is neither one-hot nor zero.
+    """
+    x = _four_channels(x)
+    ones = np.count_nonzero(x == 1, axis=-1)  # (..., L)
+    if np.any(ones != np.count_nonzero(x, axis=-1)) or np.any(ones > 1):
+        raise ValueError("x must hold one 1 or only zeros at every position")
+    codes = np.where(ones == 1, np.argmax(x, axis=-1), alphabet.N)
+    return codes.astype(np.uint8)
+
+
+def reverse_complement(codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Returns the other strand, read 5'→3'.
+
+    Args:
+        codes: Codes, integer, (..., L).
+
+    Returns:
+        Codes, uint8, (..., L). Padding keeps its code and so changes its end.
+
+    Raises:
+        ValueError: If a code is not one of the alphabet's.
+
+    Example:
+        >>> decode(reverse_complement(encode("AACGN")))
+        b'NCGTT'
+    """
+    return alphabet.COMPLEMENT[_checked(codes, largest=alphabet.PAD)[..., ::-1]]
+
+
+def reverse_complement_one_hot(x: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Returns the other strand of one-hot bases, read 5'→3'.
+
+    Args:
+        x: Bases, (..., L, 4), channels A, C, G, T. Any values: weights and
+            probabilities turn in the same way.
+
+    Returns:
+        Array of the same shape and dtype, a copy.
+
+    Raises:
+        ValueError: If the last axis is not of size 4.
+    """
+    # The order A, C, G, T makes the complement a flip of the channels.
+    return _four_channels(x)[..., ::-1, ::-1].copy()
+
+
+def _shown(sequence: str | bytes | npt.NDArray[np.uint8], position: int) -> str:
+    """Shows the character at a position: printable as itself, else as its byte."""
+    part = sequence[position : position + 4]  # one UTF-8 character has up to 4 bytes
+    if isinstance(part, str):
+        # Text read with "surrogateescape" holds bytes as U+DC80..U+DCFF.
+        escaped = itertools.takewhile(lambda c: "\udc80" <= c <= "\udcff", part)
+        raw = "".join(escaped).encode("ascii", "surrogateescape")
+        if not raw:
+            return repr(part[0]) if part[0].isprintable() else f"0x{ord(part[0]):02x}"
+    else:
+        raw = bytes(part)
+    character = raw.decode("utf-8", "ignore")[:1]
+    starts_here = bool(character) and raw.startswith(character.encode())
+    return (
+        repr(character)
+        if starts_here and character.isprintable()
+        else f"0x{raw[0]:02x}"
+    )
+
+
+def _checked(codes: npt.ArrayLike, *, largest: int) -> npt.NDArray[Any]:
+    """Returns codes as an array that may index a table."""
+    array = np.asarray(codes)
+    if not array.size:
+        return array.astype(np.uint8)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"codes must be integers, got {array.dtype}")
+    if array.max() > largest or array.min() < 0:
+        wrong = array.max() if array.max() > largest else array.min()
+        raise ValueError(f"codes must be in 0..{largest}, got {wrong}")
+    return array
+
+
+def _four_channels(x: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Returns x as an array, which must end in the axis of bases."""
+    array = np.asarray(x)
+    if array.ndim < 2 or array.shape[-1] != alphabet.NUM_BASES:
+        raise ValueError(f"x must have shape (..., L, 4), got {array.shape}")
+    return array
