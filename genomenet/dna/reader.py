@@ -1,0 +1,298 @@
+"""Sequence files → checked, normalised records, one at a time.
+
+FASTA, GenBank, EMBL and 2bit, plain or compressed with gzip or bgzip, recognised by
+content. Biopython parses; this module checks what it lets pass.
+"""
+
+import dataclasses
+import itertools
+import os
+import re
+import struct
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, Final, TextIO, cast
+
+import numpy as np
+import numpy.typing as npt
+from Bio.GenBank import Scanner
+from Bio.SeqIO import FastaIO, TwoBitIO
+
+from genomenet.dna import encode, files
+
+SequenceFileError = files.SequenceFileError
+expand = files.expand
+
+# Biopython's signatures are typed in part only.
+_parse_fasta = cast(
+    Callable[[TextIO], Iterator[tuple[str, str]]],
+    FastaIO.SimpleFastaParser,  # pyright: ignore[reportUnknownMemberType]
+)
+
+_BLANKS: Final = ("\t", "\v", "\f")  # Biopython removes spaces and line ends only
+# Letters of proteins that are not nucleotide codes, and all letters of proteins.
+_PROTEIN_ONLY: Final = list(b"EFILPQZJO*")
+_PROTEIN: Final = list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-.")
+_LENGTH: Final = re.compile(r"\b(\d+)\s+(bp|aa)\b", re.IGNORECASE)
+_NAMELESS: Final = frozenset(("", ".", "<unknown id>", "unknown"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Record:
+    """One sequence of a file.
+
+    Attributes:
+        name: First word of its header, or its accession with version.
+        codes: Its bases as codes of `genomenet.dna.alphabet`, uint8, (L,), L ≥ 1.
+        source: File it came from, as the user wrote it.
+    """
+
+    name: str
+    codes: npt.NDArray[np.uint8]
+    source: str
+
+
+def read(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    unique: bool = True,
+) -> Iterator[Record]:
+    """Reads sequence files, one record in memory at a time.
+
+    Nothing is opened before the first record is asked for; then all files must be
+    there.
+
+    Args:
+        paths: Files, patterns such as `genomes/*.fa.gz`, or `-` for standard input.
+            Files come in the given order, those of one pattern sorted.
+        unique: Whether a name that was used before, in any of the files, is an error.
+
+    Yields:
+        Records in file order.
+
+    Raises:
+        SequenceFileError: If a file is not usable as it is. The message is one line
+            with the file, the record and the cause.
+
+    Example:
+        >>> for record in read(["a.fa.gz", "more/*.gb"]):  # doctest: +SKIP
+        ...     print(record.name, record.codes.size)
+    """
+    used: dict[str, str] = {}
+    for path in expand(paths):
+        source = files.shown(path)
+        for name, codes in _sequences(path, source):
+            if unique and name in used:
+                raise files.error(
+                    source, f"this name was used before, in {used[name]}", record=name
+                )
+            if unique:
+                used[name] = source
+            yield Record(name=name, codes=codes, source=source)
+            del codes  # else it would live while the next record is read
+
+
+def _sequences(path: str, source: str) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    """Yields (name, codes) of one file."""
+    with files.opened(path) as (kind, text):
+        if kind == files.FASTA:
+            named = _fasta(text, source)
+        elif kind == files.TWO_BIT:
+            named = _two_bit(path, source)
+        else:
+            named = _flat(text, source, kind)
+        for name, letters in named:
+            if not letters:
+                raise files.error(source, "header without sequence", record=name)
+            codes = _codes(letters, name, source)
+            del letters
+            yield name, codes
+            del codes
+
+
+def _codes(letters: str | bytes, name: str, source: str) -> npt.NDArray[np.uint8]:
+    """Encodes a sequence, and tells a protein from a wrong character."""
+    try:
+        return encode.encode(letters, name=name)
+    except ValueError as e:
+        cause = str(e)
+    raw = letters.encode("ascii", "replace") if isinstance(letters, str) else letters
+    counts = np.bincount(np.frombuffer(raw.upper(), np.uint8), minlength=256)
+    is_letter = not np.any(np.delete(counts, _PROTEIN))
+    # A lone wrong letter in DNA is a wrong letter; of a protein's letters some three
+    # in four are none of A, C, G, T and N. X alone also masks DNA.
+    unclear = counts[_PROTEIN].sum() - counts[list(b"ACGTUNX-.")].sum()
+    if is_letter and counts[_PROTEIN_ONLY].any() and unclear > 0.4 * len(raw):
+        raise files.error(source, "looks like protein, not DNA or RNA", record=name)
+    raise files.error(source, cause)
+
+
+def _fasta(text: TextIO, source: str) -> Iterator[tuple[str, str]]:
+    """Yields (name, letters) of a FASTA stream."""
+    numbers = itertools.count(1)  # no enumerate: it keeps its last item alive
+    for title, letters in _parse_fasta(text):
+        number = next(numbers)
+        words = title.encode("ascii", "surrogateescape").split(None, 1)
+        if not words:
+            raise files.error(source, f"header {number} has no name after its '>'")
+        name = words[0].decode("utf-8", "replace")
+        if not name.isprintable():
+            raise files.error(
+                source, f"header {number} has an unreadable name {name!a}"
+            )
+        for blank in _BLANKS:
+            letters = letters.replace(blank, "")
+        yield name, letters
+        del letters
+
+
+def _flat(text: TextIO, source: str, kind: str) -> Iterator[tuple[str, bytes]]:
+    """Yields (name, letters) of a GenBank or EMBL stream."""
+    scanner = (
+        Scanner.GenBankScanner() if kind == files.GENBANK else Scanner.EmblScanner()
+    )
+    lines = _FlatLines(text, source, kind, start=scanner.RECORD_START)
+    parse = cast(Callable[..., Any], scanner.parse)  # pyright: ignore[reportUnknownMemberType]
+    while True:
+        try:
+            with warnings.catch_warnings():
+                # Biopython warns where a file is cut or has an odd header. What
+                # matters to a sequence is checked here instead.
+                warnings.simplefilter("ignore")
+                record = parse(lines, do_features=False)
+        except SequenceFileError:
+            raise
+        except Exception as e:  # whatever the parser trips over is a broken record
+            if lines.has_ended:
+                raise lines.truncated() from None
+            cause = f"not readable as {kind}: {e or type(e).__name__}"
+            raise files.error(source, cause, record=lines.name) from None
+        if record is None:
+            if not lines.name:
+                raise files.error(source, f"no record in this {kind} file")
+            return
+        if lines.is_inside:
+            raise lines.truncated()
+        name = lines.name if record.id in _NAMELESS else record.id
+        try:
+            letters = bytes(record.seq)
+        except ValueError:  # UndefinedSequenceError
+            cause = "no sequence in this record (CONTIG only?): get it with sequence"
+            raise files.error(source, cause, record=name) from None
+        if letters and lines.length not in (None, len(letters)):
+            cause = f"its first line says {lines.length} bases, it has {len(letters)}"
+            raise files.error(source, f"{cause}: cut or damaged?", record=name)
+        del record
+        yield name, letters
+        del letters
+
+
+class _FlatLines:
+    """Lines of a flat file, which note what Biopython lets pass in silence.
+
+    That is text between two records, and a last record that is not closed by `//`.
+    """
+
+    def __init__(self, text: TextIO, source: str, kind: str, *, start: str) -> None:
+        self._text = text
+        self._source = source
+        self._kind = kind
+        self._start = start
+        self.is_inside = False
+        self.has_ended = False
+        self.name = ""
+        self.length: int | None = None  # bases, as the record's first line says
+        self._in_banner = False
+
+    def readline(self) -> str:
+        """Returns the next line, empty at the end."""
+        line = self._text.readline()
+        self.has_ended = not line.endswith("\n")
+        if not line.strip():
+            return line
+        if line.startswith(self._start):
+            self._begin(line)
+        elif line.rstrip() == "//":
+            self.is_inside = False
+        elif not self.is_inside:
+            # A GenBank release file opens with a banner, and only there.
+            self._in_banner |= not self.name and files.BANNER in line
+            if not self._in_banner:
+                cause = f"text before {self._start!r}: {line.rstrip()[:30]!a}"
+                raise files.error(self._source, cause)
+        return line
+
+    def truncated(self) -> SequenceFileError:
+        """Returns the error for a file that ends too early."""
+        cause = f"truncated {self._kind} file? This record is not closed by '//'"
+        return files.error(self._source, cause, record=self.name)
+
+    def _begin(self, line: str) -> None:
+        """Notes a record's first line."""
+        if self.is_inside:
+            raise self.truncated()
+        self.is_inside = True
+        self._in_banner = False
+        words = line[len(self._start) :].split()
+        self.name = words[0].rstrip(";") if words else ""
+        stated = _LENGTH.search(line)
+        self.length = int(stated[1]) if stated else None
+        if stated and stated[2].lower() == "aa":
+            cause = "looks like protein (its length is in aa), not DNA or RNA"
+            raise files.error(self._source, cause, record=self.name)
+
+
+def _two_bit(path: str, source: str) -> Iterator[tuple[str, bytes]]:
+    """Yields (name, letters) of a 2bit file."""
+    with open(path, "rb") as file:
+        try:
+            _check_two_bit(file)
+            file.seek(0)
+            for record in cast(Iterator[Any], TwoBitIO.TwoBitIterator(file)):
+                letters = bytes(record.seq)  # read from the file only now
+                yield record.id, letters
+                del letters
+        except (ValueError, OSError, struct.error) as e:
+            raise files.error(source, f"not readable as 2bit: {e}") from None
+
+
+def _check_two_bit(file: BinaryIO) -> None:
+    """Checks that all parts of a 2bit file lie inside it; Biopython does not.
+
+    Layout: four words (signature, version, count, zero); the index, an entry a record
+    (length of the name, name, offset); at each offset the number of bases, the runs
+    of N and of lower case (count, starts, sizes), zero, and four bases a byte.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    order = "<" if file.read(4) == b"\x43\x27\x41\x1a" else ">"
+
+    def words(count: int) -> npt.NDArray[np.uint32]:
+        if file.tell() + 4 * count > size:
+            raise ValueError("truncated: a part of it lies past its end")
+        return np.frombuffer(file.read(4 * count), f"{order}u4")
+
+    version, count, _ = words(3)
+    if version != 0:
+        raise ValueError(f"version {version}; only version 0 is known")
+    if count == 0:
+        raise ValueError("it holds no sequence")
+    offsets: dict[bytes, int] = {}
+    for _ in range(count):
+        name = file.read(file.read(1)[0] if file.tell() < size else 0)
+        if name in offsets:
+            raise ValueError(f"the name {name.decode('latin-1')!a} is there twice")
+        offsets[name] = int(words(1)[0])
+    for name, offset in offsets.items():
+        file.seek(offset)
+        length = int(words(1)[0])
+        for _ in ("N", "lower case"):
+            runs = int(words(1)[0])
+            starts, sizes = words(runs).astype(np.int64), words(runs)
+            if runs and (starts + sizes).max() > length:
+                raise ValueError(
+                    f"damaged: a run in {name.decode('latin-1')!a} is too long"
+                )
+        words(1)
+        if file.tell() + (length + 3) // 4 > size:
+            raise ValueError("truncated: a part of it lies past its end")
