@@ -1,1 +1,62 @@
-"""DNA models in TensorFlow and Keras, from sequence file to prediction."""
+"""DNA models in TensorFlow and Keras, from sequence file to prediction.
+
+`import genomenet` is quick: it opens no file and imports no TensorFlow. The names
+below are loaded when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from genomenet import (
+        catalog,
+        data,
+        dna,
+        inference,
+        layers,
+        losses,
+        models,
+        release,
+        training,
+    )
+    from genomenet.release.folder import list_datasets, list_models, load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "catalog",
+    "data",
+    "dna",
+    "inference",
+    "layers",
+    "list_datasets",
+    "list_models",
+    "load_model",
+    "losses",
+    "models",
+    "release",
+    "training",
+]
+
+# Public name → the module that defines it; every other name is a submodule.
+_HOMES: Final = {
+    "list_datasets": "genomenet.release.folder",
+    "list_models": "genomenet.release.folder",
+    "load_model": "genomenet.release.folder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'genomenet' has no attribute {name!r}")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        value = importlib.import_module(f"genomenet.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,65 @@
+"""Set-up of every test run: backend, two CPU devices, seeds, a small FASTA."""
+
+import os
+
+# Both before Keras and TensorFlow are imported. Only the default is ours: the tests
+# that need Keras alone also run on KERAS_BACKEND=jax, without TensorFlow.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import random
+import sys
+
+import numpy as np
+import pytest
+
+
+def pytest_collection_finish():
+    """Splits the CPU in two, so that every machine can test distribution.
+
+    By now the test modules are imported, and with them TensorFlow if one needs it.
+    """
+    if "tensorflow" not in sys.modules:
+        return
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    if "keras" in sys.modules:
+        import keras
+
+        keras.utils.set_random_seed(0)
+    else:
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002 - what a stray global draw would use
+
+
+@pytest.fixture
+def tiny_fasta(tmp_path):
+    """A FASTA of three records: 700, 500 and 300 bases, 60 a line.
+
+    The first has a stretch in lower case, the second a run of 120 N.
+    """
+    rng = np.random.default_rng(0)
+    records = []
+    for name, length in (("contig_1", 700), ("contig_2", 500), ("contig_3", 300)):
+        records.append((name, "".join(rng.choice(list("ACGT"), length))))
+    (first, soft), (second, gapped), third = records
+    records = [
+        (first, soft[:100] + soft[100:200].lower() + soft[200:]),
+        (second, gapped[:190] + "N" * 120 + gapped[310:]),
+        third,
+    ]
+    path = tmp_path / "tiny.fa"
+    with path.open("w") as file:
+        for name, bases in records:
+            file.write(f">{name} a test contig\n")
+            for start in range(0, len(bases), 60):
+                file.write(bases[start : start + 60] + "\n")
+    return path

@@ -1,0 +1,178 @@
+"""The directions of imports in genomenet, read from the source.
+
+dna ◄── data            binaries ──► training ──► models ──► layers, losses ──► dna
+dna ◄── motifs          binaries ──► everything else
+"""
+
+import ast
+import pathlib
+import re
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "genomenet"
+FILES = {
+    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8"))
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if not path.relative_to(PACKAGE).parts[0].startswith("_") or path.parent == PACKAGE
+}
+BINARIES = {
+    "build_dataset.py",
+    "convert.py",
+    "embed.py",
+    "evaluate.py",
+    "export.py",
+    "find_motifs.py",
+    "finetune.py",
+    "predict.py",
+    "rank_kmers.py",
+    "train.py",
+}
+FAMILIES = {path.parent.name for path in PACKAGE.glob("models/*/__init__.py")}
+
+# What a part may import of genomenet, beside itself. A part that is not named here
+# may import anything but the binaries.
+ALLOWED = {
+    "atomic": set(),
+    "catalog": set(),
+    "dna": set(),
+    "data": {"dna", "catalog", "atomic"},
+    "layers": {"dna"},
+    "losses": {"dna", "layers"},
+    "models": {"dna", "layers", "losses"},
+    "training": {"dna", "models", "atomic", "data"},
+    "motifs": {"dna", "atomic"},
+}
+THIRD_PARTY = {
+    "atomic": set(),
+    "catalog": set(),
+    "dna": {"numpy", "Bio"},
+    "layers": {"keras", "numpy"},
+    "losses": {"keras", "numpy"},
+    "models": {"keras", "numpy"},
+}
+TENSORFLOW = ("data/", "training/", "inference/", "release/signatures.py", *BINARIES)
+
+
+def part(file):
+    """`models/bert/config.py` → models; `catalog.py` → catalog."""
+    return file.split("/")[0].removesuffix(".py")
+
+
+def imports(tree):
+    """Yields the full name of everything that is imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own(file):
+    """Yields the parts of genomenet that a file imports, without itself."""
+    for name in imports(FILES[file]):
+        parts = name.split(".")
+        if parts[0] == "genomenet" and len(parts) > 1 and parts[1] != part(file):
+            yield parts[1]
+
+
+def source(tree, name):
+    """Returns the source of what is assigned to a name at the top, else \"\"."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.unparse(node.value).replace("'", '"')
+    return ""
+
+
+def third_party(file):
+    tops = {name.split(".")[0] for name in imports(FILES[file])}
+    return tops - {"genomenet"} - set(sys.stdlib_module_names)
+
+
+files = pytest.mark.parametrize("file", FILES)
+
+
+@files
+def test_parts_import_only_what_lies_below_them(file):
+    if file == "__init__.py":
+        return
+    allowed = ALLOWED.get(part(file))
+    for name in own(file):
+        assert allowed is None or name in allowed, f"{file} imports genomenet.{name}"
+        assert file in BINARIES or f"{name}.py" not in BINARIES, f"{file}: {name}"
+
+
+@files
+def test_third_party_packages_stay_where_they_belong(file):
+    found = third_party(file)
+    allowed = THIRD_PARTY.get(part(file), found)
+    assert found <= allowed, f"{file} imports {sorted(found - allowed)}"
+    if not file.startswith(TENSORFLOW):
+        assert not found & {"tensorflow", "tensorflow_datasets"}, file
+    if file != "motifs/rgadem.py":
+        assert "rpy2" not in found, file
+    assert not found & {"datasets", "models"}, "the root catalogues are no packages"
+
+
+@files
+def test_flags_live_in_binaries(file):
+    names = set(imports(FILES[file]))
+    assert file in BINARIES or not names & {"absl.flags", "absl.app"}, file
+
+
+@files
+def test_no_tf_keras_and_no_relative_import(file):
+    for node in ast.walk(FILES[file]):
+        if isinstance(node, ast.Attribute) and node.attr == "keras":
+            assert ast.unparse(node.value) not in ("tf", "tensorflow"), file
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: relative import"
+    assert not any(name.startswith("tensorflow.keras") for name in imports(FILES[file]))
+
+
+@files
+def test_modules_are_imported_not_names(file):
+    """R5; a name that a module hands on in its `__all__` may be lifted."""
+    lifted = re.findall(r'"(\w+)"', source(FILES[file], "__all__"))
+    for name in imports(FILES[file]):
+        path = ROOT / pathlib.Path(*name.split("."))
+        if name.startswith("genomenet.") and path.name not in lifted:
+            assert path.is_dir() or path.with_suffix(".py").is_file(), f"{file}: {name}"
+
+
+@files
+def test_no_assert_in_the_library(file):
+    """Asserts vanish under `python -O`."""
+    lines = [n.lineno for n in ast.walk(FILES[file]) if isinstance(n, ast.Assert)]
+    assert not lines, f"{file} asserts in lines {lines}"
+
+
+@files
+def test_families_know_no_other_family(file):
+    parts = file.split("/")
+    if parts[0] != "models" or len(parts) < 3:
+        return
+    for name in imports(FILES[file]):
+        for other in FAMILIES - {parts[1]}:
+            assert not f"{name}.".startswith(f"genomenet.models.{other}."), file
+
+
+@files
+def test_training_knows_no_family_by_name(file):
+    if part(file) not in ("training", "layers", "losses"):
+        return
+    for name in imports(FILES[file]):
+        assert not FAMILIES & set(name.split(".")), f"{file} imports {name}"
+    for node in ast.walk(FILES[file]):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert node.value not in FAMILIES, f"{file}:{node.lineno}: {node.value}"
+
+
+def test_rpy2_is_imported_lazily():
+    tree = FILES.get("motifs/rgadem.py", ast.Module([], []))
+    top = ast.Module(
+        [node for node in tree.body if not isinstance(node, ast.FunctionDef)], []
+    )
+    assert not any(name.split(".")[0] == "rpy2" for name in imports(top))
