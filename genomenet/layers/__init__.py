@@ -1,0 +1,1 @@
+"""Reusable Keras layers and tensor functions; keras only."""

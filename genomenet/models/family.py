@@ -1,0 +1,109 @@
+"""What every family of models provides, so that training need not know which."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+# Concatenates a tensor (N, ...) over R replicas: (R·N, ...), and the row where this
+# replica's own rows begin. Differentiable.
+Gather = Callable[[Any], tuple[Any, Any]]
+
+
+def keep_local(x: Any) -> tuple[Any, int]:
+    """Returns `x` as it is: the `Gather` of a single replica."""
+    return x, 0
+
+
+class LossOutput(NamedTuple):
+    """What a family's objective says of one batch.
+
+    Attributes:
+        per_example: Loss of each row, float32, (B,), a mean over its targets.
+        weight: Weight of each row, float32, (B,): its number of targets, or 1.
+        metrics: Name → float32 scalar, averaged with the same weights.
+    """
+
+    per_example: Any
+    weight: Any
+    metrics: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Window:
+    """How a model wants its training sequences cut.
+
+    Attributes:
+        length: Bases a row.
+        stride: Bases between the starts of neighbouring windows.
+        cut: "tile" cuts at multiples of the stride; "crop" shifts them by a
+            random phase, drawn anew for every chunk in every epoch.
+        max_n: Largest share of N in a window that is kept, in [0, 1].
+    """
+
+    length: int
+    stride: int
+    cut: str = "crop"
+    max_n: float = 0.1
+
+
+class Family(Protocol):
+    """The functions and names of one package in `genomenet.models`."""
+
+    Config: Any
+    POOLS: tuple[str, ...]
+
+    def build(self, config: Any) -> Any:
+        """Returns the model with fresh weights, every one of them built."""
+        ...
+
+    def loss(
+        self,
+        model: Any,
+        batch: Mapping[str, Any],
+        *,
+        training: bool,
+        gather: Gather = keep_local,
+    ) -> LossOutput:
+        """Returns the pretraining loss: pure in the weights and the batch."""
+        ...
+
+    def embed(self, model: Any, batch: Mapping[str, Any], pool: str) -> Any:
+        """Returns one vector a row, or one a patch or token for pool "none"."""
+        ...
+
+    def window(self, config: Any) -> Window:
+        """Returns how training sequences are cut."""
+        ...
+
+    def trivial_baseline(self, config: Any, batch_size: int) -> dict[str, float]:
+        """Returns the metrics of a model that has learned nothing."""
+        ...
+
+    def spans(self, config: Any, length: int) -> Sequence[tuple[int, int]]:
+        """Returns the interval of bases behind each vector of pool "none"."""
+        ...
+
+
+def config_from_dict(cls: Any, values: Mapping[str, Any]) -> Any:
+    """Builds a frozen config from JSON values.
+
+    Args:
+        cls: The dataclass.
+        values: Field name → value; lists become tuples.
+
+    Returns:
+        An instance of `cls`.
+
+    Raises:
+        ValueError: If a key is not a field, or the class refuses a value.
+    """
+    known = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(
+            f"{cls.__name__} has no {', '.join(map(repr, unknown))}; it has"
+            f" {', '.join(sorted(known))}"
+        )
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

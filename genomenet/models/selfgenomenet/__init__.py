@@ -1,0 +1,100 @@
+"""Self-GenomeNet: what follows `genomenet.models.family.Family`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from keras import ops
+
+from genomenet.models import family
+from genomenet.models.selfgenomenet import backbone
+from genomenet.models.selfgenomenet.backbone import SelfGenomeNet
+from genomenet.models.selfgenomenet.config import SelfGenomeNetConfig as Config
+from genomenet.models.selfgenomenet.config import from_dict, to_dict
+from genomenet.models.selfgenomenet.pretrain import loss, trivial_baseline
+
+__all__ = [
+    "POOLS",
+    "Config",
+    "SelfGenomeNet",
+    "build",
+    "embed",
+    "from_dict",
+    "loss",
+    "spans",
+    "to_dict",
+    "trivial_baseline",
+    "window",
+]
+
+POOLS: Final = ("last", "mean", "max", "none")  # the first is the default
+
+
+def build(config: Config, **kwargs: Any) -> SelfGenomeNet:
+    """Returns a Self-GenomeNet with fresh weights.
+
+    Args:
+        config: The numbers of the model.
+        **kwargs: Of `SelfGenomeNet`.
+
+    Returns:
+        The model, every weight built.
+    """
+    return SelfGenomeNet(config, **kwargs)
+
+
+def window(config: Config) -> family.Window:
+    """Returns how training windows are cut: end to end, from a random phase."""
+    return family.Window(length=config.length, stride=config.length)
+
+
+def embed(model: SelfGenomeNet, batch: Mapping[str, Any], pool: str = "last") -> Any:
+    """Embeds sequences; padding never changes a result.
+
+    Args:
+        model: Self-GenomeNet.
+        batch: "bases", codes, (B, L), padded on the right; at least one patch long.
+        pool: "last" takes the state after the last whole patch, "mean" and "max"
+            pool over the patches, "none" gives a state for every patch.
+
+    Returns:
+        Float, (B, H); for "none" (B, P, H), where states of patches that reach into
+        padding mean nothing.
+
+    Raises:
+        ValueError: If the pool is not one of `POOLS`.
+    """
+    if pool not in POOLS:
+        raise ValueError(
+            f"Self-GenomeNet has no pool {pool!r}; it has {', '.join(POOLS)}"
+        )
+    bases = batch["bases"]
+    context = model({"bases": bases})["context"]  # (B, P, H)
+    if pool == "none":
+        return context
+    if pool == "last":
+        return backbone.last_state(context, bases, model.config)
+    num_patches = backbone.count_patches(bases, model.config)[:, None]
+    is_real = (ops.arange(ops.shape(context)[1], dtype="int32")[None] < num_patches)[
+        ..., None
+    ]
+    if pool == "max":
+        lowest = ops.cast(-1.0, context.dtype)  # a state lies within (-1, 1)
+        return ops.max(ops.where(is_real, context, lowest), axis=1)
+    total = ops.sum(ops.where(is_real, context, 0), axis=1)
+    return total / ops.cast(num_patches, context.dtype)
+
+
+def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
+    """Returns the bases behind each patch.
+
+    Args:
+        config: The numbers of the model.
+        length: Bases of the sequence.
+
+    Returns:
+        0-based half-open intervals, one a whole patch.
+    """
+    starts = range(0, length - config.kernel_size + 1, config.stride)
+    return [(start, start + config.kernel_size) for start in starts]

@@ -1,0 +1,106 @@
+"""The encoder of Self-GenomeNet: one linear convolution over one-hot bases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from genomenet.dna import alphabet
+
+
+@keras.saving.register_keras_serializable(package="genomenet")
+class PatchEncoder(keras.layers.Layer):
+    """Embeds overlapping patches of bases by one linear convolution.
+
+    A convolution without padding and without activation. N and padding are all-zero
+    columns. As it is linear, `fold` composes it with a linear map that follows, so
+    that its many channels need not be computed at every patch.
+
+    Args:
+        filters: Channels of an embedding.
+        kernel_size: Bases of a patch.
+        stride: Bases between the starts of neighbouring patches.
+
+    Call arguments:
+        bases: Codes of `dna.alphabet`, (B, L).
+
+    Returns:
+        Float, (B, P, filters), with P = (L - kernel_size) // stride + 1.
+
+    Example:
+        >>> import numpy as np
+        >>> PatchEncoder(8, kernel_size=4, stride=2)(np.zeros((1, 8), "uint8")).shape
+        TensorShape([1, 3, 8])
+
+    Source:
+        Gündüz et al., Self-GenomeNet (2023). Differences: none.
+    """
+
+    def __init__(self, filters: int, *, kernel_size: int, stride: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.stride = stride
+
+    def build(self, bases_shape: tuple[int | None, ...]) -> None:
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.kernel_size, alphabet.NUM_BASES, self.filters),
+            initializer="glorot_uniform",
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(self.filters,), initializer="zeros"
+        )
+
+    def call(self, bases: Any) -> Any:
+        kernel, bias = self._flat_kernel(), ops.cast(self.bias, self.compute_dtype)
+        return ops.matmul(self.patches(bases), kernel) + bias  # (B, P, C)
+
+    def patches(self, bases: Any) -> Any:
+        """Returns the one-hot patches, flat: (B, L) → (B, P, 4·kernel_size)."""
+        frames = ops.extract_sequences(
+            ops.cast(bases, "int32"), self.kernel_size, self.stride
+        )  # (B, P, kernel_size)
+        one_hot = ops.one_hot(frames, alphabet.NUM_BASES, dtype=self.compute_dtype)
+        shape = ops.shape(frames)
+        width = self.kernel_size * alphabet.NUM_BASES
+        return ops.reshape(one_hot, (shape[0], shape[1], width))
+
+    def fold(self, kernel: Any, bias: Any) -> tuple[Any, Any]:
+        """Composes the encoder with the linear map x @ kernel + bias.
+
+        Args:
+            kernel: Float, (filters, D).
+            bias: Float, (D,).
+
+        Returns:
+            The kernel (4·kernel_size, D) and bias (D,) that map `patches` to what
+            the two maps in turn would give. Gradients reach all four weights.
+        """
+        own_bias = ops.cast(self.bias, self.compute_dtype)
+        folded_bias = ops.matmul(own_bias[None], kernel)[0] + bias
+        return ops.matmul(self._flat_kernel(), kernel), folded_bias
+
+    def compute_output_shape(
+        self, bases_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        length = bases_shape[1]
+        num_patches = (
+            None if length is None else (length - self.kernel_size) // self.stride + 1
+        )
+        return (bases_shape[0], num_patches, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+        }
+
+    def _flat_kernel(self) -> Any:
+        width = self.kernel_size * alphabet.NUM_BASES
+        kernel = ops.reshape(self.kernel, (width, self.filters))
+        return ops.cast(kernel, self.compute_dtype)
