@@ -1,0 +1,258 @@
+"""Prepared directory → batches of bases, in one global order.
+
+The order of chunks, windows and batches is a function of the seed alone: it knows
+nothing of workers, and each process keeps its own rows of every global batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Any, Final
+
+import tensorflow as tf
+
+from genomenet.dna import alphabet
+
+CUTS: Final = ("tile", "crop")
+_NUM_OPEN_SHARDS: Final = 16
+_UINT32: Final = 0xFFFFFFFF
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cutting:
+    """How chunks become windows.
+
+    Attributes:
+        length: Bases a window.
+        stride: Bases between the starts of neighbouring windows.
+        cut: "tile" starts at the first base of a chunk; "crop" at a random phase
+            below the stride, drawn anew for every chunk in every epoch.
+        max_n: Largest share of N in a window that is kept, in [0, 1].
+
+    Raises:
+        ValueError: If a number or word is none of these.
+    """
+
+    length: int
+    stride: int
+    cut: str = "tile"
+    max_n: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.stride < 1:
+            raise ValueError(
+                f"length and stride must be >= 1 base, got {self.length} and"
+                f" {self.stride}"
+            )
+        if self.cut not in CUTS:
+            raise ValueError(f"cut must be one of {', '.join(CUTS)}, got {self.cut!r}")
+        if not 0 <= self.max_n <= 1:
+            raise ValueError(f"max_n is a share in [0, 1], got {self.max_n}")
+
+
+class Prepared:
+    """A prepared dataset of chunks, as `genomenet.build_dataset` leaves it.
+
+    Args:
+        directory: Its folder, `<data_dir>/<name>/<version>`.
+
+    Raises:
+        ValueError: If the folder holds no such dataset.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]):
+        import tensorflow_datasets as tfds  # slow to import
+
+        self.directory = pathlib.Path(directory)
+        try:
+            builder = tfds.builder_from_directory(os.fspath(directory))
+        except (FileNotFoundError, tfds.core.DatasetNotFoundError) as e:
+            raise ValueError(f"{directory} holds no prepared dataset") from e
+        self.info = builder.info
+        self.name: str = self.info.name
+        self.version = str(self.info.version)
+        self.metadata: dict[str, Any] = dict(self.info.metadata or {})
+        missing = {"sequence", "contig", "start"} - set(self.info.features or {})
+        if missing:
+            raise ValueError(
+                f"{directory} is no dataset of genome chunks: it has no feature"
+                f" {', '.join(sorted(missing))}"
+            )
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits that hold examples."""
+        splits = self.info.splits
+        return tuple(name for name in splits if splits[name].num_examples)
+
+    def windows(
+        self, split: str, cutting: Cutting, *, seed: int, epoch: Any = 0
+    ) -> tf.data.Dataset:
+        """Returns the windows of one epoch, uint8 (L,), shard by shard.
+
+        Args:
+            split: "train", "validation" or "test".
+            cutting: How chunks become windows.
+            seed: Of the order of shards and the random phases.
+            epoch: Number of the epoch, an int or an int64 scalar.
+
+        Returns:
+            A dataset of single windows.
+
+        Raises:
+            ValueError: If there is no such split.
+        """
+        files = self._files(split)
+        features = self.info.features
+        run_key = tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])
+
+        def cut(number: tf.Tensor, example: tf.Tensor) -> tf.Tensor:
+            sequence = features.deserialize_example(example)["sequence"]
+            key = tf.stack([run_key[0], (run_key[1] << 32) + number])
+            return _cut(sequence, cutting, key)
+
+        order = tf.random.experimental.stateless_shuffle(tf.constant(files), run_key)
+        return (
+            tf.data.Dataset.from_tensor_slices(order)
+            .interleave(
+                tf.data.TFRecordDataset,
+                cycle_length=_NUM_OPEN_SHARDS,
+                block_length=1,
+                deterministic=True,
+            )
+            .enumerate()
+            .map(cut, num_parallel_calls=2, deterministic=True)
+            .unbatch()
+        )
+
+    def check(self, split: str, cutting: Cutting, *, batch_size: int) -> None:
+        """Checks that a split can fill a batch with different windows.
+
+        Args:
+            split: Name of the split.
+            cutting: How chunks become windows.
+            batch_size: Windows in a global batch.
+
+        Raises:
+            ValueError: If windows are longer than the chunks, or too few.
+        """
+        chunk_length = int(self.metadata.get("chunk_length") or cutting.length)
+        if cutting.length > chunk_length:
+            raise ValueError(
+                f"a window of {cutting.length} bases is longer than the chunks of"
+                f" {self.directory}, {chunk_length} bases: build the dataset again"
+                f" with --chunk_length={4 * cutting.length} or more"
+            )
+        found = self.count(split, cutting, at_most=batch_size)
+        if found < batch_size:
+            raise ValueError(
+                f"split {split!r} of {self.directory} has only {found} windows of"
+                f" {cutting.length} bases, fewer than --batch_size={batch_size}"
+            )
+
+    def count(self, split: str, cutting: Cutting, *, at_most: int) -> int:
+        """Returns the number of tiled windows in a split, counting no further."""
+        tiled = dataclasses.replace(cutting, cut="tile")
+        windows = self.windows(split, tiled, seed=0).take(at_most)
+        return int(windows.reduce(0, lambda n, _: n + 1))
+
+    def _files(self, split: str) -> list[str]:
+        if split not in self.splits:
+            raise ValueError(
+                f"{self.directory} has no split {split!r}; it has"
+                f" {', '.join(self.splits)}"
+            )
+        return [os.fspath(path) for path in self.info.splits[split].filepaths]
+
+
+def training_batches(
+    data: Prepared,
+    split: str,
+    cutting: Cutting,
+    *,
+    batch_size: int,
+    seed: int,
+    shuffle_buffer: int = 20_000,
+) -> tf.data.Dataset:
+    """Returns an endless stream of global batches.
+
+    Args:
+        data: The prepared dataset.
+        split: Name of the split.
+        cutting: How chunks become windows.
+        batch_size: Windows in a global batch, B.
+        seed: Of the order, the cuts and the keys.
+        shuffle_buffer: Windows that wait to be drawn.
+
+    Returns:
+        A dataset of {"bases": uint8 (B, L), "key": uint32 (B, 2)}; its plain
+        iterator can be put into a `tf.train.Checkpoint`, exactly.
+    """
+    windows = tf.data.Dataset.counter().flat_map(
+        lambda epoch: data.windows(split, cutting, seed=seed, epoch=epoch)
+    )
+    windows = windows.shuffle(shuffle_buffer, seed=seed, reshuffle_each_iteration=False)
+    return _batched(windows, cutting, batch_size, seed).prefetch(2)
+
+
+def evaluation_batches(
+    data: Prepared,
+    split: str,
+    cutting: Cutting,
+    *,
+    batch_size: int,
+    num_batches: int,
+    seed: int,
+) -> tf.data.Dataset:
+    """Returns the same full batches at every call: windows tiled, order mixed.
+
+    Args:
+        data: The prepared dataset.
+        split: Name of the split.
+        cutting: How chunks become windows; always tiled here.
+        batch_size: Windows in a global batch, B.
+        num_batches: Batches at most; windows that fill no batch are left out.
+        seed: Of the order and the keys.
+
+    Returns:
+        A finite dataset like that of `training_batches`.
+    """
+    tiled = dataclasses.replace(cutting, cut="tile")
+    windows = data.windows(split, tiled, seed=seed)
+    buffer = max(batch_size * num_batches, 1)
+    windows = windows.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+    return _batched(windows, tiled, batch_size, seed).take(num_batches)
+
+
+def _cut(sequence: tf.Tensor, cutting: Cutting, key: tf.Tensor) -> tf.Tensor:
+    """Cuts a chunk's letters into windows: string () → uint8 (W, L)."""
+    letters = tf.io.decode_raw(sequence, tf.uint8)
+    codes = tf.gather(tf.constant(alphabet.CODES), tf.cast(letters, tf.int32))
+    if cutting.cut == "crop":
+        room = tf.size(codes) - cutting.length
+        phases = tf.clip_by_value(room + 1, 1, cutting.stride)
+        phase = tf.random.stateless_uniform((), key, 0, phases, tf.int32)
+        codes = codes[phase:]
+    windows = tf.signal.frame(codes, cutting.length, cutting.stride)
+    if cutting.max_n == 1:
+        return windows
+    is_n = tf.cast(tf.equal(windows, alphabet.N), tf.float32)
+    return tf.boolean_mask(windows, tf.reduce_mean(is_n, axis=1) <= cutting.max_n)
+
+
+def _batched(
+    windows: tf.data.Dataset, cutting: Cutting, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    """Batches windows and gives every row its key."""
+
+    def add_keys(number: tf.Tensor, bases: tf.Tensor) -> dict[str, tf.Tensor]:
+        row = number * batch_size + tf.range(batch_size, dtype=tf.int64)
+        high = tf.bitwise.bitwise_xor(row >> 32, seed & _UINT32)
+        key = tf.stack([high, tf.bitwise.bitwise_and(row, _UINT32)], axis=1)
+        bases = tf.ensure_shape(bases, (batch_size, cutting.length))
+        return {"bases": bases, "key": tf.cast(key, tf.uint32)}
+
+    batches = windows.batch(batch_size, drop_remainder=True)
+    return batches.enumerate().map(add_keys)
