@@ -1,0 +1,1 @@
+"""One explicit training loop for every family; TensorFlow."""

@@ -1,0 +1,118 @@
+"""How a run trains: the `training` part of `config.json`, plus flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+SCHEDULES: Final = ("constant", "linear", "cosine")
+PRECISIONS: Final = ("float32", "mixed_bfloat16", "mixed_float16")
+# What may differ when a run is taken up again: nothing that a weight depends on
+# but the number of steps, so that a run can be made longer.
+CHANGEABLE: Final = frozenset(
+    {"steps", "checkpoint_every", "eval_every", "eval_batches", "keep"}
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything about a run but its model and its data.
+
+    Attributes:
+        steps: Optimizer steps.
+        batch_size: Windows in a global batch, over all replicas.
+        accumulate: Global batches whose gradients make one step.
+        learning_rate: Peak rate of Adam.
+        schedule: One of `SCHEDULES`: what follows the warm-up.
+        warmup_steps: Steps of linear warm-up.
+        weight_decay: Of AdamW, on all but biases and normalisation scales; 0 is
+            Adam.
+        beta_1: Of Adam.
+        beta_2: Of Adam.
+        epsilon: Of Adam, added to the root of the uncorrected second moment.
+        clip_norm: Largest global norm of a step's gradient; 0 does not clip.
+        precision: One of `PRECISIONS`.
+        jit_compile: Whether XLA compiles each replica's forward and backward pass.
+        seed: Of weights, order, cuts and masks.
+        shuffle_buffer: Windows that wait to be drawn.
+        checkpoint_every: Steps between checkpoints.
+        eval_every: Steps between evaluations on the validation split.
+        eval_batches: Batches of an evaluation, at most.
+        keep: Checkpoints kept.
+
+    Raises:
+        ValueError: If a number or word makes no sense.
+    """
+
+    steps: int = 1000
+    batch_size: int = 64
+    accumulate: int = 1
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    clip_norm: float = 0.0
+    precision: str = "float32"
+    jit_compile: bool = False
+    seed: int = 0
+    shuffle_buffer: int = 20_000
+    checkpoint_every: int = 200
+    eval_every: int = 200
+    eval_batches: int = 20
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "batch_size",
+            "accumulate",
+            "shuffle_buffer",
+            "checkpoint_every",
+            "eval_every",
+            "eval_batches",
+            "keep",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+        for name in ("warmup_steps", "weight_decay", "clip_norm", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(
+                f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}"
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}, got"
+                f" {self.precision!r}"
+            )
+        if self.seed > 0xFFFFFFFF:
+            raise ValueError(f"seed must be below 2**32, got {self.seed}")
+
+
+def from_dict(values: Mapping[str, Any]) -> Settings:
+    """Returns the settings of JSON values.
+
+    Args:
+        values: Field name → value.
+
+    Returns:
+        The settings; a field that is left out has its default.
+
+    Raises:
+        ValueError: On an unknown key or a bad value.
+    """
+    known = {field.name for field in dataclasses.fields(Settings)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ValueError(
+            f"training has no {', '.join(map(repr, unknown))}; it has"
+            f" {', '.join(sorted(known))}"
+        )
+    return Settings(**values)

@@ -1,0 +1,124 @@
+"""Where a run computes: one device, several, or several machines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import tensorflow as tf
+
+DISTRIBUTIONS: Final = ("auto", "none", "mirrored", "multi_worker")
+
+
+def make(name: str = "auto") -> tf.distribute.Strategy:
+    """Returns the strategy of a run.
+
+    Args:
+        name: "none" is one device; "mirrored" all local GPUs (without one: all
+            local logical CPU devices); "multi_worker" the machines of the
+            environment variable TF_CONFIG; "auto" is multi_worker where TF_CONFIG is
+            set, mirrored where there are several GPUs, else none.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        ValueError: If the name is none of these, or TF_CONFIG is missing.
+    """
+    if name not in DISTRIBUTIONS:
+        raise ValueError(
+            f"distribute must be one of {', '.join(DISTRIBUTIONS)}, got {name!r}"
+        )
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "auto":
+        name = (
+            "multi_worker"
+            if os.environ.get("TF_CONFIG")
+            else "mirrored"
+            if len(gpus) > 1
+            else "none"
+        )
+    if name == "multi_worker":
+        if not os.environ.get("TF_CONFIG"):
+            raise ValueError(
+                "--distribute=multi_worker needs the environment variable TF_CONFIG"
+                " with the cluster and this task"
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored":
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the files of the run."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_type == "worker"
+        and resolver.task_id == 0
+        and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
+    """Whether other processes take part in the run."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def local_rows(
+    strategy: tf.distribute.Strategy, batch: Mapping[str, tf.Tensor]
+) -> dict[str, Any]:
+    """Deals this process's rows of a global batch to its replicas.
+
+    Args:
+        strategy: Of the run.
+        batch: Name → (B, ...), B a multiple of the number of replicas R.
+
+    Returns:
+        Name → (B/R, ...) for every local replica, as `strategy.run` takes it.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return dict(batch)
+
+    def deal(name: str) -> Any:
+        rows = batch[name].shape[0] // replicas
+
+        def own(context: tf.distribute.ValueContext) -> tf.Tensor:
+            start = context.replica_id_in_sync_group * rows
+            return batch[name][start : start + rows]
+
+        return strategy.experimental_distribute_values_from_function(own)
+
+    return {name: deal(name) for name in batch}
+
+
+def gather(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | int]:
+    """Concatenates `x` over replicas; differentiable.
+
+    Args:
+        x: Float, (N, ...), the same shape on each of R replicas.
+
+    Returns:
+        (R·N, ...), and the row where this replica's own rows begin. `x` itself and 0
+        outside a replica context.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return x, 0
+    # all_gather drops the static shape
+    everything = tf.ensure_shape(context.all_gather(x, axis=0), [None, *x.shape[1:]])
+    rows = tf.shape(x)[0]
+    return everything, tf.cast(context.replica_id_in_sync_group, tf.int32) * rows
+
+
+def reduce_sum(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Sums tensors over replicas, inside a replica context."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return tensors
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
