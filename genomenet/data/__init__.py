@@ -1,0 +1,1 @@
+"""TFRecord datasets and the pipeline that reads them; TensorFlow."""

@@ -1,0 +1,210 @@
+"""Building a dataset as a whole or not at all, and finding one that is there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from genomenet import atomic
+from genomenet.data import sources
+
+if TYPE_CHECKING:
+    from genomenet.data import recipe
+
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_INFO: Final = "dataset_info.json"
+_STAGING: Final = ".incomplete"
+
+
+def default_data_dir() -> pathlib.Path:
+    """Returns where datasets lie if nothing else is said, as in TFDS."""
+    given = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return pathlib.Path(given).expanduser()
+
+
+def check_name(name: str) -> str:
+    """Returns the name of a dataset to be made.
+
+    Args:
+        name: The name.
+
+    Returns:
+        The same name.
+
+    Raises:
+        DatasetError: If it is none that TFDS accepts.
+    """
+    if not _NAME.fullmatch(name):
+        raise sources.DatasetError(
+            f"--name={name}: use lower-case letters, digits and underscores, "
+            "and a letter first"
+        )
+    return name
+
+
+def find(
+    name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+) -> pathlib.Path | None:
+    """Finds a prepared dataset. Imports neither TFDS nor TensorFlow.
+
+    Args:
+        name: Name of the dataset; or its folder, with or without the version.
+        data_dir: Folder of all datasets; TFDS's default if None.
+
+    Returns:
+        The folder of its newest version, or None if there is no complete one.
+    """
+    folder = pathlib.Path(data_dir or default_data_dir(), name)
+    if os.sep in os.fspath(name):
+        folder = pathlib.Path(name).expanduser()
+    if (folder / _INFO).is_file():
+        return folder
+    versions = [
+        (tuple(map(int, match.groups())), path)
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if (match := _VERSION.fullmatch(path.name)) and (path / _INFO).is_file()
+    ]
+    return max(versions)[1] if versions else None
+
+
+def metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads what a recipe noted about a prepared dataset.
+
+    Args:
+        directory: Folder of the dataset, as `find` returns it.
+
+    Returns:
+        The metadata; empty for a dataset that has none.
+    """
+    path = pathlib.Path(directory, "metadata.json")
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def prepare(
+    make: Callable[[str], recipe.Recipe],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    show_progress: bool = True,
+    beam_options: str | None = None,
+) -> tuple[pathlib.Path, bool]:
+    """Builds a dataset, unless it is there already.
+
+    It is built beside its place and moved there when it is complete, so that a
+    dataset to be replaced stays until then, and an interrupted build leaves nothing
+    that looks finished. What a killed build left is removed by the next one.
+
+    Args:
+        make: Function that makes the builder for a given folder of datasets.
+        data_dir: Folder of all datasets; TFDS's default if None.
+        manual_dir: Folder with files that the user fetched.
+        overwrite: Whether to replace a dataset that is there.
+        show_progress: Whether to show bars.
+        beam_options: Options of an Apache Beam pipeline, as `--runner=DirectRunner`;
+            None builds in this process.
+
+    Returns:
+        Folder of the dataset, and whether it was built now.
+
+    Raises:
+        DatasetError: If the dataset is there with other options, another process is
+            building it, or its recipe fails.
+        SequenceFileError: If a sequence file is not usable as it is.
+    """
+    root = pathlib.Path(data_dir or default_data_dir())
+    if manual_dir is not None and not any(pathlib.Path(manual_dir).glob("*")):
+        raise sources.DatasetError(f"--manual_dir={manual_dir} is no folder with files")
+    builder = make(os.fspath(root))
+    builder.shows_progress = show_progress
+    target = pathlib.Path(builder.data_dir)
+    with _locked(target.parent):
+        staging = target.parent / _STAGING
+        shutil.rmtree(staging, ignore_errors=True)
+        if (target / _INFO).is_file() and not overwrite:
+            _check_same(builder, target)
+            return target, False
+        builder = make(os.fspath(staging))
+        builder.shows_progress = show_progress
+        try:
+            _download_and_prepare(builder, root, manual_dir, beam_options)
+            with atomic.replacing(target) as partial:
+                os.replace(builder.data_dir, partial)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return target, True
+
+
+def _download_and_prepare(
+    builder: recipe.Recipe,
+    root: pathlib.Path,
+    manual_dir: str | os.PathLike[str] | None,
+    beam_options: str | None,
+) -> None:
+    """Runs TFDS."""
+    import tensorflow_datasets as tfds
+
+    config = tfds.download.DownloadConfig(
+        manual_dir=os.path.abspath(manual_dir) if manual_dir else None,
+        try_download_gcs=False,
+    )
+    if beam_options is not None:
+        config.beam_options = _beam(beam_options)
+        builder.beam_is_used = True
+    builder.download_and_prepare(
+        download_dir=root / "downloads", download_config=config
+    )
+
+
+def _beam(options: str) -> Any:
+    """Reads the options of a pipeline."""
+    try:
+        from apache_beam.options import (  # pyright: ignore[reportMissingImports]
+            pipeline_options,
+        )
+    except ImportError:
+        raise sources.DatasetError(
+            "--beam_options needs Apache Beam: pip install 'genomenet[beam]'"
+        ) from None
+    return pipeline_options.PipelineOptions(shlex.split(options))
+
+
+def _check_same(builder: recipe.Recipe, target: pathlib.Path) -> None:
+    """Refuses to take a dataset for another one of its name."""
+    found = sources.differences(metadata(target), builder.identity())
+    if found:
+        raise sources.DatasetError(
+            f"{target} is there already, with {', '.join(found)}: "
+            "use --overwrite to replace it, or another --name"
+        )
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps other builds of the same name out; the kernel frees the lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise sources.DatasetError(
+                f"{folder.name} is being built by another process in {folder.parent}: "
+                "wait for it, or use another --name"
+            ) from None
+        except OSError:  # a file system without locks on folders
+            pass
+        yield
+    finally:
+        os.close(handle)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only if nothing was built

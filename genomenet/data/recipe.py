@@ -1,0 +1,179 @@
+"""What the base recipes share: options, sources, shards and progress."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+import tensorflow_datasets as tfds
+from etils import epath
+from tensorflow_datasets.core.utils import shard_utils, tqdm_utils
+
+from genomenet.data import sources
+from genomenet.dna import reader
+
+MIN_SHARDS: Final = 16
+
+
+class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A TFDS builder whose options are arguments.
+
+    Options do not make a `BuilderConfig`, so a dataset always lies in
+    `<data_dir>/<name>/<version>`; they are written into its metadata. A recipe of the
+    catalogue is a subclass; a dataset made at run time is an instance with a name
+    and sources of its own.
+
+    Args:
+        name: Name of the dataset, where it is not that of the class.
+        sources: Files to read, where they are not those of the class.
+        options: What the result depends on, by the names of the subclass's
+            arguments.
+        **kwargs: Arguments of `tfds.core.GeneratorBasedBuilder`.
+    """
+
+    MANUAL_FILES: ClassVar[tuple[str, ...]] = ()
+    """Patterns of the files to take from the manual directory, where there is one."""
+
+    BASE: ClassVar[str] = ""
+    """Name of the base recipe, for the metadata."""
+
+    def __init__(
+        self,
+        *,
+        name: str | None,
+        sources: Any,
+        options: Mapping[str, Any],
+        **kwargs: Any,
+    ) -> None:
+        if name:
+            self.name = name  # pyright: ignore[reportAttributeAccessIssue]
+        self.options = dict(options)
+        self.given_sources = sources
+        self.shows_progress = False
+        self.beam_is_used = False
+        self._open_files = contextlib.ExitStack()
+        super().__init__(**kwargs)
+        # TFDS pickles a builder as the arguments of its constructor.
+        self._original_state.update(name=name, sources=sources, **self.options)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Tells TFDS where a recipe lies.
+
+        Its own search fails for packages without `importlib_resources`, and for
+        those that are installed editable.
+        """
+        super().__init_subclass__(**kwargs)
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        cls.code_path = epath.Path(file) if file else None
+        cls.pkg_dir_path = epath.Path(file).parent if file else None
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what tells this dataset from another one of the same name."""
+        found: dict[str, Any] = {"recipe": self.BASE, **self.options}
+        if self.given_sources:
+            found["sources"] = sources.fingerprints(self.files(None))
+        return found
+
+    def files(self, dl_manager: tfds.download.DownloadManager | None) -> list[str]:
+        """Returns the files to read, downloaded where needed."""
+        if self.given_sources:
+            return reader.expand(self.given_sources)
+        if manual := self._manual_files(dl_manager):
+            return manual
+        with _tfds_bars(self.shows_progress):
+            return reader.expand([os.fspath(p) for p in self._sources(dl_manager)])
+
+    def _sources(self, dl_manager: Any) -> Sequence[str | os.PathLike[str]]:
+        """Returns the files of a recipe of the catalogue, in which this is written."""
+        raise sources.DatasetError(f"{self.name}: no source files were given")
+
+    def _manual_files(self, dl_manager: Any) -> list[str]:
+        """Returns the files that the user fetched."""
+        if not self.MANUAL_FILES:
+            return []
+        try:
+            folder = dl_manager.manual_dir
+        except AssertionError:  # there is none, or it is empty
+            return []
+        matching = {
+            os.fspath(p) for glob in self.MANUAL_FILES for p in folder.glob(glob)
+        }
+        return sorted(matching)
+
+    def dataset_info(self, **kwargs: Any) -> tfds.core.DatasetInfo:
+        """Returns the info, with the texts of the recipe's folder if it has one."""
+        kwargs["metadata"] = tfds.core.MetadataDict()
+        if type(self).__module__.startswith(f"{__package__}."):
+            return tfds.core.DatasetInfo(builder=self, **kwargs)
+        return self.dataset_info_from_configs(**kwargs)
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Writes facts into the metadata of the dataset."""
+        if self.info.metadata is None:
+            raise TypeError(f"{self.name} declares no metadata")
+        self.info.metadata.update(facts)
+
+    def _generate_splits(self, dl_manager: Any, download_config: Any) -> Any:
+        """Generates all splits, in at least 16 shards each."""
+        config = _ManyShards(**vars(download_config))
+        with contextlib.ExitStack() as self._open_files, _tfds_bars(False):
+            return super()._generate_splits(dl_manager, config)
+
+    def _log_download_bytes(self) -> None:
+        """Says nothing; TFDS would print here."""
+
+    def _log_download_done(self) -> None:
+        """Says nothing; TFDS would print here."""
+
+
+class _ManyShards(tfds.download.DownloadConfig):
+    """A configuration that asks for at least 16 shards where TFDS would choose."""
+
+    def get_shard_config(self) -> shard_utils.ShardConfig:
+        """Returns the configuration of shards."""
+        return _ShardConfig(**dataclasses.asdict(super().get_shard_config()))
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShardConfig(shard_utils.ShardConfig):
+    """At least 16 shards, but never an empty one."""
+
+    def get_number_shards(
+        self, total_size: int, num_examples: int, uses_precise_sharding: bool = True
+    ) -> int:
+        """Returns the number of shards of a split."""
+        number = super().get_number_shards(
+            total_size, num_examples, uses_precise_sharding
+        )
+        return number if self.num_shards else min(max(number, MIN_SHARDS), num_examples)
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow now, for some seconds, and not while a bar counts time.
+
+    Its C++ parts write notes to the standard error before anything can turn them
+    off; they would tear the bar. What fails is raised all the same.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # no standard error at all
+            kept = os.dup(2)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 2)
+            with open(os.devnull, "wb") as null:
+                os.dup2(null.fileno(), 2)
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _tfds_bars(show: bool) -> Iterator[None]:
+    """Shows or hides TFDS's own progress bars."""
+    before = tqdm_utils._active
+    tfds.display_progress_bar(show)
+    try:
+        yield
+    finally:
+        tfds.display_progress_bar(before)

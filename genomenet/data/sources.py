@@ -1,0 +1,99 @@
+"""The files a dataset is made from: named in messages, told apart by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from genomenet.dna import files
+
+SPLITS: Final = ("train", "validation", "test")
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be built or found. The message is one line."""
+
+
+def shown(paths: Sequence[str]) -> str:
+    """Names files in a message.
+
+    Args:
+        paths: Files as the user wrote them.
+
+    Returns:
+        The first file, and how many more there are.
+    """
+    first = files.shown(paths[0])
+    more = len(paths) - 1
+    return first if not more else f"{first} and {more} more file{'s' * (more > 1)}"
+
+
+def fingerprints(paths: Sequence[str]) -> list[dict[str, Any]]:
+    """Describes files without their place, so that they can be recognised.
+
+    Args:
+        paths: Existing files. Standard input has no fingerprint but its name.
+
+    Returns:
+        Base name, size in bytes and SHA-256 of each file.
+    """
+    found = []
+    for path in paths:
+        if path == files.STDIN:
+            found.append({"file": files.shown(path)})
+            continue
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        name, size = os.path.basename(path), os.path.getsize(path)
+        found.append({"file": name, "bytes": size, "sha256": digest})
+    return found
+
+
+def parse_splits(text: str) -> dict[str, float]:
+    """Reads the shares of train, validation and test.
+
+    Args:
+        text: Percentages in this order, joined by slashes: `90/5/5`, `90/10`, `100`.
+
+    Returns:
+        Share of each split, in percent.
+
+    Raises:
+        DatasetError: If these are not one to three positive numbers that add up to
+            100.
+    """
+    try:
+        shares = [float(part) for part in text.split("/")]
+    except ValueError:
+        shares = []
+    if not 1 <= len(shares) <= len(SPLITS) or not all(share > 0 for share in shares):
+        raise DatasetError(
+            f"--splits={text}: write the percentages of train, validation and test, "
+            "as in 90/5/5, 90/10 (no test) or 100 (train only)"
+        )
+    if abs(sum(shares) - 100) > 0.5:
+        raise DatasetError(f"--splits={text} adds up to {sum(shares):g}, not to 100")
+    return dict(zip(SPLITS, shares, strict=False))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Says in which options two datasets differ.
+
+    Args:
+        old: Metadata of a prepared dataset.
+        new: Options, and where they matter sources, of the one asked for.
+
+    Returns:
+        One phrase for each difference.
+    """
+    found = []
+    for key, value in new.items():
+        if old.get(key) == value:
+            continue
+        if key == "sources":
+            found.append("other source files")
+        else:
+            found.append(f"{key} {old.get(key, 'unknown')}, now {value}")
+    return found
