@@ -134,7 +134,9 @@ def test_no_tf_keras_and_no_relative_import(file):
 
 @files
 def test_modules_are_imported_not_names(file):
-    """R5; a name that a module hands on in its `__all__` may be lifted."""
+    """R5; a package, or a module with `__all__`, may hand names on."""
+    if file.endswith("__init__.py"):
+        return
     lifted = re.findall(r'"(\w+)"', source(FILES[file], "__all__"))
     for name in imports(FILES[file]):
         path = ROOT / pathlib.Path(*name.split("."))
