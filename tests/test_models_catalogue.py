@@ -1,0 +1,87 @@
+"""Every folder of models/ has its card, its config and its schedule."""
+
+import json
+import re
+
+import pytest
+
+from genomenet import catalog, models
+from genomenet.training import settings
+
+HEADINGS = [
+    "Intended use",
+    "Training data",
+    "Metrics",
+    "Limits",
+    "Licence",
+    "Citation",
+    "How made",
+]
+each = pytest.mark.parametrize("name", catalog.model_names())
+
+
+def read(name, file):
+    return (catalog.models_root() / name / file).read_text(encoding="utf-8")
+
+
+@each
+def test_the_card_has_every_heading_and_words_below_it(name):
+    title, *sections = re.split(r"^#{1,2} +", read(name, "README.md"), flags=re.M)[1:]
+    assert title.splitlines()[0] == name
+    found = {section.splitlines()[0]: section.splitlines()[1:] for section in sections}
+    assert list(found) == HEADINGS
+    assert all("".join(lines).strip() for lines in found.values())
+
+
+@each
+def test_the_config_is_valid(name):
+    config = json.loads(read(name, "config.json"))
+    assert list(config) == ["format", "family", "model", "training"]
+    assert config["format"] == 1
+    models.get_family(config["family"]).from_dict(config["model"])
+    settings.from_dict(config["training"])
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "batch_size", "steps"),
+    [
+        ("selfgenomenet", (150, 24, 6, 512, [3]), 512, 360 * 400),
+        ("selfgenomenet_1000", (1000, 40, 20, 512, [1]), 128, 1000 * 400),
+        ("selfgenomenet_1000_bacteria", (1000, 40, 20, 256, [1]), 128, 1000 * 400),
+        (
+            "selfgenomenet_1000_deepsea",
+            (1000, 40, 20, 512, list(range(2, 20))),
+            128,
+            600 * 400,
+        ),
+    ],
+)
+def test_presets_have_the_published_numbers(name, model, batch_size, steps):
+    config = json.loads(read(name, "config.json"))["model"]
+    keys = ("length", "kernel_size", "stride", "units", "gaps")
+    assert tuple(config[key] for key in keys) == model
+    assert config["filters"] == 1024
+    lines = read(name, "train.flags").splitlines()
+    assert {f"--batch_size={batch_size}", f"--steps={steps}"} <= set(lines)
+    assert {"--learning_rate=1e-4", "--schedule=constant"} <= set(lines)
+
+
+@each
+def test_the_schedule_is_a_flagfile_for_this_model(name):
+    lines = [x for x in read(name, "train.flags").splitlines() if not x.startswith("#")]
+    flags = dict(re.fullmatch(r"--(\w+)=(\S+)", line).groups() for line in lines)
+    assert flags["model"] == name
+    assert {"steps", "batch_size", "learning_rate", "schedule"} <= set(flags)
+
+
+@each
+def test_the_table_names_it(name):
+    table = (catalog.models_root() / "README.md").read_text(encoding="utf-8")
+    assert f"[`{name}`]({name}/README.md)" in table
+
+
+def test_the_index_lists_released_models_only():
+    index = json.loads((catalog.models_root() / "index.json").read_text("utf-8"))
+    assert list(index) == ["format", "base_url", "models"]
+    assert index["format"] == 1
+    assert set(index["models"]) <= set(catalog.model_names())
