@@ -110,7 +110,7 @@ class Prepared:
 
         def cut(number: tf.Tensor, example: tf.Tensor) -> tf.Tensor:
             sequence = features.deserialize_example(example)["sequence"]
-            key = tf.stack([run_key[0], (run_key[1] << 32) + number])
+            key = tf.stack([run_key[0], run_key[1] * 2**32 + number])
             return _cut(sequence, cutting, key)
 
         order = tf.random.experimental.stateless_shuffle(tf.constant(files), run_key)
@@ -120,7 +120,6 @@ class Prepared:
                 tf.data.TFRecordDataset,
                 cycle_length=_NUM_OPEN_SHARDS,
                 block_length=1,
-                deterministic=True,
             )
             .enumerate()
             .map(cut, num_parallel_calls=2, deterministic=True)
@@ -249,7 +248,7 @@ def _batched(
 
     def add_keys(number: tf.Tensor, bases: tf.Tensor) -> dict[str, tf.Tensor]:
         row = number * batch_size + tf.range(batch_size, dtype=tf.int64)
-        high = tf.bitwise.bitwise_xor(row >> 32, seed & _UINT32)
+        high = tf.bitwise.bitwise_xor(row // 2**32, seed & _UINT32)
         key = tf.stack([high, tf.bitwise.bitwise_and(row, _UINT32)], axis=1)
         bases = tf.ensure_shape(bases, (batch_size, cutting.length))
         return {"bases": bases, "key": tf.cast(key, tf.uint32)}

@@ -1,0 +1,179 @@
+"""Pretrains a model on a prepared genome: `python -m genomenet.train --help`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from absl import app, flags
+
+_DEFAULT_DATASET: Final = "ecoli_k12"
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "Name of a folder in models/, or the path of one.", required=True
+)
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    _DEFAULT_DATASET,
+    "Name of a prepared dataset, or its folder; one of datasets/ is prepared first.",
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of all datasets (default: as in TFDS)."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run (default: runs/<model>-<dataset>)."
+)
+_OVERRIDES: Final = (
+    flags.DEFINE_integer("steps", None, "Optimizer steps.", lower_bound=1),
+    flags.DEFINE_integer(
+        "batch_size", None, "Windows in a batch over all devices.", lower_bound=1
+    ),
+    flags.DEFINE_integer(
+        "accumulate",
+        None,
+        "Batches whose gradients make one step. Does not enlarge the set of negatives"
+        " of a contrastive objective: they come from one batch.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_float("learning_rate", None, "Peak learning rate.", lower_bound=0),
+    flags.DEFINE_enum(
+        "schedule", None, ["constant", "linear", "cosine"], "Decay after the warm-up."
+    ),
+    flags.DEFINE_integer("warmup_steps", None, "Steps of warm-up.", lower_bound=0),
+    flags.DEFINE_enum(
+        "precision",
+        None,
+        ["float32", "mixed_bfloat16", "mixed_float16"],
+        "Number format of the computations.",
+    ),
+    flags.DEFINE_bool("jit_compile", None, "Compile with XLA; measure before using."),
+    flags.DEFINE_integer("seed", None, "Seed of weights, order and cuts."),
+    flags.DEFINE_integer(
+        "checkpoint_every", None, "Steps between checkpoints.", lower_bound=1
+    ),
+    flags.DEFINE_integer(
+        "eval_every", None, "Steps between evaluations.", lower_bound=1
+    ),
+    flags.DEFINE_integer(
+        "eval_batches", None, "Batches of an evaluation.", lower_bound=1
+    ),
+    flags.DEFINE_integer("keep", None, "Checkpoints kept.", lower_bound=1),
+)
+_NEGATIVES = flags.DEFINE_enum(
+    "negatives",
+    None,
+    ["global", "local"],
+    "Contrastive objectives: compare with the rows of all devices, or a device's own.",
+)
+_OBJECTIVE = flags.DEFINE_string(
+    "objective", None, "Self-GenomeNet: an ablation instead of the published objective."
+)
+_DISTRIBUTE = flags.DEFINE_enum(
+    "distribute",
+    "auto",
+    ["auto", "none", "mirrored", "multi_worker"],
+    "Devices: auto is multi_worker where TF_CONFIG is set, mirrored where there are"
+    " several GPUs, else none.",
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prepares the data, trains, and exports what was trained."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
+    # Imports of TensorFlow take seconds: usage errors come first.
+    from genomenet.training import loop
+
+    try:
+        _train(workdir)
+    except loop.Stopped as stopped:
+        print(
+            f"stopped at step {stopped.step}, saved in {workdir}: run the same command"
+            " again to go on",
+            file=sys.stderr,
+        )
+        sys.exit(128 + (stopped.signal_number or signal.SIGTERM))
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except (ValueError, OSError, loop.TrainingError) as e:
+        print(f"train: {e}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _train(workdir: pathlib.Path) -> None:
+    from genomenet import catalog
+    from genomenet.data import provider
+    from genomenet.release import export, folder
+    from genomenet.training import loop, settings
+
+    preset = folder.read_config(catalog.model_folder(_MODEL.value))
+    given = {f.name: f.value for f in _OVERRIDES if f.value is not None}
+    chosen = settings.from_dict({**preset["training"], **given})
+    model: dict[str, Any] = dict(preset["model"])
+    for name, flag in (("negatives", _NEGATIVES), ("objective", _OBJECTIVE)):
+        if flag.value is not None:
+            model[name] = flag.value
+    result = loop.run(
+        family=preset["family"],
+        model=model,
+        settings=chosen,
+        dataset=provider.prepare(_DATASET.value, _DATA_DIR.value),
+        workdir=workdir,
+        distribute=_DISTRIBUTE.value,
+        flags_text=_flags_text(),
+    )
+    if not result.is_chief:
+        return
+    name = workdir.name
+    release = workdir / "export" / name
+    if not (result.resumed and release.exists()):
+        export.write_release(
+            result.model,
+            result.config.to_json(),
+            directory=release,
+            name=name,
+            metrics=result.metrics,
+            flags_text=_flags_text(),
+        )
+    print(_summary(result, workdir, release))
+
+
+def _summary(result: Any, workdir: pathlib.Path, release: pathlib.Path) -> str:
+    from genomenet.training import progress
+
+    scores = ", ".join(progress.describe(result.metrics, "val_")) or "not validated"
+    return "\n".join(
+        [
+            f"{'finished before' if result.resumed else 'finished'}:"
+            f" {dataclasses.asdict(result.config.settings)['steps']} steps, validation"
+            f" {scores}",
+            f"curves:    {workdir / 'learning_curves.png'}",
+            f"model:     {release}",
+            f'in Python: import genomenet; model = genomenet.load_model("{release}")',
+            f'           (or tf.saved_model.load("{release / "saved_model"}"),'
+            " which takes strings)",
+            f"embed:     python -m genomenet.embed --model={release}"
+            " --input=your.fa.gz --output=embeddings.parquet",
+        ]
+    )
+
+
+def _default_workdir() -> str:
+    names = [pathlib.Path(v).name for v in (_MODEL.value, _DATASET.value)]
+    return f"runs/{names[0]}-{names[1]}"
+
+
+def _flags_text() -> str:
+    """Returns the flags that were given, as a --flagfile takes them."""
+    module = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    return "".join(f"{f.serialize()}\n" for f in module if f.present)
+
+
+if __name__ == "__main__":
+    app.run(main)
