@@ -5,21 +5,24 @@ import os
 # Both before Keras and TensorFlow are imported. Only the default is ours: the tests
 # that need Keras alone also run on KERAS_BACKEND=jax, without TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import pathlib
 import random
 import sys
 
 import numpy as np
 import pytest
 
+# Tests of these need no TensorFlow, which takes seconds to import.
+_LIGHT = {"dna", "test_catalog.py", "test_imports.py", "test_packaging.py"}
 
-def pytest_collection_finish():
-    """Splits the CPU in two, so that every machine can test distribution.
 
-    By now the test modules are imported, and with them TensorFlow if one needs it.
-    """
-    if "tensorflow" not in sys.modules:
+def pytest_collection_finish(session):
+    """Splits the CPU in two, so that every machine can test distribution."""
+    root = pathlib.Path(__file__).parent
+    parts = {item.path.relative_to(root).parts[0] for item in session.items}
+    if os.environ["KERAS_BACKEND"] != "tensorflow" or parts <= _LIGHT:
         return
     import tensorflow as tf
 
