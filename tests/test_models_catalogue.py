@@ -1,6 +1,7 @@
 """Every folder of models/ has its card, its config and its schedule."""
 
 import json
+import pathlib
 import re
 
 import pytest
@@ -72,6 +73,9 @@ def test_the_schedule_is_a_flagfile_for_this_model(name):
     flags = dict(re.fullmatch(r"--(\w+)=(\S+)", line).groups() for line in lines)
     assert flags["model"] == name
     assert {"steps", "batch_size", "learning_rate", "schedule"} <= set(flags)
+    binary = pathlib.Path(models.__file__).parent.parent / "train.py"
+    known = re.findall(r'DEFINE_\w+\(\s*"(\w+)"', binary.read_text("utf-8"))
+    assert set(flags) <= set(known)
 
 
 @each
