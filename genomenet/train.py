@@ -111,7 +111,9 @@ def _train(workdir: pathlib.Path) -> None:
     from genomenet.data import provider
     from genomenet.release import export, folder
     from genomenet.training import loop, settings
+    from genomenet.training import strategy as strategy_lib
 
+    strategy = strategy_lib.make(_DISTRIBUTE.value)
     preset = folder.read_config(catalog.model_folder(_MODEL.value))
     given = {f.name: f.value for f in _OVERRIDES if f.value is not None}
     chosen = settings.from_dict({**preset["training"], **given})
@@ -125,7 +127,7 @@ def _train(workdir: pathlib.Path) -> None:
         settings=chosen,
         dataset=provider.prepare(_DATASET.value, _DATA_DIR.value),
         workdir=workdir,
-        distribute=_DISTRIBUTE.value,
+        strategy=strategy,
         flags_text=_flags_text(),
     )
     if not result.is_chief:

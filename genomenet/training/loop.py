@@ -71,7 +71,7 @@ def run(
     settings: settings_lib.Settings,
     dataset: str | os.PathLike[str],
     workdir: str | os.PathLike[str],
-    distribute: str = "auto",
+    strategy: tf.distribute.Strategy | None = None,
     flags_text: str = "",
 ) -> Result:
     """Trains a model, or goes on with a run that was stopped.
@@ -82,7 +82,7 @@ def run(
         settings: How to train.
         dataset: Folder of a prepared dataset.
         workdir: Folder of the run.
-        distribute: One of `strategy.DISTRIBUTIONS`.
+        strategy: Where to compute, of `strategy.make`; one device by default.
         flags_text: The command's flags, kept in the folder.
 
     Returns:
@@ -94,7 +94,7 @@ def run(
         TrainingError: If the loss is not finite.
         Stopped: If a signal came; the run has been saved.
     """
-    strategy = strategy_lib.make(distribute)
+    strategy = strategy or strategy_lib.make("none")
     members = models.get_family(family)
     config = members.from_dict(model)
     data = pipeline.Prepared(dataset)

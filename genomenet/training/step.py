@@ -56,9 +56,12 @@ class Steps:
                     )
                     for w in self._weights
                 ]
-        self._differentiate_replica = tf.function(
-            self._gradients, jit_compile=settings.jit_compile or None
-        )
+        self._differentiate_replica = self._gradients
+        self._gather = strategy_lib.gather
+        if settings.jit_compile:
+            self._differentiate_replica = tf.function(self._gradients, jit_compile=True)
+            if self._replicas > 1:
+                self._gather = _refuse
 
     def train(
         self, batches: Sequence[Mapping[str, tf.Tensor]], stop: bool
@@ -123,7 +126,7 @@ class Steps:
     def _evaluate(self, rows: Any) -> Any:
         def on_replica(rows: Any) -> dict[str, tf.Tensor]:
             output = self._family.loss(
-                self._model, rows, training=False, gather=strategy_lib.gather
+                self._model, rows, training=False, gather=self._gather
             )
             return self._reduced(_sums(output))
 
@@ -132,7 +135,7 @@ class Steps:
     def _gradients(self, rows: Any) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         with tf.GradientTape() as tape:
             output = self._family.loss(
-                self._model, rows, training=True, gather=strategy_lib.gather
+                self._model, rows, training=True, gather=self._gather
             )
             sums = _sums(output)
             loss = sums["loss"]
@@ -184,3 +187,10 @@ def _sums(output: family_lib.LossOutput) -> dict[str, tf.Tensor]:
     for name, value in output.metrics.items():
         sums[name] = tf.cast(value, tf.float32) * weight
     return sums
+
+
+def _refuse(x: tf.Tensor) -> tuple[tf.Tensor, int]:
+    raise ValueError(
+        "--jit_compile does not reach over several devices: leave it out, or take"
+        " --negatives=local"
+    )

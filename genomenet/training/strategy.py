@@ -21,7 +21,8 @@ def make(name: str = "auto") -> tf.distribute.Strategy:
             set, mirrored where there are several GPUs, else none.
 
     Returns:
-        The strategy.
+        The strategy. Make it before any tensor: TensorFlow wants "multi_worker" to
+        come first.
 
     Raises:
         ValueError: If the name is none of these, or TF_CONFIG is missing.
@@ -30,15 +31,9 @@ def make(name: str = "auto") -> tf.distribute.Strategy:
         raise ValueError(
             f"distribute must be one of {', '.join(DISTRIBUTIONS)}, got {name!r}"
         )
-    gpus = tf.config.list_logical_devices("GPU")
-    if name == "auto":
-        name = (
-            "multi_worker"
-            if os.environ.get("TF_CONFIG")
-            else "mirrored"
-            if len(gpus) > 1
-            else "none"
-        )
+    if name == "auto" and os.environ.get("TF_CONFIG"):
+        name = "multi_worker"
+    # Before anything else touches a device, which this strategy does not survive.
     if name == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
             raise ValueError(
@@ -46,7 +41,8 @@ def make(name: str = "auto") -> tf.distribute.Strategy:
                 " with the cluster and this task"
             )
         return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "mirrored":
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
