@@ -66,11 +66,9 @@ class Prepared:
         import tensorflow_datasets as tfds  # slow to import
 
         self.directory = pathlib.Path(directory)
-        try:
-            builder = tfds.builder_from_directory(os.fspath(directory))
-        except (FileNotFoundError, tfds.core.DatasetNotFoundError) as e:
-            raise ValueError(f"{directory} holds no prepared dataset") from e
-        self.info = builder.info
+        if not (self.directory / "dataset_info.json").is_file():
+            raise ValueError(f"{directory} holds no prepared dataset")
+        self.info = tfds.builder_from_directory(os.fspath(directory)).info
         self.name: str = self.info.name
         self.version = str(self.info.version)
         self.metadata: dict[str, Any] = dict(self.info.metadata or {})
