@@ -1,0 +1,154 @@
+"""Checks that every layer and every objective must pass; on any Keras backend."""
+
+import contextlib
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def array(x):
+    """Returns a tensor as NumPy, whatever the backend; bfloat16 as float32."""
+    x = keras.ops.convert_to_tensor(x)
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
+        x = ops.cast(x, "float32")
+    return ops.convert_to_numpy(x)
+
+
+def set_weights(weights, seed=0, scale=0.3):
+    """Fills weights with normal draws, biases included: zeros would hide errors."""
+    rng = np.random.default_rng(seed)
+    for weight in weights:
+        weight.assign(scale * rng.standard_normal(weight.shape).astype("float32"))
+
+
+def gradients(function, variables):
+    """Returns d function() / d variable as NumPy arrays; None where there is none."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def pure(values):
+            pairs = list(zip(variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=pairs):
+                return function()
+
+        return [np.asarray(x) for x in jax.grad(pure)([v.value for v in variables])]
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        value = function()
+    found = tape.gradient(value, [v.value for v in variables])
+    return [None if x is None else np.asarray(tf.convert_to_tensor(x)) for x in found]
+
+
+@contextlib.contextmanager
+def dtype_policy(name):
+    """Makes `name` the policy of the layers built inside."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def check_layer(make, x, *, shape, path, tolerance=1e-6):
+    """Checks one layer: shapes, gradients, mixed precision, serialisation, saving.
+
+    Args:
+        make: Returns a new layer; called several times.
+        x: One input array.
+        shape: Of the output.
+        path: A writable folder.
+        tolerance: Between the layer and its copies.
+    """
+    layer = make()
+    y = layer(x)
+    assert tuple(y.shape) == shape
+    assert tuple(layer.compute_output_shape(x.shape)) == shape
+    assert keras.backend.standardize_dtype(y.dtype) == "float32"
+    set_weights(layer.trainable_weights)
+    expected = array(layer(x))
+
+    found = gradients(lambda: ops.sum(layer(x) ** 2), layer.trainable_weights)
+    for weight, gradient in zip(layer.trainable_weights, found, strict=True):
+        assert gradient is not None, weight.path
+        assert np.abs(gradient).max() > 0, weight.path
+
+    copy = type(layer).from_config(layer.get_config())
+    copy(x)
+    assert [w.shape for w in copy.weights] == [w.shape for w in layer.weights]
+    copy.set_weights(layer.get_weights())
+    np.testing.assert_allclose(array(copy(x)), expected, atol=tolerance)
+
+    inputs = keras.Input((None,) * (x.ndim - 1), dtype=str(x.dtype))
+    model = keras.Model(inputs, layer(inputs))
+    check_saving(model, x, path, tolerance=tolerance)
+
+    with dtype_policy("mixed_bfloat16"):
+        mixed = make()
+        assert keras.backend.standardize_dtype(mixed(x).dtype) == "bfloat16"
+        mixed.set_weights(layer.get_weights())
+        assert all(w.dtype == "float32" for w in mixed.weights)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(array(mixed(x)), expected, atol=0.05 * scale)
+
+
+def check_saving(model, x, path, *, tolerance=1e-6):
+    """Checks that a model comes back from a .keras file, and its weights from HDF5."""
+    expected = keras.tree.map_structure(array, model(x))
+    file = path / "model.keras"
+    model.save(file)
+    loaded = keras.saving.load_model(file)
+    _assert_close(loaded(x), expected, tolerance)
+    weights = path / "model.weights.h5"
+    model.save_weights(weights)
+    set_weights(loaded.weights, seed=99)
+    loaded.load_weights(weights)
+    _assert_close(loaded(x), expected, tolerance)
+    for ours, theirs in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(array(ours), array(theirs), err_msg=ours.path)
+
+
+def check_objective(family, model, batch):
+    """Checks a family's loss: shapes, finite, in mixed precision, all weights reached.
+
+    Args:
+        family: A package of `genomenet.models`.
+        model: A model of that family.
+        batch: Its batch, with the key "bases".
+    """
+    result = family.loss(model, batch, training=True)
+    num_rows = len(batch["bases"])
+    for value in (result.per_example, result.weight):
+        assert tuple(value.shape) == (num_rows,)
+        assert keras.backend.standardize_dtype(value.dtype) == "float32"
+        assert np.isfinite(array(value)).all()
+    for name, value in result.metrics.items():
+        assert tuple(value.shape) == (), name
+        assert 0 <= float(value) <= 1, name
+
+    def total():
+        return ops.mean(family.loss(model, batch, training=True).per_example)
+
+    found = gradients(total, model.trainable_weights)
+    for weight, gradient in zip(model.trainable_weights, found, strict=True):
+        assert gradient is not None, weight.path
+        assert np.isfinite(gradient).all(), weight.path
+        assert np.abs(gradient).max() > 0, weight.path
+
+    with dtype_policy("mixed_bfloat16"):
+        mixed = family.build(model.config)
+        mixed.set_weights(model.get_weights())
+        rounded = family.loss(mixed, batch, training=True).per_example
+    assert keras.backend.standardize_dtype(rounded.dtype) == "float32"
+    np.testing.assert_allclose(
+        array(rounded), array(result.per_example), rtol=0.1, atol=0.1
+    )
+
+
+def _assert_close(found, expected, tolerance):
+    def check(x, y):
+        np.testing.assert_allclose(array(x), y, atol=tolerance)
+
+    keras.tree.map_structure(check, found, expected)
