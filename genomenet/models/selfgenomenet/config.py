@@ -10,12 +10,20 @@ from genomenet.models import family
 
 OBJECTIVES: Final = (
     "reverse_complement",  # the method
-    "reverse_complement_fixed",  # the ablations, see objectives.py
+    "reverse_complement_fixed",  # the ablations, see pretrain.py
     "reverse",
     "reverse_fixed",
     "forward",
     "forward_fixed",
     "cpc",
+)
+_COUNTS: Final = (
+    "length",
+    "kernel_size",
+    "stride",
+    "filters",
+    "units",
+    "max_length",
 )
 
 
@@ -55,9 +63,9 @@ class SelfGenomeNetConfig:
     max_length: int = 10_000
 
     def __post_init__(self) -> None:
-        for name in ("kernel_size", "stride", "filters", "units"):
+        for name in _COUNTS:
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not _is_integer(value) or value < 1:
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
         if self.length < self.kernel_size:
             raise ValueError(
@@ -77,6 +85,8 @@ class SelfGenomeNetConfig:
             raise ValueError(
                 f"negatives must be global or local, got {self.negatives!r}"
             )
+        if not isinstance(self.gaps, tuple) or not all(map(_is_integer, self.gaps)):
+            raise ValueError(f"gaps must be a list of integers, got {self.gaps!r}")
         if not self.gaps or len(set(self.gaps)) != len(self.gaps):
             raise ValueError(f"gaps must be different and at least one: {self.gaps}")
         for gap in self.gaps:
@@ -114,3 +124,7 @@ def to_dict(config: SelfGenomeNetConfig) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any]) -> SelfGenomeNetConfig:
     """Returns the config of JSON values; ValueError on an unknown key."""
     return family.config_from_dict(SelfGenomeNetConfig, values)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -29,6 +29,9 @@ class PatchEncoder(keras.layers.Layer):
     Returns:
         Float, (B, P, filters), with P = (L - kernel_size) // stride + 1.
 
+    Raises:
+        ValueError: If L, where it is static, is below `kernel_size`.
+
     Example:
         >>> import numpy as np
         >>> PatchEncoder(8, kernel_size=4, stride=2)(np.zeros((1, 8), "uint8")).shape
@@ -60,6 +63,11 @@ class PatchEncoder(keras.layers.Layer):
 
     def patches(self, bases: Any) -> Any:
         """Returns the one-hot patches, flat: (B, L) → (B, P, 4·kernel_size)."""
+        length = bases.shape[1]
+        if length is not None and length < self.kernel_size:
+            raise ValueError(
+                f"{length} bases are fewer than one patch of {self.kernel_size}"
+            )
         frames = ops.extract_sequences(
             ops.cast(bases, "int32"), self.kernel_size, self.stride
         )  # (B, P, kernel_size)
