@@ -82,8 +82,9 @@ def embed(model: SelfGenomeNet, batch: Mapping[str, Any], pool: str = "last") ->
     if pool == "max":
         lowest = ops.cast(-1.0, context.dtype)  # a state lies within (-1, 1)
         return ops.max(ops.where(is_real, context, lowest), axis=1)
-    total = ops.sum(ops.where(is_real, context, 0), axis=1)
-    return total / ops.cast(num_patches, context.dtype)
+    # Summed in float32: half precision cannot count hundreds of patches.
+    total = ops.sum(ops.where(is_real, ops.cast(context, "float32"), 0.0), axis=1)
+    return ops.cast(total / ops.cast(num_patches, "float32"), context.dtype)
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
