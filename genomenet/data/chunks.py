@@ -94,7 +94,6 @@ class GenomeChunks(recipe.Recipe, skip_registration=True):
             raise sources.DatasetError(
                 "Beam workers cannot read standard input: name the files"
             )
-        fingerprints = sources.fingerprints(paths)
         spool = None if self.beam_is_used else self._spool()
         min_length = self.options["min_length"]
         with progress.bar(
@@ -114,7 +113,10 @@ class GenomeChunks(recipe.Recipe, skip_registration=True):
             min_length=min_length,
             seed=self.options["seed"],
         )
-        self.note(_metadata(self, index, units, fingerprints))
+        used = {path for path, _ in index.origins.values()}
+        if self.KNOWN is not None:
+            paths = [path for path in paths if path in used]
+        self.note(_metadata(self, index, units, sources.fingerprints(paths)))
         recipe.load_tensorflow()
         if spool is None:
             return {split: self._beam(index, part) for split, part in units.items()}

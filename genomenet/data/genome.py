@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet.data import sources
-from genomenet.dna import encode, files, reader, windows
+from genomenet.dna import alphabet, encode, files, reader, windows
 
 Example = tuple[str, dict[str, Any]]
 
@@ -30,10 +30,12 @@ class Known:
     Attributes:
         length: Its bases.
         md5: MD5 of its letters in upper case, as in the M5 tag of SAM files.
+        max_n: Largest share of N; more means that repeats were masked.
     """
 
     length: int
     md5: str | None = None
+    max_n: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -290,10 +292,14 @@ def _name(record: reader.Record, known: Mapping[str, Known]) -> str:
     for name, identity in known.items():
         if identity.length != record.codes.size:
             continue
-        if identity.md5 is None or _md5(record.codes) == identity.md5:
+        share = np.count_nonzero(record.codes == alphabet.N) / record.codes.size
+        if share > identity.max_n:
+            cause = f"has the length of {name}, but {share:.0%} N: masked repeats?"
+        elif identity.md5 and _md5(record.codes) != identity.md5:
+            cause = f"has the length of {name}, but its MD5 is not {identity.md5}"
+        else:
             return name
-        cause = f"as long as {name}, but other bases (MD5 is not {identity.md5})"
-        raise files.error(record.source, f"{cause}: masked?", record=record.name)
+        raise files.error(record.source, cause, record=record.name)
     return ""
 
 

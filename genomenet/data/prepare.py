@@ -90,6 +90,7 @@ def metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def prepare(
+    name: str,
     make: Callable[[str], recipe.Recipe],
     *,
     data_dir: str | os.PathLike[str] | None = None,
@@ -105,7 +106,8 @@ def prepare(
     that looks finished. What a killed build left is removed by the next one.
 
     Args:
-        make: Function that makes the builder for a given folder of datasets.
+        name: Name of the dataset.
+        make: Function that makes its builder for a given folder of datasets.
         data_dir: Folder of all datasets; TFDS's default if None.
         manual_dir: Folder with files that the user fetched.
         overwrite: Whether to replace a dataset that is there.
@@ -121,26 +123,26 @@ def prepare(
             building it, or its recipe fails.
         SequenceFileError: If a sequence file is not usable as it is.
     """
-    root = pathlib.Path(data_dir or default_data_dir())
+    root = pathlib.Path(data_dir or default_data_dir()).expanduser()
+    if "://" in os.fspath(data_dir or ""):
+        raise sources.DatasetError(f"--data_dir={data_dir}: use a mounted folder")
     if manual_dir is not None and not any(pathlib.Path(manual_dir).glob("*")):
         raise sources.DatasetError(f"--manual_dir={manual_dir} is no folder with files")
-    builder = make(os.fspath(root))
-    builder.shows_progress = show_progress
-    target = pathlib.Path(builder.data_dir)
-    with _locked(target.parent):
-        staging = target.parent / _STAGING
-        shutil.rmtree(staging, ignore_errors=True)
+    with _locked(root / check_name(name)):
+        staging = root / name / _STAGING
+        _remove(staging)
+        builder = make(os.fspath(staging))
+        builder.shows_progress = show_progress
+        target = root / name / str(builder.version)
         if (target / _INFO).is_file() and not overwrite:
             _check_same(builder, target)
             return target, False
-        builder = make(os.fspath(staging))
-        builder.shows_progress = show_progress
         try:
             _download_and_prepare(builder, root, manual_dir, beam_options)
             with atomic.replacing(target) as partial:
                 os.replace(builder.data_dir, partial)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            _remove(staging)
     return target, True
 
 
@@ -150,8 +152,9 @@ def _download_and_prepare(
     manual_dir: str | os.PathLike[str] | None,
     beam_options: str | None,
 ) -> None:
-    """Runs TFDS."""
+    """Runs TFDS, without its notes."""
     import tensorflow_datasets as tfds
+    from absl import logging
 
     config = tfds.download.DownloadConfig(
         manual_dir=os.path.abspath(manual_dir) if manual_dir else None,
@@ -160,9 +163,16 @@ def _download_and_prepare(
     if beam_options is not None:
         config.beam_options = _beam(beam_options)
         builder.beam_is_used = True
-    builder.download_and_prepare(
-        download_dir=root / "downloads", download_config=config
-    )
+    downloads = root / "downloads"
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)
+    try:
+        builder.download_and_prepare(download_dir=downloads, download_config=config)
+    finally:
+        logging.set_verbosity(verbosity)
+        for folder in (downloads / "extracted", downloads):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # TFDS makes them even if nothing is downloaded
 
 
 def _beam(options: str) -> Any:
@@ -186,6 +196,12 @@ def _check_same(builder: recipe.Recipe, target: pathlib.Path) -> None:
             f"{target} is there already, with {', '.join(found)}: "
             "use --overwrite to replace it, or another --name"
         )
+
+
+def _remove(folder: pathlib.Path) -> None:
+    """Removes a folder, if it is there."""
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

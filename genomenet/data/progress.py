@@ -32,7 +32,7 @@ def bar(
         A function to call with the number of bases done.
     """
     with tqdm.tqdm(
-        desc=f"{title:8}",
+        desc=title,
         total=total,
         unit="b",
         unit_scale=True,

@@ -71,6 +71,7 @@ def prepare(
     if found := find(name, data_dir):
         return found
     path, _ = preparation.prepare(
+        builder_class(name).name,
         lambda folder: builder(name, folder),
         data_dir=data_dir,
         manual_dir=manual_dir,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,14 @@ from typing import Any, ClassVar, Final
 
 import tensorflow_datasets as tfds
 from etils import epath
+from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.core.utils import shard_utils, tqdm_utils
 
 from genomenet.data import sources
 from genomenet.dna import reader
 
 MIN_SHARDS: Final = 16
+_RETRIES: Final = 5
 
 
 class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -84,12 +87,23 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             return reader.expand(self.given_sources)
         if manual := self._manual_files(dl_manager):
             return manual
-        with _tfds_bars(self.shows_progress):
-            return reader.expand([os.fspath(p) for p in self._sources(dl_manager)])
+        try:
+            with _tfds_bars(self.shows_progress), _few_retries():
+                found = [os.fspath(path) for path in self._sources(dl_manager)]
+        except sources.DatasetError:
+            raise
+        except Exception as e:  # of many kinds, by what fails in the network
+            cause = (str(e) or type(e).__name__).splitlines()[0]
+            advice = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
+            raise sources.DatasetError(
+                f"{self.name}: the download failed: {cause}. {advice}".rstrip()
+            ) from e
+        return reader.expand(found)
 
     def _sources(self, dl_manager: Any) -> Sequence[str | os.PathLike[str]]:
         """Returns the files of a recipe of the catalogue, in which this is written."""
-        raise sources.DatasetError(f"{self.name}: no source files were given")
+        advice = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
+        raise sources.DatasetError(f"{self.name}: no source files. {advice}".rstrip())
 
     def _manual_files(self, dl_manager: Any) -> list[str]:
         """Returns the files that the user fetched."""
@@ -166,6 +180,20 @@ def load_tensorflow() -> None:
             with open(os.devnull, "wb") as null:
                 os.dup2(null.fileno(), 2)
         import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    """Has TFDS give up after seconds, not minutes, where there is no network."""
+    logger = logging.getLogger("urllib3")
+    before = downloader.MAX_RETRIES, logger.level
+    downloader.MAX_RETRIES = min(_RETRIES, before[0])
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = before[0]
+        logger.setLevel(before[1])
 
 
 @contextlib.contextmanager

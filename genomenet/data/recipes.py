@@ -1,5 +1,16 @@
 """The base recipes of datasets; those in `datasets/` subclass them."""
 
-from genomenet.data.chunks import GenomeChunks
+from typing import Final
 
-__all__ = ["GenomeChunks"]
+from genomenet.data.chunks import GenomeChunks
+from genomenet.data.genome import Known
+from genomenet.data.labelled import LabelledSequences
+
+__all__ = ["SEQUENCE_FILES", "GenomeChunks", "Known", "LabelledSequences"]
+
+SEQUENCE_FILES: Final = tuple(
+    f"*.{ending}{compressed}"
+    for ending in ("fa", "fasta", "fna", "gb", "gbk", "gbff", "embl", "2bit")
+    for compressed in ("", ".gz", ".bgz")
+)
+"""Patterns of the files in which a recipe may look for its sequences."""

@@ -1,0 +1,183 @@
+"""Builds a TFRecord dataset from sequence files, a table, or a recipe by its name.
+
+python -m genomenet.build_dataset --dataset=ecoli_k12
+python -m genomenet.build_dataset --fasta=a.fa.gz,more/*.fa --name=mine
+python -m genomenet.build_dataset --table=peaks.tsv --name=peaks
+python -m genomenet.build_dataset --class_fasta=yes=a.fa,no=b.fa --name=sites
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app, flags
+
+from genomenet import catalog
+from genomenet.data import prepare, provider, sources, summary
+from genomenet.dna import reader
+
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Name of a recipe in datasets/, or the path of its folder."
+)
+_FASTA = flags.DEFINE_list(
+    "fasta",
+    None,
+    "Sequence files (FASTA, GenBank, EMBL, 2bit; plain or gzip), patterns, or - for "
+    "standard input, joined by commas.",
+)
+_TABLE = flags.DEFINE_list(
+    "table",
+    None,
+    "Tables (TSV or CSV, plain or gzip) with columns sequence, label, and where wanted "
+    "id and split, joined by commas.",
+)
+_CLASS_FASTA = flags.DEFINE_list(
+    "class_fasta", None, "One sequence file a class: yes=a.fa,no=b.fa."
+)
+_NAME = flags.DEFINE_string("name", None, "Name of the dataset that is made.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of all datasets; $TFDS_DATA_DIR or ~/tensorflow_datasets if not given.",
+)
+_MANUAL_DIR = flags.DEFINE_string(
+    "manual_dir", None, "Folder with files you fetched, instead of a download."
+)
+_CHUNK_LENGTH = flags.DEFINE_integer(
+    "chunk_length", None, "Bases in a chunk, at most; 16384 if not given."
+)
+_MIN_LENGTH = flags.DEFINE_integer(
+    "min_length",
+    None,
+    "Shortest stretch between long runs of N that is used, in bases; 100 if not given.",
+)
+_SPLITS = flags.DEFINE_string(
+    "splits", None, "Percentages of train/validation/test; 90/5/5 if not given."
+)
+_SPLIT_SEED = flags.DEFINE_integer("split_seed", None, "Seed of the splits; 0.")
+_TASK = flags.DEFINE_enum(
+    "task",
+    None,
+    ["auto", "binary", "multiclass", "multi_label", "regression"],
+    "What labels mean; found in the data if not given.",
+)
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace a dataset of this name, once the new one is complete."
+)
+_BEAM_OPTIONS = flags.DEFINE_string(
+    "beam_options",
+    None,
+    "Build with Apache Beam and these pipeline options, as --runner=DirectRunner.",
+)
+
+_GENOME_ONLY = (_CHUNK_LENGTH, _MIN_LENGTH, _BEAM_OPTIONS)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Builds the dataset that the flags describe."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    given = [f for f in (_DATASET, _FASTA, _TABLE, _CLASS_FASTA) if f.value]
+    if len(given) != 1:
+        raise app.UsageError("give one of --dataset, --fasta, --table, --class_fasta")
+    try:
+        name, make = _recipe(given[0].name)
+        path, is_new = prepare.prepare(
+            name,
+            make,
+            data_dir=_DATA_DIR.value,
+            manual_dir=_MANUAL_DIR.value,
+            overwrite=_OVERWRITE.value,
+            beam_options=_BEAM_OPTIONS.value,
+        )
+    except (sources.DatasetError, reader.SequenceFileError, OSError) as e:
+        sys.exit(f"build_dataset: {e}")
+    except KeyboardInterrupt:
+        sys.exit("build_dataset: interrupted; nothing was kept")
+    print(f"{'built' if is_new else 'already there'}: {path}")
+    print(summary.table(path))
+    if prepare.metadata(path).get("recipe") == "GenomeChunks":
+        where = f" --data_dir={_DATA_DIR.value}" if _DATA_DIR.value else ""
+        print(f"next: python -m genomenet.train --dataset={name}{where}")
+
+
+def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:
+    """Returns the name of the dataset, and a function that makes its builder."""
+    if source == "dataset":
+        return _from_catalogue()
+    if not _NAME.value:
+        raise app.UsageError(f"--{source} needs a --name for the dataset")
+    if _MANUAL_DIR.value:
+        raise app.UsageError("--manual_dir goes with --dataset")
+    name = prepare.check_name(_NAME.value)
+    if name in catalog.dataset_names():
+        raise sources.DatasetError(
+            f"--name={name} is a recipe of the catalogue: choose another name"
+        )
+    if source == "fasta":
+        _refuse((_TASK,), "labels")
+        files: Any = reader.expand(_FASTA.value or [])
+    else:
+        _refuse(_GENOME_ONLY, "genomes")
+        files = (
+            _class_files()
+            if source == "class_fasta"
+            else reader.expand(_TABLE.value or [])
+        )
+    from genomenet.data import recipes  # imports TFDS
+
+    base = recipes.GenomeChunks if source == "fasta" else recipes.LabelledSequences
+    return name, lambda data_dir: base(
+        name=name, sources=files, data_dir=data_dir, **_options()
+    )
+
+
+def _from_catalogue() -> tuple[str, Callable[[str], Any]]:
+    """Returns name and maker for a recipe of the catalogue."""
+    recipe = provider.builder_class(_DATASET.value)
+    if recipe.BASE == "GenomeChunks":
+        _refuse((_TASK,), "labels")
+    else:
+        _refuse(_GENOME_ONLY, "genomes")
+    name = prepare.check_name(_NAME.value or recipe.name)
+    return name, lambda data_dir: recipe(name=name, data_dir=data_dir, **_options())
+
+
+def _options() -> dict[str, Any]:
+    """Returns the options that were given, by the names of the recipes' arguments."""
+    values = {
+        "chunk_length": _CHUNK_LENGTH.value,
+        "min_length": _MIN_LENGTH.value,
+        "splits": _SPLITS.value,
+        "seed": _SPLIT_SEED.value,
+        "task": _TASK.value,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _refuse(given: Sequence[flags.FlagHolder[Any]], what: str) -> None:
+    """Refuses flags that belong to the other kind of dataset."""
+    for flag in given:
+        if flag.value is not None:
+            raise app.UsageError(f"--{flag.name} is for {what} only")
+
+
+def _class_files() -> dict[str, list[str]]:
+    """Reads --class_fasta."""
+    found: dict[str, list[str]] = {}
+    for part in _CLASS_FASTA.value or []:
+        name, equals, path = part.partition("=")
+        if not (name.strip() and equals and path.strip()):
+            raise app.UsageError(f"--class_fasta: write class=file, not {part!r}")
+        found.setdefault(name.strip(), []).append(path.strip())
+    for name, paths in found.items():
+        found[name] = reader.expand(paths)
+    return found
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    app.run(main)

@@ -1,0 +1,277 @@
+"""What labels mean, and which split a labelled sequence belongs to."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from genomenet.data import sources, tables
+from genomenet.dna import encode
+
+AUTO: Final = "auto"
+BINARY: Final = "binary"
+MULTICLASS: Final = "multiclass"
+MULTI_LABEL: Final = "multi_label"
+REGRESSION: Final = "regression"
+TASKS: Final = (AUTO, BINARY, MULTICLASS, MULTI_LABEL, REGRESSION)
+
+SEPARATOR: Final = ";"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be learnt.
+
+    Attributes:
+        kind: One of `TASKS`, but not "auto".
+        classes: Names of the classes in the order of their numbers; none for
+            regression.
+    """
+
+    kind: str
+    classes: tuple[str, ...] = ()
+
+    def encode(self, row: tables.Row) -> Any:
+        """Reads the label of a row.
+
+        Args:
+            row: A labelled sequence.
+
+        Returns:
+            Number of the class; uint8 (classes,) for several labels; a float32 for
+            regression.
+
+        Raises:
+            DatasetError: If the label is none of the classes, or no number.
+        """
+        if self.kind == REGRESSION:
+            value = _number(row.label)
+            if value is None:
+                raise sources.DatasetError(
+                    f"{row.place}: label {row.label!r} is not a number"
+                )
+            return np.float32(value)
+        if self.kind == MULTI_LABEL:
+            found = np.zeros(len(self.classes), np.uint8)
+            found[[self._number(name, row) for name in _parts(row.label)]] = 1
+            return found
+        return self._number(class_name(row.label), row)
+
+    def _number(self, name: str, row: tables.Row) -> int:
+        """Returns the number of a class."""
+        if name not in self.classes:
+            listed = ", ".join(self.classes[:10])
+            raise sources.DatasetError(
+                f"{row.place}: label {name!r} is none of {listed}"
+            )
+        return self.classes.index(name)
+
+
+def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
+    """Finds the task and the classes of a set of labels.
+
+    "auto" is regression where all labels are numbers and one has a fraction,
+    multi-label where one holds a semicolon, and classes otherwise. Classes are
+    sorted; whole numbers by value.
+
+    Args:
+        kind: One of `TASKS`.
+        labels: All different labels.
+        shown: The source, for messages.
+
+    Returns:
+        The task.
+
+    Raises:
+        DatasetError: If the labels do not fit the task.
+    """
+    labels = set(labels)
+    numbers = [_number(label) for label in labels]
+    if kind == AUTO:
+        if any(SEPARATOR in label for label in labels):
+            kind = MULTI_LABEL
+        elif all(n is not None for n in numbers) and not all(
+            float(n or 0).is_integer() for n in numbers
+        ):
+            kind = REGRESSION
+        else:
+            kind = BINARY if len(set(map(class_name, labels))) == 2 else MULTICLASS
+    if kind == REGRESSION:
+        if len(labels) == 1:
+            raise sources.DatasetError(f"{shown}: all labels are {labels.pop()}")
+        return Task(kind=kind)
+    if kind == MULTI_LABEL:
+        names = {part for label in labels for part in _parts(label)}
+    else:
+        names = set(map(class_name, labels))
+    if len(names) < 2:
+        raise sources.DatasetError(
+            f"{shown}: one class only, {', '.join(names) or 'without a name'}; "
+            "there is nothing to tell apart"
+        )
+    if kind == BINARY and len(names) != 2:
+        raise sources.DatasetError(
+            f"{shown}: {len(names)} classes, but --task=binary takes 2"
+        )
+    return Task(kind=kind, classes=tuple(sorted(names, key=_order)))
+
+
+@dataclasses.dataclass(kw_only=True)
+class Survey:
+    """What one reading of the rows tells; 16 bytes a sequence.
+
+    Attributes:
+        groups: One digest a row, the same for a sequence and its reverse complement.
+        labels: Label of each row.
+        splits: Split of each row, empty where the source does not say it.
+        bases: Bases of all rows.
+    """
+
+    groups: list[bytes] = dataclasses.field(default_factory=list)
+    labels: list[str] = dataclasses.field(default_factory=list)
+    splits: list[str] = dataclasses.field(default_factory=list)
+    bases: int = 0
+
+    def add(self, row: tables.Row, split: str) -> None:
+        """Notes a row."""
+        self.groups.append(group(row.sequence))
+        self.labels.append(row.label)
+        self.splits.append(split)
+        self.bases += len(row.sequence)
+
+
+def group(sequence: bytes) -> bytes:
+    """Returns a digest that a sequence shares with its reverse complement only."""
+    other = encode.decode(encode.reverse_complement(encode.encode(sequence)))
+    return hashlib.blake2b(min(sequence, other), digest_size=16).digest()
+
+
+def assign(
+    survey: Survey,
+    task: Task,
+    shares: Mapping[str, float],
+    *,
+    seed: int,
+    shown: str,
+) -> list[str]:
+    """Gives every row a split.
+
+    Splits of the source are kept. Else rows are dealt by a seeded hash, class by
+    class, so that each split has its share of every class to within a row; rows with
+    the same sequence, read on either strand, stay together, and no split is empty.
+
+    Args:
+        survey: What is known of the rows.
+        task: What is to be learnt.
+        shares: Share of each split.
+        seed: Of the hash.
+        shown: The source, for messages.
+
+    Returns:
+        Name of the split of each row.
+
+    Raises:
+        DatasetError: If there are fewer different sequences than splits, or only
+            some rows have a split.
+    """
+    if all(survey.splits):
+        return survey.splits
+    if any(survey.splits):
+        raise sources.DatasetError(f"{shown}: some rows have a split and some have not")
+    rows: dict[bytes, list[int]] = collections.defaultdict(list)
+    for number, name in enumerate(survey.groups):
+        rows[name].append(number)
+    if len(rows) < len(shares):
+        advice = "100" if len(rows) == 1 else "90/10"
+        raise sources.DatasetError(
+            f"{shown}: {len(rows)} different sequences are too few for {len(shares)} "
+            f"splits; use --splits={advice}"
+        )
+
+    def order(name: bytes) -> tuple[str, bytes]:
+        label = survey.labels[rows[name][0]]
+        stratum = label if task.kind in (BINARY, MULTICLASS) else ""
+        digest = hashlib.blake2b(name, digest_size=16, key=str(seed).encode()).digest()
+        return stratum, digest
+
+    dealt: dict[str, list[bytes]] = {split: [] for split in shares}
+    have = dict.fromkeys(shares, 0)
+    total, whole = 0, sum(shares.values())
+    for name in sorted(rows, key=order):
+        total += len(rows[name])
+        split = max(shares, key=lambda s: shares[s] / whole * total - have[s])
+        dealt[split].append(name)
+        have[split] += len(rows[name])
+    for split in shares:
+        if not dealt[split]:
+            largest = max(dealt, key=lambda s: len(dealt[s]))
+            dealt[split].append(dealt[largest].pop())
+    found = [""] * len(survey.groups)
+    for split, names in dealt.items():
+        for number in (number for name in names for number in rows[name]):
+            found[number] = split
+    return found
+
+
+def repeats(survey: Survey, splits: Sequence[str]) -> dict[str, int]:
+    """Counts sequences that occur more than once, read on either strand.
+
+    Args:
+        survey: What is known of the rows.
+        splits: Split of each row.
+
+    Returns:
+        Rows whose sequence was there before; sequences with more than one label, and
+        with more than one split.
+    """
+    labels: dict[bytes, set[str]] = collections.defaultdict(set)
+    places: dict[bytes, set[str]] = collections.defaultdict(set)
+    rows = zip(survey.groups, survey.labels, splits, strict=True)
+    for name, label, split in rows:
+        labels[name].add(label)
+        places[name].add(split)
+    return {
+        "repeated_rows": len(survey.groups) - len(labels),
+        "with_several_labels": sum(len(found) > 1 for found in labels.values()),
+        "in_several_splits": sum(len(found) > 1 for found in places.values()),
+    }
+
+
+def class_name(label: str) -> str:
+    """Returns the name of the class that a label means.
+
+    Args:
+        label: The label as it was written.
+
+    Returns:
+        The same text, but whole numbers without a fraction: 1.0 is 1.
+    """
+    value = _number(label)
+    return str(int(value)) if value is not None and value.is_integer() else label
+
+
+def _parts(label: str) -> list[str]:
+    """Returns the classes in a label of several."""
+    parts = [class_name(part.strip()) for part in label.split(SEPARATOR)]
+    return [part for part in parts if part]
+
+
+def _number(label: str) -> float | None:
+    """Reads a finite number, or returns None."""
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in label else None
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    """Sorts numbers by value, before other names."""
+    value = _number(name)
+    return value is None, value or 0.0, name
