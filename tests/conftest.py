@@ -66,3 +66,24 @@ def tiny_fasta(tmp_path):
             for start in range(0, len(bases), 60):
                 file.write(bases[start : start + 60] + "\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_genome(tmp_path_factory):
+    """The folder of a prepared dataset: six contigs of 3 kb in chunks of 400."""
+    from genomenet.data import prepare, recipes
+
+    folder = tmp_path_factory.mktemp("tiny_genome")
+    rng = np.random.default_rng(1)
+    with (folder / "genome.fa").open("w") as file:
+        for number in range(6):
+            file.write(f">contig_{number}\n{''.join(rng.choice(list('ACGT'), 3000))}\n")
+    directory, _ = prepare.prepare(
+        "tiny",
+        lambda root: recipes.GenomeChunks(
+            name="tiny", sources=[folder / "genome.fa"], data_dir=root, chunk_length=400
+        ),
+        data_dir=folder,
+        show_progress=False,
+    )
+    return directory

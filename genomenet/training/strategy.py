@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,6 +12,7 @@ import tensorflow as tf
 DISTRIBUTIONS: Final = ("auto", "none", "mirrored", "multi_worker")
 
 
+@functools.cache  # two of a kind in one process get each other's messages
 def make(name: str = "auto") -> tf.distribute.Strategy:
     """Returns the strategy of a run.
 

@@ -1,0 +1,184 @@
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from genomenet.models import selfgenomenet
+from genomenet.training import checkpoint, loop, settings, strategy, workdir
+
+MODEL = {
+    "length": 40,
+    "kernel_size": 8,
+    "stride": 8,
+    "filters": 16,
+    "units": 8,
+    "gaps": [0, 1],
+}
+
+
+def train(data, folder, model=None, distribute="none", **changes):
+    values = {
+        "steps": 12,
+        "batch_size": 8,
+        "learning_rate": 1e-2,
+        "clip_norm": 0.5,
+        "shuffle_buffer": 32,
+        "checkpoint_every": 5,
+        "eval_every": 6,
+        **changes,
+    }
+    return loop.run(
+        family="selfgenomenet",
+        model={**MODEL, **(model or {})},
+        settings=settings.Settings(**values),
+        dataset=data,
+        workdir=folder,
+        strategy=strategy.make(distribute),
+    )
+
+
+def weights(result):
+    return [np.asarray(w) for w in result.model.weights]
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_genome, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    return folder, weights(train(tiny_genome, folder))
+
+
+def test_a_run_leaves_what_it_promises(reference):
+    folder, _ = reference
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "config.json",
+        "flags.txt",
+        "versions.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "tensorboard",
+        "learning_curves.png",
+    }
+    rows = workdir.read_metrics(folder)
+    assert [row["step"] for row in rows] == [6, 10, 12]
+    assert {"val_loss", "val_accuracy", "val_chance"} <= rows[-1].keys()
+    assert rows[-1]["chance"] == pytest.approx(1 / 15)
+
+
+def test_weights_of_the_last_checkpoint(reference):
+    folder, expected = reference
+    content = json.loads((folder / "config.json").read_text())
+    model = selfgenomenet.build(selfgenomenet.from_dict(content["model"]))
+    assert checkpoint.load_weights(model, folder) == 12
+    for a, b in zip(model.weights, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_without_a_checkpoint(tmp_path):
+    model = selfgenomenet.build(selfgenomenet.Config())
+    with pytest.raises(ValueError, match="holds no checkpoint"):
+        checkpoint.load_weights(model, tmp_path)
+
+
+def test_a_longer_run_and_a_signal_end_with_the_same_weights(
+    reference, tiny_genome, tmp_path, monkeypatch
+):
+    folder, expected = reference
+    train(tiny_genome, tmp_path, steps=4)
+    original = loop._Run._evaluate
+
+    def interrupt(self, step):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, step)
+
+    monkeypatch.setattr(loop._Run, "_evaluate", interrupt)
+    with pytest.raises(loop.Stopped) as caught:
+        train(tiny_genome, tmp_path)
+    assert caught.value.step == 7
+    assert caught.value.signal_number == signal.SIGTERM
+    monkeypatch.undo()
+    result = train(tiny_genome, tmp_path)
+    for a, b in zip(weights(result), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    again, first = workdir.read_metrics(tmp_path), workdir.read_metrics(folder)
+    assert again[-1]["loss"] == first[-1]["loss"]
+    assert train(tiny_genome, tmp_path).resumed
+
+
+def test_two_devices_train_the_same_model(reference, tiny_genome, tmp_path):
+    _, expected = reference
+    result = train(tiny_genome, tmp_path, distribute="mirrored")
+    for a, b in zip(weights(result), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_accumulation_is_the_same_on_two_devices(tiny_genome, tmp_path):
+    runs = [
+        train(tiny_genome, tmp_path / name, distribute=name, accumulate=3, steps=4)
+        for name in ("none", "mirrored")
+    ]
+    for a, b in zip(*map(weights, runs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_local_negatives_are_another_loss(tiny_genome, tmp_path):
+    model = {"negatives": "local"}
+    train(tiny_genome, tmp_path, model=model, distribute="mirrored")
+    assert workdir.read_metrics(tmp_path)[-1]["chance"] == pytest.approx(1 / 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains(tiny_genome, tmp_path, precision):
+    import keras
+
+    try:
+        result = train(tiny_genome, tmp_path, precision=precision, steps=3)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(result.metrics["loss"])
+    assert all(w.dtype == np.float32 for w in weights(result))
+
+
+@pytest.mark.slow
+def test_xla_trains_the_same_model(reference, tiny_genome, tmp_path):
+    result = train(tiny_genome, tmp_path, jit_compile=True, steps=3)
+    plain = train(tiny_genome, tmp_path / "plain", steps=3)
+    for a, b in zip(weights(result), weights(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_an_infinite_loss_names_step_rate_and_checkpoint(tiny_genome, tmp_path):
+    train(tiny_genome, tmp_path, steps=5)
+    original = loop.step_lib._sums
+
+    def broken(output):
+        sums = original(output)
+        return {**sums, "loss": sums["loss"] * float("nan")}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.step_lib, "_sums", broken)
+        with pytest.raises(
+            loop.TrainingError, match=r"nan at step 6, .*rate of 0.01; .* is step 5, in"
+        ):
+            train(tiny_genome, tmp_path)
+    assert np.isfinite(weights(train(tiny_genome, tmp_path, steps=5))[0]).all()
+
+
+def test_runs_that_cannot_be(tiny_genome, tmp_path):
+    with pytest.raises(ValueError, match="9 cannot be dealt evenly to 2 replicas"):
+        train(tiny_genome, tmp_path / "a", distribute="mirrored", batch_size=9)
+    with pytest.raises(ValueError, match="longer than the chunks"):
+        train(tiny_genome, tmp_path / "b", model={"length": 500})
+    with pytest.raises(ValueError, match="holds no prepared dataset"):
+        train(tmp_path, tmp_path / "c")
+    with pytest.raises(ValueError, match="selfgenomenet"):
+        loop.run(
+            family="x",
+            model={},
+            settings=settings.Settings(),
+            dataset=tiny_genome,
+            workdir=tmp_path / "d",
+        )
