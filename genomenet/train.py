@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from absl import app, flags
+from absl import app, flags, logging
 
 _DEFAULT_DATASET: Final = "ecoli_k12"
 
@@ -178,4 +179,6 @@ def _flags_text() -> str:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
     app.run(main)

@@ -81,6 +81,10 @@ class Family(Protocol):
         """Returns the metrics of a model that has learned nothing."""
         ...
 
+    def shortest(self, config: Any) -> int:
+        """Returns the bases of the shortest sequence that can be embedded."""
+        ...
+
     def spans(self, config: Any, length: int) -> Sequence[tuple[int, int]]:
         """Returns the interval of bases behind each vector of pool "none"."""
         ...

@@ -22,6 +22,7 @@ __all__ = [
     "embed",
     "from_dict",
     "loss",
+    "shortest",
     "spans",
     "to_dict",
     "trivial_baseline",
@@ -99,3 +100,8 @@ def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
     """
     starts = range(0, length - config.kernel_size + 1, config.stride)
     return [(start, start + config.kernel_size) for start in starts]
+
+
+def shortest(config: Config) -> int:
+    """Returns the bases of the shortest sequence that can be embedded: a patch."""
+    return config.kernel_size

@@ -1,0 +1,119 @@
+"""Trained weights that the checkout lacks: from the user's cache or the network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import urllib.error
+import urllib.request
+from typing import Any, Final
+
+from genomenet import atomic, catalog
+
+_BLOCK: Final = 1 << 20
+_TIMEOUT: Final = 60  # seconds without an answer
+
+
+def names() -> list[str]:
+    """Returns the models of `models/index.json`, which can be fetched."""
+    return sorted(_index()["models"])
+
+
+def cached(name: str, file: str) -> pathlib.Path | None:
+    """Returns a model's folder in the user's cache if it holds a file, or None."""
+    folder = _cache() / name
+    return folder if (folder / file).is_file() else None
+
+
+def find(name: str, file: str) -> pathlib.Path | None:
+    """Finds the folder of a released model, fetching it where it is not cached.
+
+    Every file is written under a temporary name, its size and SHA-256 are checked,
+    and then it gets its own name.
+
+    Args:
+        name: Name of the model.
+        file: The file that is wanted; it is fetched last, so that a folder that has
+            it is complete.
+
+    Returns:
+        The folder in the cache, or None if no such model has been released.
+
+    Raises:
+        ValueError: If the model cannot be fetched, or is not what was released.
+    """
+    index = _index()
+    if name not in index["models"]:
+        return None
+    folder = cached(name, file)
+    if folder is not None:
+        return folder
+    folder = _cache() / name
+    base = os.environ.get("GENOMENET_MODELS_URL") or index.get("base_url")
+    if not base:
+        raise ValueError(
+            f"{name} is not on this machine and models/index.json names no place to"
+            f" fetch it from: set GENOMENET_MODELS_URL, or put its files into {folder}"
+        )
+    files = sorted(index["models"][name]["files"], key=lambda f: f["path"] == file)
+    for entry in files:
+        _check_path(entry["path"])
+        _fetch(f"{base.rstrip('/')}/{name}/{entry['path']}", entry, folder)
+    return folder
+
+
+def _fetch(url: str, entry: dict[str, Any], folder: pathlib.Path) -> None:
+    path = folder / entry["path"]
+    if path.is_file() and _is_released(path, entry):
+        return
+    digest, size = hashlib.sha256(), 0
+    try:
+        with (
+            urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
+            atomic.replacing(path) as partial,
+        ):
+            with partial.open("wb") as f:
+                while block := answer.read(_BLOCK):
+                    size += len(block)
+                    if size > entry["size"]:
+                        break
+                    digest.update(block)
+                    f.write(block)
+            if size != entry["size"] or digest.hexdigest() != entry["sha256"]:
+                raise ValueError(
+                    f"{url} is not the released file: {size} bytes, SHA-256"
+                    f" {digest.hexdigest()}; expected {entry['size']} bytes,"
+                    f" {entry['sha256']}"
+                )
+    except OSError as e:
+        raise ValueError(
+            f"{url} cannot be fetched ({getattr(e, 'reason', None) or e}): fetch it"
+            f" elsewhere and put it into {path.parent}"
+        ) from e
+
+
+def _is_released(path: pathlib.Path, entry: dict[str, Any]) -> bool:
+    if path.stat().st_size != entry["size"]:
+        return False
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest() == entry["sha256"]
+
+
+def _check_path(text: str) -> None:
+    path = pathlib.PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or "\\" in text:
+        raise ValueError(f"models/index.json names an unsafe path: {text!r}")
+
+
+def _cache() -> pathlib.Path:
+    given = os.environ.get("GENOMENET_CACHE") or "~/.cache/genomenet"
+    return pathlib.Path(given).expanduser() / "models"
+
+
+def _index() -> dict[str, Any]:
+    path = catalog.models_root() / "index.json"
+    if not path.is_file():
+        return {"format": 1, "base_url": None, "models": {}}
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,105 @@
+"""Writing a release folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import keras
+import numpy as np
+
+from genomenet import atomic, models
+from genomenet.dna import alphabet, encode
+from genomenet.models import family as family_lib
+from genomenet.release import card, folder, signatures
+
+_GOLDEN_VALUES: Final = 5  # of each output
+
+
+def write_release(
+    model: keras.Model,
+    config: Mapping[str, Any],
+    *,
+    directory: str | os.PathLike[str],
+    name: str,
+    metrics: Mapping[str, float],
+    flags_text: str = "",
+) -> pathlib.Path:
+    """Writes a trained model as a release folder, whole or not at all.
+
+    Args:
+        model: The trained model.
+        config: Content of its `config.json`.
+        directory: The folder to make; one that exists is replaced.
+        name: Name of the model.
+        metrics: Name → value.
+        flags_text: The command's flags, one a line.
+
+    Returns:
+        The folder: `config.json`, `model.weights.h5`, `saved_model/`,
+        `metrics.json`, `golden.json`, `train.flags` and a card, `README.md`.
+    """
+    family = models.get_family(config["family"])
+    content = {**config, "pool": family.POOLS[0]}
+    directory = pathlib.Path(directory)
+    if keras.config.dtype_policy().name != "float32":
+        model = _in_float32(model, config, family)
+    with atomic.replacing(directory) as partial:
+        partial.mkdir(parents=True)
+        model.save_weights(partial / folder.WEIGHTS)
+        shortest = family.shortest(model.config)
+        signatures.save(model, family, partial / "saved_model", shortest=shortest)
+        for file, value in (
+            ("config.json", content),
+            ("metrics.json", dict(metrics)),
+            ("golden.json", _golden(model, family)),
+        ):
+            text = json.dumps(value, indent=2) + "\n"
+            (partial / file).write_text(text, encoding="utf-8")
+        (partial / "train.flags").write_text(flags_text, encoding="utf-8")
+        text = card.stub(name, content, metrics, flags_text)
+        (partial / "README.md").write_text(text, encoding="utf-8")
+    return directory
+
+
+def _in_float32(
+    model: keras.Model, config: Mapping[str, Any], family: Any
+) -> keras.Model:
+    """Returns the same weights in a model that computes in float32."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        copy = family.build(family.from_dict(config["model"]))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for ours, theirs in zip(copy.weights, model.weights, strict=True):
+        ours.assign(theirs)
+    return copy
+
+
+def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any]]:
+    """Returns sequences and the first values of what the model makes of them."""
+    rng = np.random.default_rng(0)
+    config = model.config
+    cases = []
+    for case, length in (
+        ("plain", max(64, family.shortest(config))),
+        ("rich in N", max(64, family.shortest(config))),
+        ("long", min(2 * config.length, config.max_length)),
+    ):
+        codes = rng.integers(0, alphabet.NUM_BASES, length).astype(np.uint8)
+        if case == "rich in N":
+            codes[length // 4 : 3 * length // 4] = alphabet.N
+        vectors = family.embed(model, {"bases": codes[None]}, family.POOLS[0])
+        values = np.asarray(vectors)[0, :_GOLDEN_VALUES]
+        cases.append(
+            {
+                "case": case,
+                "sequence": encode.decode(codes).decode(),
+                "embed": [float(value) for value in values],
+            }
+        )
+    return cases
