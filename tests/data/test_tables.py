@@ -1,0 +1,107 @@
+"""Tables as people write them, and the errors they get."""
+
+import gzip
+
+import pytest
+
+from genomenet.data import sources, tables
+
+
+def read(path, **kwargs):
+    return [
+        (row.sequence.decode(), row.label, row.id, row.split)
+        for row in tables.read_tables([str(path)], **kwargs)
+    ]
+
+
+def write(tmp_path, text, name="x.tsv"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ",", ";"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_delimiters_line_ends_and_marks(tmp_path, delimiter, end, start):
+    lines = [["sequence", "label", "id"], ["acgu", "yes", "a"], ["RNNN", " no ", "b"]]
+    text = start + end.join(delimiter.join(line) for line in lines) + end
+    assert read(write(tmp_path, text)) == [
+        ("ACGT", "yes", "a", ""),
+        ("NNNN", "no", "b", ""),
+    ]
+
+
+def test_gzip_is_known_by_content(tmp_path):
+    packed = gzip.compress(b"sequence\tlabel\nACGT\t1\n")
+    assert read(write(tmp_path, packed)) == [("ACGT", "1", "x.tsv:2", "")]
+
+
+def test_quotes_hold_delimiters_and_lines(tmp_path):
+    text = '"sequence","label","note"\n"ACGT","a,""b""","two\nlines"\n"GG","c",""\n'
+    assert read(write(tmp_path, text)) == [
+        ("ACGT", 'a,"b"', "x.tsv:3", ""),
+        ("GG", "c", "x.tsv:4", ""),
+    ]
+
+
+def test_columns_come_in_any_order_case_and_company(tmp_path):
+    text = "Split\tnote\tLabel\tSequence\ndev\tx\t1\tACGT\nTRAIN\ty\t0\tCC\n\n"
+    assert read(write(tmp_path, text)) == [
+        ("ACGT", "1", "x.tsv:2", "validation"),
+        ("CC", "0", "x.tsv:3", "train"),
+    ]
+
+
+def test_columns_of_another_name(tmp_path):
+    text = "seq\tlabel\tinterval\nACGT\t1\tchr1:1-5\n"
+    path = write(tmp_path, text)
+    columns = {"seq": "sequence", "interval": "id"}
+    assert read(path, columns=columns) == [("ACGT", "1", "chr1:1-5", "")]
+
+
+def test_sequences_longer_than_pythons_limit(tmp_path):
+    text = "sequence\tlabel\n" + "ACGT" * 50_000 + "\t1\n"
+    assert len(read(write(tmp_path, text))[0][0]) == 200_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ": empty file"),
+        ("\n", ": its first line is empty"),
+        ("ACGT\t1\n", ": no column 'sequence' in its header; found: ACGT, 1"),
+        ("sequence\tclass\n", ": no column 'label' in its header; found: sequence, cl"),
+        ("sequence\tlabel\tlabel\n", ": 2 columns 'label' in its header"),
+        ("sequence\tlabel\nACGT\t1\nAC\n", ": line 3: 1 columns, its header has 2"),
+        ("sequence\tlabel\nAC\t1\t2\n", ": line 2: 3 columns, its header has 2"),
+        ("sequence\tlabel\n\t1\n", ": line 2: empty sequence"),
+        ("sequence\tlabel\nAC\t \n", ": line 2: empty label"),
+        ("sequence\tlabel\n\nAC!T\t1\n", ": line 3: '!' at position 3 is not a nucl"),
+        ("sequence\tlabel\nACG CGT\t1\n", ": line 2: blanks inside the sequence"),
+        ("sequence\tlabel\tsplit\nAC\t1\tx\n", ": line 2: split 'x' is none of train"),
+        ('sequence\tlabel\nAC\t"1\n', ": line 2: not readable as a table"),
+        (">a\nACGT\n", ": a FASTA file: use --fasta or --class_fasta"),
+        (b"sequence\tlabel\nAC\t\xff\n", ": not a text file in UTF-8"),
+        (gzip.compress(b"sequence\tlabel\nAC\t1\n")[:-9], ": truncated or damaged gz"),
+    ],
+)
+def test_errors_name_the_file_the_line_and_the_cause(tmp_path, text, expected):
+    path = write(tmp_path, text)
+    with pytest.raises(sources.DatasetError) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}{expected}")
+    assert "\n" not in str(error.value)
+
+
+def test_labels_may_lack_where_several_are_possible(tmp_path):
+    path = write(tmp_path, "sequence\tlabel\nAC\t\n")
+    assert read(path, may_lack_label=True)[0][1] == ""
+
+
+def test_one_sequence_file_a_class(tmp_path):
+    (tmp_path / "a.fa").write_text(">x\nacgt\n>y\nGG\n")
+    (tmp_path / "b.fa").write_text(">x\nTTT\n")
+    paths = {"yes": [str(tmp_path / "a.fa")], "no": [str(tmp_path / "b.fa")]}
+    rows = [(r.sequence, r.label, r.id) for r in tables.read_classes(paths)]
+    assert rows == [(b"ACGT", "yes", "x"), (b"GG", "yes", "y"), (b"TTT", "no", "x")]
