@@ -13,6 +13,8 @@ import time
 import numpy as np
 import pytest
 
+from genomenet.training import workdir
+
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = ["--steps=40", "--batch_size=8", "--learning_rate=1e-2", "--checkpoint_every=5"]
 
@@ -38,10 +40,10 @@ def preset(tmp_path_factory):
     return folder
 
 
-def command(preset, data, workdir, *more):
+def command(preset, data, folder, *more):
     return [
         *(sys.executable, "-m", "genomenet.train", f"--model={preset}"),
-        *(f"--dataset={data}", f"--workdir={workdir}", *FLAGS, *more),
+        *(f"--dataset={data}", f"--workdir={folder}", *FLAGS, *more),
     ]
 
 
@@ -62,11 +64,11 @@ def finish(process, code=0):
     return output
 
 
-def final_weights(workdir):
+def final_weights(folder):
     import h5py
 
     weights = {}
-    path = workdir / "export" / workdir.name / "model.weights.h5"
+    path = folder / "export" / folder.name / "model.weights.h5"
 
     def collect(name, item):
         if isinstance(item, h5py.Dataset):
@@ -90,10 +92,10 @@ def assert_same(first, second, **tolerance):
 
 @pytest.fixture(scope="module")
 def reference(preset, tiny_genome, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("reference")
-    output = finish(start(command(preset, tiny_genome, workdir)))
+    folder = tmp_path_factory.mktemp("reference")
+    output = finish(start(command(preset, tiny_genome, folder)))
     assert "genomenet.load_model" in output
-    return workdir
+    return folder
 
 
 @pytest.mark.slow
@@ -120,10 +122,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(
     assert kills >= 2
     finish(start(arguments))
     assert_same(reference, tmp_path)
-    metrics = [
-        [json.loads(line) for line in (folder / "metrics.jsonl").open()]
-        for folder in (reference, tmp_path)
-    ]
+    metrics = map(workdir.read_metrics, (reference, tmp_path))
     for a, b in zip(*metrics, strict=True):
         assert (a["step"], a["loss"], a.get("val_loss")) == (
             b["step"],
@@ -167,7 +166,7 @@ def test_two_workers_train_the_same_model(reference, preset, tiny_genome, tmp_pa
         finish(worker)
     assert_same(reference, tmp_path, atol=1e-5)
     rows = [
-        [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").open()]
+        [row["loss"] for row in workdir.read_metrics(folder)]
         for folder in (reference, tmp_path)
     ]
     np.testing.assert_allclose(*rows, atol=1e-5)

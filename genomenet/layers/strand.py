@@ -32,3 +32,19 @@ def reverse_complement(bases: Any) -> Any:
         The same shape and type.
     """
     return ops.flip(complement(bases), axis=-1)
+
+
+def reverse_padded(bases: Any) -> Any:
+    """Returns the other strand of rows that are padded on the right.
+
+    Args:
+        bases: Codes of `dna.alphabet`, (B, L).
+
+    Returns:
+        The same shape and type; the padding stays on the right.
+    """
+    is_real = ops.cast(bases != alphabet.PAD, "int32")
+    lengths = ops.sum(is_real, axis=1, keepdims=True)  # (B, 1)
+    columns = ops.arange(ops.shape(bases)[1], dtype="int32")[None]
+    source = ops.where(columns < lengths, lengths - 1 - columns, columns)
+    return complement(ops.take_along_axis(bases, source, axis=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import warnings
 from typing import Any, Final
 
 import keras
@@ -87,8 +88,11 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
         ValueError: If the file is damaged or of another model.
     """
     try:
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError) as e:
+        with warnings.catch_warnings():
+            # Keras only warns of weights that it leaves as they are.
+            warnings.simplefilter("error", UserWarning)
+            model.load_weights(path)
+    except (OSError, ValueError, KeyError, UserWarning) as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise ValueError(f"{path} does not fit the model: {reason}") from e
 

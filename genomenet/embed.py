@@ -1,0 +1,77 @@
+"""Embeds sequence files with a trained model: `python -m genomenet.embed --help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "Name of a trained model, or its release folder.", required=True
+)
+_INPUT = flags.DEFINE_list(
+    "input",
+    None,
+    "Sequence files, patterns, or - for standard input, joined by commas.",
+    required=True,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A .parquet or .h5 file to write.", required=True
+)
+_WINDOW = flags.DEFINE_integer(
+    "window", None, "Bases of a window (default: the model's length).", lower_bound=1
+)
+_STRIDE = flags.DEFINE_integer(
+    "stride", None, "Bases between windows (default: the window).", lower_bound=1
+)
+_POOL = flags.DEFINE_enum(
+    "pool",
+    None,
+    ["mean", "last", "cls", "max", "none"],
+    "How a window becomes one vector (default: the model's); none: one a patch.",
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Windows embedded at once.", lower_bound=1
+)
+_BOTH_STRANDS = flags.DEFINE_bool(
+    "both_strands", False, "Average with the vector of the reverse complement."
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes one row a window."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    from genomenet.inference import embed
+
+    try:
+        counts = embed.embed_files(
+            _MODEL.value,
+            _INPUT.value,
+            _OUTPUT.value,
+            window=_WINDOW.value,
+            stride=_STRIDE.value,
+            pool=_POOL.value,
+            batch_size=_BATCH_SIZE.value,
+            both_strands=_BOTH_STRANDS.value,
+        )
+    except (ValueError, OSError) as e:
+        print(f"embed: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("embed: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+    print(f"{counts['rows']:,} rows in {_OUTPUT.value}")
+    if counts["records"]:
+        print(
+            f"skipped as too short: {counts['records']:,} records,"
+            f" {counts['bases']:,} bases"
+        )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Models over files: streaming windows in, tables out; TensorFlow."""

@@ -1,0 +1,179 @@
+"""Embeddings of sequence files, streamed."""
+
+from __future__ import annotations
+
+import collections
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from genomenet import atomic, models
+from genomenet.dna import reader
+from genomenet.inference import windows as windows_lib
+from genomenet.inference import writers
+from genomenet.layers import strand
+from genomenet.release import folder as folder_lib
+
+
+def embed_files(
+    name: str | os.PathLike[str],
+    inputs: str | Sequence[str],
+    output: str | os.PathLike[str],
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+    pool: str | None = None,
+    batch_size: int = 64,
+    both_strands: bool = False,
+    show_progress: bool = True,
+) -> dict[str, int]:
+    """Embeds every window of sequence files; memory does not grow with them.
+
+    Args:
+        name: Name of a model or path of a release folder.
+        inputs: Sequence files, patterns, or "-" for standard input.
+        output: A .parquet or .h5 file: name, start, end (0-based, half-open, forward
+            strand) and embedding. It appears when it is complete.
+        window: Bases of a window; the model's training length by default.
+        stride: Bases between windows; the window by default. The last window of a
+            record ends with it.
+        pool: How a window becomes one vector; the model's default if None; "none"
+            writes one row a patch or token.
+        batch_size: Windows embedded at once.
+        both_strands: Whether to average with the reverse complement's vector.
+        show_progress: Whether to show a bar.
+
+    Returns:
+        Counts: "rows", "records" skipped as too short, and their "bases".
+
+    Raises:
+        ValueError: If the model, a file or an option is not usable, or nothing is
+            long enough to be embedded.
+    """
+    writers.check_name(output)
+    model = folder_lib.load_model(name)
+    content = folder_lib.read_config(folder_lib.catalog.model_folder(name))
+    family: Any = models.get_family(content["family"])
+    pool = pool or content.get("pool") or family.POOLS[0]
+    window = window or model.config.length
+    stride = stride or window
+    _check(family, model, pool, window, stride, both_strands)
+    skipped: collections.Counter[str] = collections.Counter()
+    found = windows_lib.cut(
+        reader.read(inputs),
+        window=window,
+        stride=stride,
+        shortest=family.shortest(model.config),
+        skipped=skipped,
+    )
+    call = _compiled(family, model, pool, both_strands)
+    rows = 0
+    output = pathlib.Path(output)
+    with (
+        atomic.replacing(output) as partial,
+        tqdm.tqdm(
+            unit="b", unit_scale=True, desc="embedding", disable=not show_progress
+        ) as bar,
+    ):
+        writer: writers.Writer | None = None
+        try:
+            for batch, codes in windows_lib.batched(
+                found, batch_size=batch_size, length=window
+            ):
+                vectors = np.asarray(call(tf.constant(codes)), np.float32)
+                names, starts, ends, vectors = _rows(
+                    batch, vectors, family, model.config, pool
+                )
+                if writer is None:
+                    writer = writers.open_writer(
+                        partial, output.suffix, vectors.shape[-1]
+                    )
+                writer.write(names, starts, ends, vectors)
+                rows += len(names)
+                bar.update(sum(len(w.codes) for w in batch))
+        finally:
+            if writer is not None:
+                writer.close()
+        if not rows:
+            raise ValueError(_nothing(inputs, skipped, family.shortest(model.config)))
+    return {
+        "rows": rows,
+        "records": len(skipped),
+        "bases": sum(skipped.values()),
+    }
+
+
+def _compiled(family: Any, model: keras.Model, pool: str, both_strands: bool) -> Any:
+    @tf.function
+    def call(codes: tf.Tensor) -> tf.Tensor:
+        vectors = family.embed(model, {"bases": codes}, pool)
+        if not both_strands:
+            return vectors
+        other = family.embed(model, {"bases": strand.reverse_padded(codes)}, pool)
+        return (vectors + other) / 2
+
+    return call
+
+
+def _rows(
+    batch: list[windows_lib.Window],
+    vectors: np.ndarray,
+    family: Any,
+    config: Any,
+    pool: str,
+) -> tuple[list[str], list[int], list[int], np.ndarray]:
+    """Returns the columns of a batch: a row a window, or for "none" a row a span."""
+    if pool != "none":
+        names, starts, ends = (
+            [getattr(w, field) for w in batch] for field in ("name", "start", "end")
+        )
+        return names, starts, ends, vectors[: len(batch)]
+    names, starts, ends, parts = [], [], [], []
+    for window, row in zip(batch, vectors, strict=False):
+        spans = family.spans(config, len(window.codes))
+        names += [window.name] * len(spans)
+        starts += [window.start + begin for begin, _ in spans]
+        ends += [window.start + end for _, end in spans]
+        parts.append(row[: len(spans)])
+    return names, starts, ends, np.concatenate(parts)
+
+
+def _check(
+    family: Any,
+    model: keras.Model,
+    pool: str,
+    window: int,
+    stride: int,
+    both_strands: bool,
+) -> None:
+    config: Any = model.config  # pyright: ignore[reportAttributeAccessIssue]
+    if pool not in family.POOLS:
+        raise ValueError(
+            f"the model has no pool {pool!r}; it has {', '.join(family.POOLS)}"
+        )
+    if both_strands and pool == "none":
+        raise ValueError("--both_strands averages windows: it does not go with none")
+    shortest = family.shortest(config)
+    if not shortest <= window <= config.max_length:
+        raise ValueError(
+            f"--window={window} is out of range: the model reads {shortest} to"
+            f" {config.max_length} bases at once"
+        )
+    if not 1 <= stride <= window:
+        raise ValueError(f"--stride={stride} must be 1 to --window={window} bases")
+
+
+def _nothing(
+    inputs: str | Iterable[str], skipped: collections.Counter[str], shortest: int
+) -> str:
+    files = inputs if isinstance(inputs, str) else ", ".join(inputs)
+    return (
+        f"{files}: nothing to embed: all {len(skipped)} records are shorter than"
+        f" {shortest} bases"
+    )

@@ -1,0 +1,110 @@
+"""Records → padded batches of windows, with where each came from."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.dna import alphabet, reader
+
+
+class Window(NamedTuple):
+    """One window of a record.
+
+    Attributes:
+        name: Of the record.
+        start: First base, 0-based, forward strand.
+        end: One past the last base.
+        codes: uint8, (end - start,).
+    """
+
+    name: str
+    start: int
+    end: int
+    codes: npt.NDArray[np.uint8]
+
+
+def starts(length: int, *, window: int, stride: int) -> list[int]:
+    """Returns where windows start, so that every base lies in one.
+
+    Args:
+        length: Bases of the record.
+        window: Bases of a window.
+        stride: Bases between neighbouring starts.
+
+    Returns:
+        Multiples of the stride, and where the record ends in between, one more start
+        whose window ends with the record. A record no longer than a window: [0].
+    """
+    if length <= window:
+        return [0]
+    found = list(range(0, length - window + 1, stride))
+    if found[-1] + window < length:
+        found.append(length - window)
+    return found
+
+
+def cut(
+    records: Iterable[reader.Record],
+    *,
+    window: int,
+    stride: int,
+    shortest: int,
+    skipped: collections.Counter[str],
+) -> Iterator[Window]:
+    """Cuts records into windows, one record in memory at a time.
+
+    Args:
+        records: Of `reader.read`.
+        window: Bases of a window.
+        stride: Bases between neighbouring starts.
+        shortest: Bases below which a record is skipped.
+        skipped: Counts the bases of skipped records by name.
+
+    Yields:
+        The windows, in order.
+    """
+    for record in records:
+        length = len(record.codes)
+        if length < shortest:
+            skipped[record.name] += length
+            continue
+        for start in starts(length, window=window, stride=stride):
+            end = min(start + window, length)
+            yield Window(record.name, start, end, record.codes[start:end])
+
+
+def batched(
+    windows: Iterable[Window], *, batch_size: int, length: int
+) -> Iterator[tuple[list[Window], npt.NDArray[np.uint8]]]:
+    """Collects windows into batches of one static shape.
+
+    Args:
+        windows: Of `cut`.
+        batch_size: Rows of a batch, B.
+        length: Bases of a row, L.
+
+    Yields:
+        The windows and their codes, (B, L), padded on the right; rows beyond the
+        windows hold N.
+    """
+    rows: list[Window] = []
+    for window in windows:
+        rows.append(window)
+        if len(rows) == batch_size:
+            yield rows, _pad(rows, batch_size, length)
+            rows = []
+    if rows:
+        yield rows, _pad(rows, batch_size, length)
+
+
+def _pad(rows: list[Window], batch_size: int, length: int) -> npt.NDArray[np.uint8]:
+    codes = np.full((batch_size, length), alphabet.N, np.uint8)
+    for row, window in zip(codes, rows, strict=False):
+        row[: len(window.codes)] = window.codes
+        row[len(window.codes) :] = alphabet.PAD
+    return codes

@@ -1,0 +1,135 @@
+"""Tables of vectors with the interval behind each: Parquet and HDF5."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+_SUFFIXES = (".parquet", ".h5", ".hdf5")
+
+
+class Writer(Protocol):
+    """Appends rows to a file."""
+
+    def write(
+        self,
+        names: Sequence[str],
+        starts: Sequence[int],
+        ends: Sequence[int],
+        vectors: npt.NDArray[np.float32],
+    ) -> None:
+        """Appends rows; `vectors` is (rows, width)."""
+        ...
+
+    def close(self) -> None:
+        """Finishes the file."""
+        ...
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Checks that a file's name says its format.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it ends with none of the known endings.
+    """
+    if pathlib.Path(path).suffix not in _SUFFIXES:
+        raise ValueError(f"{path} must end with {', '.join(_SUFFIXES)}")
+
+
+def open_writer(path: pathlib.Path, suffix: str, width: int) -> Writer:
+    """Opens a file for rows of `width` channels.
+
+    Args:
+        path: The file to make.
+        suffix: One of ".parquet", ".h5", ".hdf5".
+        width: Channels of a vector.
+
+    Returns:
+        The writer.
+    """
+    if suffix == ".parquet":
+        return _ParquetWriter(path, width)
+    return _Hdf5Writer(path, width)
+
+
+class _ParquetWriter:
+    """Columns name, start, end, embedding (a list of fixed size)."""
+
+    def __init__(self, path: pathlib.Path, width: int):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._pa = pa
+        self._width = width
+        self._schema = pa.schema(
+            [
+                ("name", pa.string()),
+                ("start", pa.int64()),
+                ("end", pa.int64()),
+                ("embedding", pa.list_(pa.float32(), width)),
+            ]
+        )
+        self._file = pq.ParquetWriter(path, self._schema)
+
+    def write(
+        self,
+        names: Sequence[str],
+        starts: Sequence[int],
+        ends: Sequence[int],
+        vectors: npt.NDArray[np.float32],
+    ) -> None:
+        flat = self._pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+        lists = self._pa.FixedSizeListArray.from_arrays(flat, self._width)
+        columns = [list(names), list(starts), list(ends), lists]
+        self._file.write_table(self._pa.table(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Hdf5Writer:
+    """Datasets name, start, end (rows,) and embedding (rows, width)."""
+
+    def __init__(self, path: pathlib.Path, width: int):
+        import h5py
+
+        self._file = h5py.File(path, "w")
+        for name, dtype, shape in (
+            ("name", h5py.string_dtype(), ()),
+            ("start", "int64", ()),
+            ("end", "int64", ()),
+            ("embedding", "float32", (width,)),
+        ):
+            self._file.create_dataset(
+                name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(1024, *shape)
+            )
+
+    def write(
+        self,
+        names: Sequence[str],
+        starts: Sequence[int],
+        ends: Sequence[int],
+        vectors: npt.NDArray[np.float32],
+    ) -> None:
+        columns: dict[str, Any] = {
+            "name": list(names),
+            "start": list(starts),
+            "end": list(ends),
+            "embedding": vectors,
+        }
+        for name, values in columns.items():
+            dataset: Any = self._file[name]
+            rows = len(dataset)
+            dataset.resize(rows + len(names), axis=0)
+            dataset[rows:] = values
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,162 @@
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from genomenet.dna import encode
+from genomenet.inference import embed, windows
+from genomenet.models import selfgenomenet
+from genomenet.release import folder
+
+CONFIG = {
+    "format": 1,
+    "family": "selfgenomenet",
+    "model": {
+        "length": 60,
+        "kernel_size": 8,
+        "stride": 4,
+        "filters": 16,
+        "units": 8,
+        "gaps": [2],
+        "max_length": 500,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps(CONFIG))
+    model = selfgenomenet.build(selfgenomenet.from_dict(CONFIG["model"]))
+    model.save_weights(path / folder.WEIGHTS)
+    return path
+
+
+def table(model, fasta, tmp_path, **options):
+    output = tmp_path / "out.parquet"
+    counts = embed.embed_files(
+        model, str(fasta), output, show_progress=False, **options
+    )
+    columns = pq.read_table(output).to_pydict()
+    assert counts["rows"] == len(columns["name"])
+    vectors = np.array(columns["embedding"], np.float32)
+    places = list(zip(columns["name"], columns["start"], columns["end"], strict=True))
+    return places, vectors
+
+
+def sequences(fasta):
+    found = {}
+    for line in fasta.read_text().splitlines():
+        if line[0] == ">":
+            name = line[1:].split()[0]
+            found[name] = ""
+        else:
+            found[name] += line
+    return found
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "stride", "expected"),
+    [
+        (10, 60, 60, [0]),
+        (60, 60, 60, [0]),
+        (61, 60, 60, [0, 1]),
+        (120, 60, 60, [0, 60]),
+        (130, 60, 30, [0, 30, 60, 70]),
+    ],
+)
+def test_windows_cover_every_base(length, window, stride, expected):
+    assert windows.starts(length, window=window, stride=stride) == expected
+
+
+def test_each_row_is_its_window(model, tiny_fasta, tmp_path):
+    places, vectors = table(model, tiny_fasta, tmp_path, batch_size=4, stride=30)
+    keras_model = folder.load_model(model)
+    records = sequences(tiny_fasta)
+    assert {name for name, _, _ in places} == set(records)
+    for (name, start, end), vector in zip(places, vectors, strict=True):
+        bases = encode.encode(records[name][start:end])[None]
+        expected = selfgenomenet.embed(keras_model, {"bases": bases})[0]
+        np.testing.assert_allclose(vector, expected, atol=1e-5)
+
+
+def test_none_gives_a_row_a_patch(model, tiny_fasta, tmp_path):
+    places, vectors = table(model, tiny_fasta, tmp_path, pool="none")
+    assert vectors.shape[1] == 8
+    assert places[:2] == [("contig_1", 0, 8), ("contig_1", 4, 12)]
+    assert all(end - start == 8 for _, start, end in places)
+
+
+def test_both_strands_do_not_care_which_is_given(model, tmp_path):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 45).astype(np.uint8)
+    vectors = []
+    for number, strand in enumerate((codes, encode.reverse_complement(codes))):
+        fasta = tmp_path / f"{number}.fa"
+        fasta.write_bytes(b">x\n" + encode.decode(strand) + b"\n")
+        vectors.append(table(model, fasta, tmp_path, both_strands=True)[1])
+    np.testing.assert_allclose(*vectors, atol=1e-5)
+
+
+def test_hdf5(model, tiny_fasta, tmp_path):
+    places, vectors = table(model, tiny_fasta, tmp_path)
+    embed.embed_files(model, str(tiny_fasta), tmp_path / "o.h5", show_progress=False)
+    with h5py.File(tmp_path / "o.h5") as f:
+        np.testing.assert_allclose(f["embedding"][:], vectors, atol=1e-6)
+        names = f["name"].asstr()[:]
+        assert list(zip(names, f["start"][:], f["end"][:], strict=True)) == places
+
+
+def test_short_records_are_skipped_and_counted(model, tmp_path):
+    fasta = tmp_path / "x.fa"
+    fasta.write_text(">a\nACG\n>b\nACGTACGTAC\n")
+    counts = embed.embed_files(
+        model, str(fasta), tmp_path / "o.parquet", show_progress=False
+    )
+    assert counts == {"rows": 1, "records": 1, "bases": 3}
+    fasta.write_text(">a\nACG\n")
+    output = tmp_path / "none.parquet"
+    with pytest.raises(ValueError, match="all 1 records are shorter than 8"):
+        embed.embed_files(model, str(fasta), output, show_progress=False)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool": "cls"}, "no pool 'cls'; it has last, mean, max, none"),
+        ({"window": 501}, "window=501 is out of range: .* 8 to 500"),
+        ({"window": 7}, "window=7 is out of range"),
+        ({"stride": 100}, "stride=100 must be"),
+        ({"pool": "none", "both_strands": True}, "does not go with none"),
+    ],
+)
+def test_options_that_make_no_sense(model, tiny_fasta, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        table(model, tiny_fasta, tmp_path, **options)
+
+
+def test_unknown_ending(model, tiny_fasta, tmp_path):
+    with pytest.raises(ValueError, match="must end with .parquet"):
+        embed.embed_files(model, str(tiny_fasta), tmp_path / "o.csv")
+
+
+@pytest.mark.slow
+def test_a_broken_file_leaves_no_output(model, tmp_path):
+    fasta = tmp_path / "x.fa"
+    fasta.write_text(">a\n" + "ACGT" * 500 + "\n>b\nACGT!\n")
+    output = tmp_path / "o.parquet"
+    arguments = [f"--model={model}", f"--input={fasta}", f"--output={output}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "genomenet.embed", *arguments],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"embed: {fasta}")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.fa"]

@@ -1,0 +1,244 @@
+import functools
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from genomenet import catalog
+from genomenet.dna import encode
+from genomenet.models import selfgenomenet
+from genomenet.release import export, folder
+
+CONFIG = {
+    "format": 1,
+    "family": "selfgenomenet",
+    "model": {
+        "length": 60,
+        "kernel_size": 8,
+        "stride": 4,
+        "filters": 16,
+        "units": 8,
+        "gaps": [2],
+        "max_length": 500,
+    },
+    "training": {"steps": 3, "seed": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    model = selfgenomenet.build(selfgenomenet.from_dict(CONFIG["model"]))
+    directory = tmp_path_factory.mktemp("release") / "tiny"
+    path = export.write_release(
+        model,
+        CONFIG,
+        directory=directory,
+        name="tiny",
+        metrics={"val_loss": 2.0},
+        flags_text="--model=tiny\n",
+    )
+    return model, path
+
+
+@pytest.fixture(scope="module")
+def saved(released):
+    return tf.saved_model.load(str(released[1] / "saved_model"))
+
+
+def test_a_release_holds_its_proof(released):
+    model, path = released
+    assert {p.name for p in path.iterdir()} == {
+        "README.md",
+        "config.json",
+        "golden.json",
+        "metrics.json",
+        "model.weights.h5",
+        "saved_model",
+        "train.flags",
+    }
+    assert [p.name for p in path.parent.iterdir()] == ["tiny"]
+    loaded = folder.load_model(path)
+    for ours, theirs in zip(loaded.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_golden_values_through_weights_and_saved_model(released, saved):
+    _, path = released
+    model = folder.load_model(path)
+    cases = json.loads((path / "golden.json").read_text())
+    assert [case["case"] for case in cases] == ["plain", "rich in N", "long"]
+    for case in cases:
+        bases = encode.encode(case["sequence"])[None]
+        ours = np.asarray(selfgenomenet.embed(model, {"bases": bases}))[0, :5]
+        theirs = saved.embed([case["sequence"]])["embedding"][0, :5]
+        np.testing.assert_allclose(ours, case["embed"], atol=1e-6)
+        np.testing.assert_allclose(theirs, case["embed"], atol=1e-6)
+
+
+def test_mixed_lengths_case_and_letters_change_nothing(saved):
+    short, long = "ACGTTGCAACGT", "ACGT" * 100 + "ACG"
+    alone = [saved.embed([s])["embedding"][0] for s in (short, long)]
+    together = saved.embed([short, long])["embedding"]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    folded = saved.embed(["acguugcaacgu"])["embedding"][0]
+    np.testing.assert_allclose(folded, alone[0], atol=1e-6)
+    ambiguous = saved.embed(["ACGTRYK-ACGT", "ACGTNNNNACGT"])["embedding"]
+    np.testing.assert_allclose(*ambiguous, atol=1e-6)
+
+
+def test_no_sequence_gives_no_row(saved):
+    assert saved.embed(tf.constant([], tf.string))["embedding"].shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [
+        (["ACGT" * 5, "ACGTACGTACGTX"], r"row 1, position 13: not a nucleotide .*88"),
+        (["ACGT" * 5, "ACG"], r"row 1: 3 bases are too few.* at least 8"),
+        ([""], r"row 0: 0 bases are too few"),
+        (["A" * 501], r"row 0: 501 bases are too many.* at most 500.*genomenet.embed"),
+        (["ACGTACGT\0\0"], r"row 0, position 9: .*byte 0"),
+    ],
+)
+def test_bad_strings_are_named(saved, sequences, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        saved.embed(sequences)
+
+
+def test_saved_model_needs_no_genomenet(released, tmp_path):
+    code = (
+        "import sys, tensorflow as tf\n"
+        "m = tf.saved_model.load(sys.argv[1])\n"
+        "print(m.embed(['ACGTACGTAC'])['embedding'].shape)\n"
+        "assert not any(n.startswith('genomenet') for n in sys.modules)\n"
+    )
+    saved_model = os.fspath(released[1] / "saved_model")
+    output = subprocess.run(
+        [sys.executable, "-I", "-c", code, saved_model],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "(1, 8)" in output.stdout, output.stderr
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: (p / "config.json").write_text("{"), "is not JSON"),
+        (lambda p: (p / "model.weights.h5").write_bytes(b"x"), "does not fit"),
+    ],
+)
+def test_damaged_folders(released, tmp_path, damage, message):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(released[1], copy)
+    damage(copy)
+    with pytest.raises(ValueError, match=message):
+        folder.load_model(copy)
+
+
+def test_weights_of_another_model(released, tmp_path):
+    other = selfgenomenet.build(
+        selfgenomenet.from_dict({**CONFIG["model"], "units": 16})
+    )
+    with pytest.raises(ValueError, match="does not fit the model"):
+        folder.load_weights(other, released[1] / "model.weights.h5")
+
+
+def test_preset_without_weights(monkeypatch, tmp_path):
+    monkeypatch.setenv("GENOMENET_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"no trained weights.*genomenet.train"):
+        folder.load_model("selfgenomenet")
+    assert folder.list_models()["selfgenomenet"] == "preset"
+    assert "ecoli_k12" in folder.list_datasets()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(released, tmp_path, monkeypatch):
+    """A catalogue that knows the model by its index, and a server that has it."""
+    path = released[1]
+    root = tmp_path / "models"
+    (root / "tiny").mkdir(parents=True)
+    (root / "tiny/config.json").write_text((path / "config.json").read_text())
+    files = [
+        {
+            "path": p.relative_to(path).as_posix(),
+            "size": p.stat().st_size,
+            "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),
+        }
+        for p in sorted(path.rglob("*"))
+        if p.is_file()
+    ]
+    index = {"format": 1, "base_url": None, "models": {"tiny": {"files": files}}}
+    (root / "index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(catalog, "models_root", lambda: root)
+    monkeypatch.setenv("GENOMENET_CACHE", str(tmp_path / "cache"))
+    handler = functools.partial(_Quiet, directory=str(path.parent))
+    with http.server.ThreadingHTTPServer(("localhost", 0), handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        url = f"http://localhost:{httpd.server_port}"
+        monkeypatch.setenv("GENOMENET_MODELS_URL", url)
+        yield root, index
+        httpd.shutdown()
+        thread.join()
+
+
+def cached(tmp_path):
+    return [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+
+
+def test_released_weights_are_fetched_once(released, server, tmp_path, monkeypatch):
+    assert folder.list_models() == {"tiny": "remote"}
+    loaded = folder.load_model("tiny")
+    for ours, theirs in zip(loaded.weights, released[0].weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert folder.list_models() == {"tiny": "local"}
+    monkeypatch.setenv("GENOMENET_MODELS_URL", "http://localhost:9")
+    folder.load_model("tiny")
+
+
+@pytest.mark.parametrize("key", ["size", "sha256"])
+def test_what_was_not_released_is_refused(server, tmp_path, key):
+    root, index = server
+    for entry in index["models"]["tiny"]["files"]:
+        if entry["path"] == "model.weights.h5":
+            entry[key] = 10 if key == "size" else "0" * 64
+    (root / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="is not the released file"):
+        folder.load_model("tiny")
+    assert not [p for p in cached(tmp_path) if "weights" in p.name]
+
+
+def test_paths_may_not_leave_the_cache(server, tmp_path):
+    root, index = server
+    index["models"]["tiny"]["files"] = [
+        {"path": "../../evil", "size": 1, "sha256": "0" * 64}
+    ]
+    (root / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="unsafe path"):
+        folder.load_model("tiny")
+
+
+def test_offline_names_url_and_folder(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("GENOMENET_MODELS_URL", "http://localhost:9")
+    with pytest.raises(ValueError, match=r"http://localhost:9/tiny/.* put it into"):
+        folder.load_model("tiny")
+    monkeypatch.delenv("GENOMENET_MODELS_URL")
+    with pytest.raises(ValueError, match="set GENOMENET_MODELS_URL, or put"):
+        folder.load_model("tiny")
