@@ -68,7 +68,7 @@ class Prepared:
         self.directory = pathlib.Path(directory)
         if not (self.directory / "dataset_info.json").is_file():
             raise ValueError(f"{directory} holds no prepared dataset")
-        self.info = tfds.builder_from_directory(os.fspath(directory)).info
+        self.info: Any = tfds.builder_from_directory(os.fspath(directory)).info
         self.name: str = self.info.name
         self.version = str(self.info.version)
         self.metadata: dict[str, Any] = dict(self.info.metadata or {})
@@ -111,7 +111,7 @@ class Prepared:
             key = tf.stack([run_key[0], run_key[1] * 2**32 + number])
             return _cut(sequence, cutting, key)
 
-        order = tf.random.experimental.stateless_shuffle(tf.constant(files), run_key)
+        order = _shuffled(files, run_key)
         return (
             tf.data.Dataset.from_tensor_slices(order)
             .interleave(
@@ -221,6 +221,12 @@ def evaluation_batches(
     buffer = max(batch_size * num_batches, 1)
     windows = windows.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
     return _batched(windows, tiled, batch_size, seed).take(num_batches)
+
+
+def _shuffled(files: list[str], key: tf.Tensor) -> tf.Tensor:
+    """Returns the files in an order that the key, int64 (2,), decides."""
+    draws = tf.random.stateless_uniform([len(files)], key)
+    return tf.gather(tf.constant(files), tf.argsort(draws, stable=True))
 
 
 def _cut(sequence: tf.Tensor, cutting: Cutting, key: tf.Tensor) -> tf.Tensor:

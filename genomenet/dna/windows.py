@@ -209,7 +209,8 @@ def assign(
     for i, name in enumerate(by_share[:-1]):
         goal = total * shares[name] / sum(shares.values())
         to_come = len(by_share) - 1 - i
-        have, kept = 0, []
+        have = 0
+        kept: list[Unit] = []
         for j, unit in enumerate(left):
             can_take = len(kept) + len(left) - j > to_come
             is_closer = abs(have + unit.bases - goal) < abs(have - goal)

@@ -60,7 +60,7 @@ def embed_files(
     model = folder_lib.load_model(name)
     content = folder_lib.read_config(folder_lib.catalog.model_folder(name))
     family: Any = models.get_family(content["family"])
-    pool = pool or content.get("pool") or family.POOLS[0]
+    pool = str(pool or content.get("pool") or family.POOLS[0])
     window = window or model.config.length
     stride = stride or window
     _check(family, model, pool, window, stride, both_strands)

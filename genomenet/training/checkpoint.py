@@ -38,8 +38,10 @@ class Checkpoints:
         read_only: bool = False,
     ):
         self._read_only = read_only
-        self._step = tf.Variable(0, dtype=tf.int64)
-        self._totals = tf.Variable("{}")  # JSON: names differ between families
+        self._step = tf.Variable(tf.constant(0, tf.int64))
+        self._totals = tf.Variable(
+            tf.constant("{}")
+        )  # JSON: names differ between families
         self._checkpoint = tf.train.Checkpoint(
             model=_variables(model),
             optimizer=[v.value for v in optimizer.variables],
@@ -66,7 +68,8 @@ class Checkpoints:
         path = self._manager.latest_checkpoint
         if path is not None:
             self._checkpoint.restore(path).assert_consumed()
-        return int(self._step.numpy()), json.loads(self._totals.numpy())
+        totals: Any = self._totals.numpy()
+        return int(self._step.numpy()), json.loads(totals)
 
     def save(self, step: int, totals: Mapping[str, float]) -> None:
         """Saves a checkpoint, once a step; not on workers that are not the chief."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import os
 import signal
@@ -180,7 +181,7 @@ class _Run:
             step=first,
             bases_per_step=self._bases,
             sequences_per_step=self._sequences,
-            stream=None if not self.folder.read_only else _Silent(),
+            stream=io.StringIO() if self.folder.read_only else None,
         )
         self.log = None
         if not self.folder.read_only:
@@ -278,7 +279,7 @@ class _Run:
         return means
 
     def _learning_rate(self, step: int) -> float:
-        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        inner: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         return float(inner._learning_rate(step))
 
     def _not_finite(self, step: int, loss: float) -> str:
@@ -303,19 +304,6 @@ class _Run:
         metrics["steps"] = self.settings.steps
         metrics.pop("step", None)
         return metrics
-
-
-class _Silent:
-    """A stream for workers that are not the chief."""
-
-    def isatty(self) -> bool:
-        return False
-
-    def write(self, text: str) -> None:
-        del text
-
-    def flush(self) -> None:
-        pass
 
 
 def _means(totals: Mapping[str, float]) -> dict[str, float]:

@@ -63,7 +63,7 @@ def make_optimizer(
         the loop does, after reducing gradients over replicas.
     """
     optimizer: keras.optimizers.Optimizer = keras.optimizers.Adam(
-        WarmupDecay(
+        learning_rate=WarmupDecay(  # pyright: ignore[reportArgumentType]
             peak=settings.learning_rate,
             steps=settings.steps,
             warmup_steps=settings.warmup_steps,

@@ -82,7 +82,7 @@ class Steps:
         if len(rows) == 1:
             return self._local(self._step(rows[0], stop_here))
         sums = [self._local(self._accumulate(r, stop_here)) for r in rows]
-        totals = {name: sum(s[name] for s in sums) for name in sums[0]}
+        totals = {name: tf.add_n([s[name] for s in sums]) for name in sums[0]}
         self._apply_accumulated(totals["weight"])
         return totals
 

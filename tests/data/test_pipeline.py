@@ -73,7 +73,9 @@ def test_order_is_a_function_of_the_seed(data):
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a["bases"], b["bases"])
         np.testing.assert_array_equal(a["key"], b["key"])
-    assert any((a["bases"] != b["bases"]).any() for a, b in zip(first, other, strict=True))
+    assert any(
+        (a["bases"] != b["bases"]).any() for a, b in zip(first, other, strict=True)
+    )
 
 
 def test_keys_count_the_rows(data):

@@ -48,7 +48,8 @@ class ProjectedLstmCell(keras.layers.Layer):
     ) -> tuple[Any, list[Any]]:
         hidden, cell = states
         gates = inputs + ops.matmul(hidden, self.recurrent_kernel)  # (B, 4H)
-        enter, forget, fresh, leave = ops.split(gates, 4, axis=-1)
+        parts: Any = ops.split(gates, 4, axis=-1)
+        enter, forget, fresh, leave = parts
         cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(fresh)
         hidden = ops.sigmoid(leave) * ops.tanh(cell)
         return hidden, [hidden, cell]
