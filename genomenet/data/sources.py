@@ -90,9 +90,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """
     found = []
     for key, value in new.items():
-        if old.get(key) == value:
+        if key == "sources" and any("sha256" not in source for source in value):
+            found.append("perhaps other sequences than those on standard input")
+        elif old.get(key) == value:
             continue
-        if key == "sources":
+        elif key == "sources":
             found.append("other source files")
         else:
             found.append(f"{key} {old.get(key, 'unknown')}, now {value}")

@@ -78,7 +78,7 @@ def read_tables(
             line and the cause.
     """
     for path in paths:
-        number = 0
+        number = 1  # the header
         try:
             with _opened(path) as text:
                 csv.field_size_limit(_MAX_FIELD)
