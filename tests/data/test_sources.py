@@ -54,9 +54,10 @@ def test_long_lists_of_files_are_shortened():
 
 
 def test_differences_are_told():
-    old = {"chunk_length": 100, "seed": 0, "sources": [1]}
-    assert sources.differences(old, {"chunk_length": 100, "sources": [1]}) == []
-    assert sources.differences(old, {"chunk_length": 200, "sources": [2]}) == [
+    one, two = {"sha256": "1"}, {"sha256": "2"}
+    old = {"chunk_length": 100, "seed": 0, "sources": [one]}
+    assert sources.differences(old, {"chunk_length": 100, "sources": [one]}) == []
+    assert sources.differences(old, {"chunk_length": 200, "sources": [two]}) == [
         "chunk_length 100, now 200",
         "other source files",
     ]
