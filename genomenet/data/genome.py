@@ -102,7 +102,8 @@ def index(
             continue
         origins[name] = (record.source, record.name)
         pieces, left_out = windows.pieces(record.codes, min_length=min_length)
-        skipped += left_out
+        if left_out != windows.Skipped():
+            skipped += left_out
         if len(pieces):
             contigs.append(
                 windows.Contig(name=name, length=record.codes.size, pieces=pieces)

@@ -8,6 +8,7 @@ lie inside a piece and inside a unit, and every base of a piece is in one chunk.
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,7 @@ class Contig:
     length: int
     pieces: Intervals
 
-    @property
+    @functools.cached_property
     def bases(self) -> int:
         """Number of bases in its pieces."""
         return _bases(self.pieces)
@@ -90,7 +91,7 @@ class Unit:
     end: int
     pieces: Intervals
 
-    @property
+    @functools.cached_property
     def bases(self) -> int:
         """Number of bases in its pieces."""
         return _bases(self.pieces)
@@ -116,6 +117,8 @@ def pieces(
         (array([[1, 3]]), Skipped(all_n=0, only_short=0, short_pieces=1, ...))
     """
     runs = _runs_of_n(codes)
+    if not len(runs) and len(codes) >= min_length:  # most contigs of a draft genome
+        return np.array([[0, len(codes)]]), Skipped()
     at_end = (runs[:, 0] == 0) | (runs[:, 1] == len(codes))
     gaps = runs[at_end | (runs[:, 1] - runs[:, 0] > max_n_run)]
     starts = np.concatenate([[0], gaps[:, 1]])
@@ -301,6 +304,8 @@ def tile(length: int, *, window: int, stride: int) -> npt.NDArray[np.int64]:
 def _runs_of_n(codes: npt.NDArray[np.uint8]) -> Intervals:
     """Returns the runs of N as intervals, (R, 2)."""
     is_n = codes == alphabet.N
+    if not is_n.any():
+        return np.zeros((0, 2), np.int64)
     edges = np.flatnonzero(is_n[1:] != is_n[:-1]).astype(np.int64) + 1
     if len(codes) and is_n[0]:
         edges = np.append(np.int64(0), edges)
