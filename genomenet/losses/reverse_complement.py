@@ -25,18 +25,12 @@ def contrast(
         Cross-entropy in nats, float32, (N,), the mean over the J positions; and
         the share of rows whose largest logit is the true one, a float32 scalar.
     """
-    logits = ops.matmul(  # (J, N, H) x (J, H, S) -> (J, N, S)
-        ops.transpose(predictions, (1, 0, 2)), ops.transpose(targets, (1, 2, 0))
+    return _contrast_by_position(
+        ops.transpose(predictions, (1, 0, 2)),
+        ops.transpose(targets, (1, 0, 2)),
+        labels=labels,
+        excluded=excluded,
     )
-    logits = ops.cast(logits, "float32")
-    if excluded is not None:
-        columns = ops.arange(ops.shape(targets)[0], dtype="int32")
-        is_excluded = ops.equal(columns[None, :], ops.cast(excluded, "int32")[:, None])
-        logits = ops.where(is_excluded[None], _EXCLUDED, logits)
-    labels = ops.broadcast_to(ops.cast(labels, "int32")[None], ops.shape(logits)[:2])
-    loss = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    is_hit = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels)
-    return ops.mean(loss, axis=0), ops.mean(ops.cast(is_hit, "float32"))
 
 
 def reverse_complement_contrastive(
@@ -85,14 +79,17 @@ def reverse_complement_contrastive(
     num_rows = ops.shape(context)[0]
     rows = ops.arange(num_rows, dtype="int32")
     labels = row_offset + (rows + num_rows // 2) % num_rows  # (2B,)
+    # Position j looks at patch P-j-i of the other strand: later j, earlier patch.
+    aligned = ops.flip(ops.transpose(targets, (1, 0, 2)), axis=0)  # (P, S, H)
     losses, accuracies = [], []
     for prediction, gap in zip(predictions, gaps, strict=True):
         num_positions = prediction.shape[1]
         _check_gap(gap, num_positions, context.shape[1])
-        # Position j looks at patch P-j-i of the other strand: later j, earlier patch.
-        aligned = ops.flip(targets[:, :num_positions], axis=1)  # (S, P-i-1, H)
-        loss, accuracy = contrast(
-            prediction, aligned, labels=labels, excluded=row_offset + rows
+        loss, accuracy = _contrast_by_position(
+            ops.transpose(prediction, (1, 0, 2)),
+            aligned[gap + 1 :],  # (P-i-1, S, H)
+            labels=labels,
+            excluded=row_offset + rows,
         )
         losses.append(loss)
         accuracies.append(accuracy)
@@ -100,6 +97,23 @@ def reverse_complement_contrastive(
     return sum(losses[1:], losses[0]) / num_gaps, (
         sum(accuracies[1:], accuracies[0]) / num_gaps
     )
+
+
+def _contrast_by_position(
+    predictions: Any, targets: Any, *, labels: Any, excluded: Any = None
+) -> tuple[Any, Any]:
+    """Does `contrast` on (J, N, H) and (J, S, H), as the batched product wants them."""
+    # (J, N, H) x (J, H, S) -> (J, N, S)
+    logits = ops.matmul(predictions, ops.transpose(targets, (0, 2, 1)))
+    logits = ops.cast(logits, "float32")
+    if excluded is not None:
+        columns = ops.arange(ops.shape(targets)[1], dtype="int32")
+        is_excluded = ops.equal(columns[None, :], ops.cast(excluded, "int32")[:, None])
+        logits = ops.where(is_excluded[None], _EXCLUDED, logits)
+    labels = ops.broadcast_to(ops.cast(labels, "int32")[None], ops.shape(logits)[:2])
+    loss = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    is_hit = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels)
+    return ops.mean(loss, axis=0), ops.mean(ops.cast(is_hit, "float32"))
 
 
 def _check_gap(gap: int, num_positions: int | None, num_patches: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from keras import ops
@@ -14,6 +14,8 @@ from genomenet.losses import reverse_complement
 from genomenet.models import family
 from genomenet.models.selfgenomenet import backbone
 from genomenet.models.selfgenomenet import config as config_lib
+
+_SWAP: Final = (1, 0, 2)
 
 
 def loss(
@@ -87,8 +89,10 @@ def _two_strands(
     if config.objective.endswith("_fixed"):
         per_row, accuracy = _at_the_middle(model, context, targets, row_offset)
     else:
+        # The loss wants position before row: projected so, no copy is turned around.
+        by_patch = ops.transpose(context, _SWAP)  # (P, 2B, H)
         predictions = [
-            projection(context[:, : config.num_patches - gap - 1])
+            ops.transpose(projection(by_patch[: config.num_patches - gap - 1]), _SWAP)
             for gap, projection in zip(config.gaps, model.projections, strict=True)
         ]
         per_row, accuracy = reverse_complement.reverse_complement_contrastive(
