@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, ClassVar, Final, cast
 import numpy as np
 import tensorflow_datasets as tfds
 
-from genomenet.data import genome, progress, recipe, sources
+from genomenet.data import genome, identity, progress, recipe, sources
 from genomenet.dna import files, windows
 
 CHUNK_LENGTH: Final = 16_384
@@ -47,7 +47,7 @@ class GenomeChunks(recipe.Recipe, skip_registration=True):
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
     BASE = "GenomeChunks"
 
-    KNOWN: ClassVar[Mapping[str, genome.Known] | None] = None
+    KNOWN: ClassVar[Mapping[str, identity.Known] | None] = None
     """The sequences to take from the files, recognised by content; None: all."""
 
     def __init__(
@@ -116,7 +116,7 @@ class GenomeChunks(recipe.Recipe, skip_registration=True):
         used = {path for path, _ in index.origins.values()}
         if self.KNOWN is not None:
             paths = [path for path in paths if path in used]
-        self.note(_metadata(self, index, units, sources.fingerprints(paths)))
+        self.note(_metadata(self, index, units, self.fingerprints(paths)))
         recipe.load_tensorflow()
         if spool is None:
             return {split: self._beam(index, part) for split, part in units.items()}

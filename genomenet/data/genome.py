@@ -8,34 +8,18 @@ standard input needs no second reading.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.data import sources
-from genomenet.dna import alphabet, encode, files, reader, windows
+from genomenet.data import identity, sources
+from genomenet.dna import encode, reader, windows
 
 Example = tuple[str, dict[str, Any]]
 
 _BLOCK: Final = 1 << 24  # bases written to the spool at once
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Known:
-    """A published sequence, recognised by its length and, where given, its digest.
-
-    Attributes:
-        length: Its bases.
-        md5: MD5 of its letters in upper case, as in the M5 tag of SAM files.
-        max_n: Largest share of N; more means that repeats were masked.
-    """
-
-    length: int
-    md5: str | None = None
-    max_n: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,7 +49,7 @@ def index(
     paths: Sequence[str],
     *,
     min_length: int,
-    known: Mapping[str, Known] | None = None,
+    known: Mapping[str, identity.Known] | None = None,
     spool: BinaryIO | None = None,
     progress: Callable[[int], Any] = lambda bases: None,
 ) -> Index:
@@ -92,13 +76,14 @@ def index(
     origins: dict[str, tuple[str, str]] = {}
     skipped = windows.Skipped()
     num_records = num_bases = longest = not_wanted = 0
-    records = _all(paths) if known is None else _recognised(paths, known)
+    records = _all(paths) if known is None else identity.recognised(paths, known)
     for record, name in records:
         num_records += 1
         num_bases += record.codes.size
         progress(record.codes.size)
         if not name:
             not_wanted += 1
+            del record
             continue
         origins[name] = (record.source, record.name)
         pieces, left_out = windows.pieces(record.codes, min_length=min_length)
@@ -260,68 +245,6 @@ def _all(paths: Sequence[str]) -> Iterator[tuple[reader.Record, str]]:
     for record in reader.read(paths):
         yield record, record.name
         del record
-
-
-def _recognised(
-    paths: Sequence[str], known: Mapping[str, Known]
-) -> Iterator[tuple[reader.Record, str]]:
-    """Yields records and the names they are known by, until all are found.
-
-    The name is empty for any other record. A file that cannot be read counts only if
-    a sequence is missing in the end: it may have nothing to do with them.
-    """
-    missing = dict(known)
-    unreadable: files.SequenceFileError | None = None
-    num_records = 0
-    for path in paths:
-        try:
-            for record in reader.read(path, unique=False):
-                num_records += 1
-                name = _name(record, missing)
-                missing.pop(name, None)
-                yield record, name
-                if not missing:
-                    return
-                del record
-        except files.SequenceFileError as e:
-            unreadable = unreadable or e
-    raise unreadable or _missing(paths, missing, num_records)
-
-
-def _name(record: reader.Record, known: Mapping[str, Known]) -> str:
-    """Returns the name under which a record is known, or nothing."""
-    for name, identity in known.items():
-        if identity.length != record.codes.size:
-            continue
-        share = np.count_nonzero(record.codes == alphabet.N) / record.codes.size
-        if share > identity.max_n:
-            cause = f"has the length of {name}, but {share:.0%} N: masked repeats?"
-        elif identity.md5 and _md5(record.codes) != identity.md5:
-            cause = f"has the length of {name}, but its MD5 is not {identity.md5}"
-        else:
-            return name
-        raise files.error(record.source, cause, record=record.name)
-    return ""
-
-
-def _md5(codes: npt.NDArray[np.uint8]) -> str:
-    """Returns the MD5 of letters in upper case."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for start in range(0, codes.size, _BLOCK):
-        digest.update(encode.decode(codes[start : start + _BLOCK]))
-    return digest.hexdigest()
-
-
-def _missing(
-    paths: Sequence[str], missing: Mapping[str, Known], num_records: int
-) -> sources.DatasetError:
-    """Returns the error for known sequences that are not there."""
-    listed = [f"{name} ({known.length:,} bases)" for name, known in missing.items()]
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return sources.DatasetError(
-        f"{sources.shown(paths)}: {', '.join(listed[:3])}{more} not among "
-        f"{num_records} records: another assembly, or not complete?"
-    )
 
 
 def _nothing(

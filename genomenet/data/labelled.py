@@ -93,6 +93,15 @@ class LabelledSequences(recipe.Recipe, skip_registration=True):
             return [p for paths in self._class_files().values() for p in paths]
         return super().files(dl_manager)
 
+    def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
+        """Returns what the files are recognised by, their classes among it."""
+        found = super().fingerprints(paths)
+        if isinstance(self.given_sources, Mapping):
+            of_file = [name for name, p in self._class_files().items() for _ in p]
+            for one, name in zip(found, of_file, strict=True):
+                one["class"] = name
+        return found
+
     def _info(self) -> tfds.core.DatasetInfo:
         """Declares the features."""
         if self._task.kind == labels.REGRESSION:
@@ -133,7 +142,7 @@ class LabelledSequences(recipe.Recipe, skip_registration=True):
                 "recipe": self.BASE,
                 **self.options,
                 "classes": list(self._task.classes),
-                "sources": sources.fingerprints(paths),
+                "sources": self.fingerprints(paths),
                 "rows": len(survey.labels),
                 "bases": survey.bases,
                 "labels": {

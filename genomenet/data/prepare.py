@@ -63,9 +63,10 @@ def find(
     Returns:
         The folder of its newest version, or None if there is no complete one.
     """
-    folder = pathlib.Path(data_dir or default_data_dir(), name)
-    if os.sep in os.fspath(name):
-        folder = pathlib.Path(name).expanduser()
+    folder = pathlib.Path(name)
+    if os.sep not in os.fspath(name):
+        folder = pathlib.Path(data_dir or default_data_dir()) / folder
+    folder = folder.expanduser()
     if (folder / _INFO).is_file():
         return folder
     versions = [

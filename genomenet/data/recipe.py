@@ -78,8 +78,12 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Returns what tells this dataset from another one of the same name."""
         found: dict[str, Any] = {"recipe": self.BASE, **self.options}
         if self.given_sources:
-            found["sources"] = sources.fingerprints(self.files(None))
+            found["sources"] = self.fingerprints(self.files(None))
         return found
+
+    def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
+        """Returns what the files are recognised by."""
+        return sources.fingerprints(paths)
 
     def files(self, dl_manager: tfds.download.DownloadManager | None) -> list[str]:
         """Returns the files to read, downloaded where needed."""

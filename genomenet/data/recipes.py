@@ -3,7 +3,7 @@
 from typing import Final
 
 from genomenet.data.chunks import GenomeChunks
-from genomenet.data.genome import Known
+from genomenet.data.identity import Known
 from genomenet.data.labelled import LabelledSequences
 
 __all__ = ["SEQUENCE_FILES", "GenomeChunks", "Known", "LabelledSequences"]

@@ -106,6 +106,17 @@ def test_one_file_a_class(tmp_path):
         )
 
 
+def test_files_of_swapped_classes_are_another_dataset(tmp_path):
+    for name in ("a", "b"):
+        records = [f">{i}\n{letters(30, ord(name) + 9 * i)}" for i in range(5)]
+        (tmp_path / f"{name}.fa").write_text("\n".join(records) + "\n")
+    a, b = [tmp_path / "a.fa"], [tmp_path / "b.fa"]
+    build({"pos": a, "neg": b}, tmp_path)
+    build({"pos": a, "neg": b}, tmp_path)
+    with pytest.raises(sources.DatasetError, match="other source files"):
+        build({"neg": a, "pos": b}, tmp_path)
+
+
 def test_splits_of_the_table_are_kept(tmp_path):
     splits = ["train", "val", "train", "dev", "train"]
     path = table(tmp_path / "x.tsv", ["a", "b"] * 2 + ["a"], split=splits)
