@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 from keras import ops
 
 _EXCLUDED: Final = -1e30  # a logit that takes no part in a softmax
@@ -25,12 +26,12 @@ def contrast(
         Cross-entropy in nats, float32, (N,), the mean over the J positions; and
         the share of rows whose largest logit is the true one, a float32 scalar.
     """
-    return _contrast_by_position(
-        ops.transpose(predictions, (1, 0, 2)),
-        ops.transpose(targets, (1, 0, 2)),
-        labels=labels,
-        excluded=excluded,
+    logits = _compare(
+        ops.transpose(predictions, (1, 0, 2)), ops.transpose(targets, (1, 0, 2))
     )
+    num_positions = logits.shape[0]
+    weights = np.full(num_positions, 1 / num_positions, "float32")
+    return _score(logits, weights, labels=labels, excluded=excluded)
 
 
 def reverse_complement_contrastive(
@@ -81,39 +82,51 @@ def reverse_complement_contrastive(
     labels = row_offset + (rows + num_rows // 2) % num_rows  # (2B,)
     # Position j looks at patch P-j-i of the other strand: later j, earlier patch.
     aligned = ops.flip(ops.transpose(targets, (1, 0, 2)), axis=0)  # (P, S, H)
-    losses, accuracies = [], []
+    logits, weights = [], []
     for prediction, gap in zip(predictions, gaps, strict=True):
         num_positions = prediction.shape[1]
         _check_gap(gap, num_positions, context.shape[1])
-        loss, accuracy = _contrast_by_position(
-            ops.transpose(prediction, (1, 0, 2)),
-            aligned[gap + 1 :],  # (P-i-1, S, H)
-            labels=labels,
-            excluded=row_offset + rows,
+        logits.append(
+            _compare(
+                ops.transpose(prediction, (1, 0, 2)),
+                _skip(aligned, gap + 1),  # (P-i-1, S, H)
+            )
         )
-        losses.append(loss)
-        accuracies.append(accuracy)
-    num_gaps = len(losses)
-    return sum(losses[1:], losses[0]) / num_gaps, (
-        sum(accuracies[1:], accuracies[0]) / num_gaps
+        weights += num_positions * [1 / (num_positions * len(gaps))]
+    return _score(
+        ops.concatenate(logits) if len(logits) > 1 else logits[0],
+        np.asarray(weights, "float32"),
+        labels=labels,
+        excluded=row_offset + rows,
     )
 
 
-def _contrast_by_position(
-    predictions: Any, targets: Any, *, labels: Any, excluded: Any = None
-) -> tuple[Any, Any]:
-    """Does `contrast` on (J, N, H) and (J, S, H), as the batched product wants them."""
-    # (J, N, H) x (J, H, S) -> (J, N, S)
+def _compare(predictions: Any, targets: Any) -> Any:
+    """Returns float32 logits: (J, N, H) and (J, S, H) → (J, N, S)."""
     logits = ops.matmul(predictions, ops.transpose(targets, (0, 2, 1)))
-    logits = ops.cast(logits, "float32")
+    return ops.cast(logits, "float32")
+
+
+def _score(
+    logits: Any, weights: np.ndarray, *, labels: Any, excluded: Any = None
+) -> tuple[Any, Any]:
+    """Returns loss, (N,), and accuracy of (J, N, S), weighted (J,) over positions."""
     if excluded is not None:
-        columns = ops.arange(ops.shape(targets)[1], dtype="int32")
+        columns = ops.arange(ops.shape(logits)[2], dtype="int32")
         is_excluded = ops.equal(columns[None, :], ops.cast(excluded, "int32")[:, None])
-        logits = ops.where(is_excluded[None], _EXCLUDED, logits)
+        # Added, not selected: the gradient of a sum needs no work.
+        logits = logits + ops.cast(is_excluded, "float32") * _EXCLUDED
     labels = ops.broadcast_to(ops.cast(labels, "int32")[None], ops.shape(logits)[:2])
     loss = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     is_hit = ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), labels)
-    return ops.mean(loss, axis=0), ops.mean(ops.cast(is_hit, "float32"))
+    hits = ops.mean(ops.cast(is_hit, "float32"), axis=1)
+    return ops.sum(loss * weights[:, None], axis=0), ops.sum(hits * weights)
+
+
+def _skip(x: Any, count: int) -> Any:
+    """Returns x[count:] of (P, S, H); its gradient costs less than that of an index."""
+    size = (x.shape[0] - count, ops.shape(x)[1], x.shape[2])
+    return ops.slice(x, (count, 0, 0), size)
 
 
 def _check_gap(gap: int, num_positions: int | None, num_patches: int | None) -> None:

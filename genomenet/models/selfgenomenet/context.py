@@ -8,54 +8,10 @@ import keras
 from keras import ops
 
 from genomenet.models.selfgenomenet import encoder as encoder_lib
+from genomenet.models.selfgenomenet import lstm
 
 # An unrolled loop is faster, but its graph grows with the number of patches.
-_MAX_UNROLLED: Final = 32
-
-
-@keras.saving.register_keras_serializable(package="genomenet")
-class ProjectedLstmCell(keras.layers.Layer):
-    """An LSTM cell whose input has already been through the input map.
-
-    The gates stand in Keras' order: input, forget, cell, output.
-
-    Args:
-        units: Channels of the state, H.
-
-    Call arguments:
-        inputs: Float, (B, 4H): the input's part of the four gates, with the bias.
-        states: Hidden and cell state, (B, H) each.
-
-    Returns:
-        The new hidden state, and both new states.
-    """
-
-    def __init__(self, units: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.units = units
-        self.state_size = [units, units]
-        self.output_size = units
-
-    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel",
-            shape=(self.units, 4 * self.units),
-            initializer="orthogonal",
-        )
-
-    def call(
-        self, inputs: Any, states: Any, training: bool = False
-    ) -> tuple[Any, list[Any]]:
-        hidden, cell = states
-        gates = inputs + ops.matmul(hidden, self.recurrent_kernel)  # (B, 4H)
-        parts: Any = ops.split(gates, 4, axis=-1)
-        enter, forget, fresh, leave = parts
-        cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(fresh)
-        hidden = ops.sigmoid(leave) * ops.tanh(cell)
-        return hidden, [hidden, cell]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units}
+_MAX_UNROLLED: Final = 64
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
@@ -111,9 +67,10 @@ class ContextNet(keras.layers.Layer):
             name="encoder",
             dtype=self.dtype_policy,
         )
-        self.cell = ProjectedLstmCell(units, name="cell", dtype=self.dtype_policy)
-        self._loop = self._rnn(unroll=False)
-        self._unrolled = self._rnn(unroll=True)
+        self.cell = lstm.ProjectedLstmCell(units, name="cell", dtype=self.dtype_policy)
+        self._loop = keras.layers.RNN(
+            self.cell, return_sequences=True, name="loop", dtype=self.dtype_policy
+        )
 
     def build(self, bases_shape: tuple[int | None, ...]) -> None:
         self.encoder.build(bases_shape)
@@ -128,7 +85,6 @@ class ContextNet(keras.layers.Layer):
         )
         self.cell.build((None, gates))
         self._loop.build((None, None, gates))
-        self._unrolled.build((None, None, gates))
 
     def call(self, bases: Any) -> Any:
         return self.run(self.gate_inputs(bases))
@@ -143,22 +99,19 @@ class ContextNet(keras.layers.Layer):
         # Patch before row, as the recurrence reads them: turning the patches costs
         # less than turning the gates, and a compiler drops the two turns that meet.
         patches = ops.transpose(self.encoder.patches(bases), (1, 0, 2))
-        return ops.transpose(ops.matmul(patches, kernel) + bias, (1, 0, 2))
+        # The bias as one more row: a product costs less than a sum over all gates.
+        patches = ops.pad(patches, ((0, 0), (0, 0), (0, 1)), constant_values=1)
+        kernel = ops.concatenate([kernel, bias[None]], axis=0)  # (4·K + 1, 4H)
+        return ops.transpose(ops.matmul(patches, kernel), (1, 0, 2))
 
-    def run(self, gate_inputs: Any, mask: Any = None) -> Any:
-        """Runs the recurrence.
-
-        Args:
-            gate_inputs: Float, (B, P, 4H), of `gate_inputs`.
-            mask: Optional bool, (B, P); a False patch leaves the state unchanged.
-
-        Returns:
-            Float, (B, P, H).
-        """
+    def run(self, gate_inputs: Any) -> Any:
+        """Runs the recurrence: `gate_inputs`, (B, P, 4H) → (B, P, H)."""
         num_patches = gate_inputs.shape[1]
-        is_short = num_patches is not None and num_patches <= _MAX_UNROLLED
-        rnn = self._unrolled if is_short else self._loop
-        return rnn(gate_inputs, mask=mask)
+        if num_patches is None or num_patches > _MAX_UNROLLED:
+            return self._loop(gate_inputs)
+        kernel = ops.cast(self.cell.recurrent_kernel, self.compute_dtype)
+        states = lstm.unrolled(ops.transpose(gate_inputs, (1, 0, 2)), kernel)
+        return ops.transpose(states, (1, 0, 2))
 
     def compute_output_shape(
         self, bases_shape: tuple[int | None, ...]
@@ -174,15 +127,6 @@ class ContextNet(keras.layers.Layer):
             "stride": self.encoder.stride,
             "fold": self.fold,
         }
-
-    def _rnn(self, *, unroll: bool) -> keras.layers.RNN:
-        return keras.layers.RNN(
-            self.cell,
-            return_sequences=True,
-            unroll=unroll,
-            name="unrolled" if unroll else "loop",
-            dtype=self.dtype_policy,
-        )
 
     def _initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Zeros, but ones at the forget gate, as in Keras."""

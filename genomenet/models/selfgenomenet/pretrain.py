@@ -16,6 +16,7 @@ from genomenet.models.selfgenomenet import backbone
 from genomenet.models.selfgenomenet import config as config_lib
 
 _SWAP: Final = (1, 0, 2)
+_SHUT: Final = -1e4  # of all gates: the sigmoid is 0 in every precision
 
 
 def loss(
@@ -91,10 +92,13 @@ def _two_strands(
     else:
         # The loss wants position before row: projected so, no copy is turned around.
         by_patch = ops.transpose(context, _SWAP)  # (P, 2B, H)
-        predictions = [
-            ops.transpose(projection(by_patch[: config.num_patches - gap - 1]), _SWAP)
-            for gap, projection in zip(config.gaps, model.projections, strict=True)
-        ]
+        predictions = []
+        for gap, projection in zip(config.gaps, model.projections, strict=True):
+            # The gradient of a slice costs less than that of an index.
+            num_positions = config.num_patches - gap - 1
+            size = (num_positions, ops.shape(by_patch)[1], config.units)
+            used = ops.slice(by_patch, (0, 0, 0), size)
+            predictions.append(ops.transpose(projection(used), _SWAP))
         per_row, accuracy = reverse_complement.reverse_complement_contrastive(
             predictions, context, config.gaps, targets=targets, row_offset=row_offset
         )
@@ -139,12 +143,12 @@ def _forward(
         positions = np.arange(1, config.num_patches - gap)  # j, 1-based
         if config.objective.endswith("_fixed"):
             positions = positions[(len(positions) - 1) // 2 :][:1]
-        # Every suffix is its own run: a masked prefix leaves the zero state. The
+        # Every suffix is its own run: shut gates leave the zero state before it. The
         # work grows with P², which is what this ablation costs.
         is_suffix = np.arange(config.num_patches)[None] >= positions[:, None] + gap
-        suffixes = ops.repeat(inputs, len(positions), axis=0)  # (B·J, P, 4H)
-        mask = ops.tile(ops.convert_to_tensor(is_suffix), (ops.shape(bases)[0], 1))
-        states = net.run(suffixes, mask=mask)[:, -1]
+        suffixes = ops.where(is_suffix[None, :, :, None], inputs[:, None], _SHUT)
+        shape = (-1, config.num_patches, inputs.shape[-1])
+        states = net.run(ops.reshape(suffixes, shape))[:, -1]  # (B·J, H)
         states = ops.reshape(states, (-1, len(positions), config.units))
         targets, offset = gather(states)
         labels = offset + ops.arange(ops.shape(bases)[0], dtype="int32")

@@ -39,14 +39,14 @@ def lstm_of(net):
     return conv, lstm
 
 
-@pytest.mark.parametrize("num_patches", [4, 33], ids=["unrolled", "looped"])
+@pytest.mark.parametrize("num_patches", [4, 65], ids=["unrolled", "looped"])
 def test_harness(num_patches, tmp_path):
     harness.check_layer(
         make, bases_of(num_patches), shape=(3, num_patches, 7), path=tmp_path
     )
 
 
-@pytest.mark.parametrize("num_patches", [1, 22, 32, 33, 49])
+@pytest.mark.parametrize("num_patches", [1, 2, 22, 64, 65])
 def test_equals_the_layers_of_keras(num_patches):
     bases = bases_of(num_patches)
     net = build()
@@ -58,7 +58,7 @@ def test_equals_the_layers_of_keras(num_patches):
     )
 
 
-@pytest.mark.parametrize("num_patches", [22, 49])
+@pytest.mark.parametrize("num_patches", [22, 70])
 def test_folded_equals_unfolded_in_states_and_gradients(num_patches):
     bases = bases_of(num_patches)
     folded, unfolded = build(), build(fold=False)
@@ -76,8 +76,9 @@ def test_folded_equals_unfolded_in_states_and_gradients(num_patches):
         np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=weight.path)
 
 
-def test_gradients_equal_those_of_keras():
-    bases = bases_of(22)
+@pytest.mark.parametrize("num_patches", [1, 2, 22, 64, 65])
+def test_gradients_equal_those_of_keras(num_patches):
+    bases = bases_of(num_patches)
     net = build()
     conv, lstm = lstm_of(net)
     hot = encode.one_hot(bases)
@@ -129,7 +130,7 @@ def test_a_state_sees_no_later_patch():
         assert np.abs(after[:, patch + 1 :] - before[:, patch + 1 :]).max() > 1e-4
 
 
-@pytest.mark.parametrize("num_patches", [5, 31, 40])
+@pytest.mark.parametrize("num_patches", [5, 31, 70])
 def test_padding_on_the_right_changes_no_earlier_state(num_patches):
     bases = bases_of(num_patches)
     padded = np.pad(bases, ((0, 0), (0, 11)), constant_values=alphabet.PAD)
@@ -138,19 +139,4 @@ def test_padding_on_the_right_changes_no_earlier_state(num_patches):
         harness.array(net(padded))[:, :num_patches],
         harness.array(net(bases)),
         atol=1e-6,
-    )
-
-
-@pytest.mark.parametrize("num_patches", [6, 34])
-def test_a_masked_patch_leaves_the_state(num_patches):
-    net = build()
-    inputs = net.gate_inputs(bases_of(num_patches, rows=2))
-    mask = np.ones((2, num_patches), bool)
-    mask[1, :3] = False
-    states = harness.array(net.run(inputs, mask=ops.convert_to_tensor(mask)))
-    np.testing.assert_allclose(
-        states[:1], harness.array(net.run(inputs[:1])), atol=1e-6
-    )
-    np.testing.assert_allclose(
-        states[1:, 3:], harness.array(net.run(inputs[1:, 3:])), atol=1e-6
     )

@@ -1,0 +1,137 @@
+"""The recurrence of an LSTM whose input has already been through the input map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="genomenet")
+class ProjectedLstmCell(keras.layers.Layer):
+    """An LSTM cell whose input is the input's part of the gates.
+
+    The gates stand in Keras' order: input, forget, cell, output.
+
+    Args:
+        units: Channels of the state, H.
+
+    Call arguments:
+        inputs: Float, (B, 4H): the input's part of the four gates, with the bias.
+        states: Hidden and cell state, (B, H) each.
+
+    Returns:
+        The new hidden state, and both new states.
+    """
+
+    def __init__(self, units: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.units = units
+        self.state_size = [units, units]
+        self.output_size = units
+
+    def build(self, inputs_shape: tuple[int | None, ...]) -> None:
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel",
+            shape=(self.units, 4 * self.units),
+            initializer="orthogonal",
+        )
+
+    def call(
+        self, inputs: Any, states: Any, training: bool = False
+    ) -> tuple[Any, list[Any]]:
+        hidden, cell = states
+        gates = inputs + ops.matmul(hidden, self.recurrent_kernel)  # (B, 4H)
+        enter, forget, fresh, leave = _activate(gates)
+        cell = forget * cell + enter * fresh
+        hidden = leave * ops.tanh(cell)
+        return hidden, [hidden, cell]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+@ops.custom_gradient
+def unrolled(gate_inputs: Any, recurrent_kernel: Any) -> tuple[Any, Any]:
+    """Runs the cell from the zero state over all steps, written out one by one.
+
+    Equal to a `keras.layers.RNN` of `ProjectedLstmCell` in value and in gradient.
+    The gradient is written down here because it is faster: the kernel's is one
+    product over all steps, not a sum of as many small ones, and what does not
+    depend on later steps is computed for all steps at once. It has no derivative
+    of its own.
+
+    Args:
+        gate_inputs: Float, (P, B, 4H), P static: the steps in order.
+        recurrent_kernel: Float, (H, 4H).
+
+    Returns:
+        The hidden states, (P, B, H).
+    """
+    width = recurrent_kernel.shape[0]
+    inputs: Any = ops.unstack(gate_inputs, axis=0)
+    hidden = cell = ops.zeros_like(inputs[0][:, :width])
+    steps = []
+    for step, gates in enumerate(inputs):
+        if step:  # the first hidden state is zero
+            gates = gates + ops.matmul(hidden, recurrent_kernel)
+        enter, forget, fresh, leave = _activate(gates)
+        cell = forget * cell + enter * fresh
+        squashed = ops.tanh(cell)
+        hidden = leave * squashed
+        steps.append((enter, forget, fresh, leave, cell, squashed, hidden))
+    states = ops.stack([step[-1] for step in steps])
+
+    def grad(*args: Any, upstream: Any = None) -> tuple[Any, Any]:
+        upstream = args[0] if upstream is None else upstream
+        enter, forget, fresh, leave, cells, squashed = (
+            ops.stack(parts) for parts in list(zip(*steps, strict=True))[:-1]
+        )
+        before = ops.pad(cells[:-1], ((1, 0), (0, 0), (0, 0)))  # the cell states
+        # What each gate, and the cell state by way of the hidden one, contributes.
+        of_gates: Any = ops.unstack(
+            ops.concatenate(
+                [
+                    fresh * enter * (1 - enter),
+                    before * forget * (1 - forget),
+                    enter * (1 - fresh * fresh),
+                    squashed * leave * (1 - leave),
+                ],
+                axis=-1,
+            )
+        )
+        of_cell: Any = ops.unstack(leave * (1 - squashed * squashed))
+        d_states: Any = ops.unstack(upstream)
+        back_kernel = _transposed(recurrent_kernel)
+        d_gates: list[Any] = [None] * len(steps)
+        d_hidden, d_cell = d_states[-1], None
+        for step in reversed(range(len(steps))):
+            through = d_hidden * of_cell[step]
+            d_cell = through if d_cell is None else through + d_cell
+            d_gates[step] = of_gates[step] * ops.concatenate(
+                [d_cell, d_cell, d_cell, d_hidden], axis=-1
+            )
+            if step:
+                d_hidden = d_states[step - 1] + ops.matmul(d_gates[step], back_kernel)
+                d_cell = d_cell * steps[step][1]
+        d_inputs = ops.stack(d_gates)
+        d_kernel = ops.matmul(
+            ops.transpose(ops.reshape(states[:-1], (-1, width))),
+            ops.reshape(d_inputs[1:], (-1, 4 * width)),
+        )
+        return d_inputs, d_kernel
+
+    return states, grad
+
+
+def _transposed(kernel: Any) -> Any:
+    """Turns (H, 4H) around once; a bare transpose is moved into every product."""
+    parts = ops.reshape(kernel, (-1, 4, kernel.shape[0]))
+    return ops.reshape(ops.transpose(parts, (1, 2, 0)), (-1, kernel.shape[0]))
+
+
+def _activate(gates: Any) -> tuple[Any, Any, Any, Any]:
+    parts: Any = ops.split(gates, 4, axis=-1)
+    enter, forget, fresh, leave = parts
+    return ops.sigmoid(enter), ops.sigmoid(forget), ops.tanh(fresh), ops.sigmoid(leave)
