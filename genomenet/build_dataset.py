@@ -101,7 +101,10 @@ def main(argv: Sequence[str]) -> None:
     print(summary.table(path))
     if prepare.metadata(path).get("recipe") == "GenomeChunks":
         where = f" --data_dir={_DATA_DIR.value}" if _DATA_DIR.value else ""
-        print(f"next: python -m genomenet.train --dataset={name}{where}")
+        print(
+            "next: python -m genomenet.train --model=selfgenomenet"
+            f" --dataset={name}{where}"
+        )
 
 
 def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:

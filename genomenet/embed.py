@@ -44,6 +44,9 @@ def main(argv: Sequence[str]) -> None:
     """Writes one row a window."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    from genomenet import startup
+
+    startup.load_tensorflow()
     from genomenet.inference import embed
 
     try:

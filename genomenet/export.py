@@ -34,6 +34,9 @@ def _export(workdir: pathlib.Path, name: str) -> pathlib.Path:
         raise ValueError(f"--name={name} is not the name of a folder")
     if output.exists() and not _OVERWRITE.value:
         raise ValueError(f"{output} exists: give --overwrite to replace it")
+    from genomenet import startup
+
+    startup.load_tensorflow()
     from genomenet import models
     from genomenet.release import export, folder
     from genomenet.training import checkpoint

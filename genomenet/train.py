@@ -88,6 +88,9 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
     # Imports of TensorFlow take seconds: usage errors come first.
+    from genomenet import startup
+
+    startup.load_tensorflow()
     from genomenet.training import loop
 
     try:

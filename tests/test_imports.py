@@ -37,8 +37,9 @@ FAMILIES = {path.parent.name for path in PACKAGE.glob("models/*/__init__.py")}
 ALLOWED = {
     "atomic": set(),
     "catalog": set(),
+    "startup": set(),
     "dna": set(),
-    "data": {"dna", "catalog", "atomic"},
+    "data": {"dna", "catalog", "atomic", "startup"},
     "layers": {"dna"},
     "losses": {"dna", "layers"},
     "models": {"dna", "layers", "losses"},
@@ -48,12 +49,20 @@ ALLOWED = {
 THIRD_PARTY = {
     "atomic": set(),
     "catalog": set(),
+    "startup": {"tensorflow"},
     "dna": {"numpy", "Bio"},
     "layers": {"keras", "numpy"},
     "losses": {"keras", "numpy"},
     "models": {"keras", "numpy"},
 }
-TENSORFLOW = ("data/", "training/", "inference/", "release/signatures.py", *BINARIES)
+TENSORFLOW = (
+    "data/",
+    "training/",
+    "inference/",
+    "release/signatures.py",
+    "startup.py",
+    *BINARIES,
+)
 
 
 def part(file):

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, ClassVar, Final, cast
 import numpy as np
 import tensorflow_datasets as tfds
 
+from genomenet import startup
 from genomenet.data import genome, identity, progress, recipe, sources
 from genomenet.dna import files, windows
 
@@ -117,7 +118,7 @@ class GenomeChunks(recipe.Recipe, skip_registration=True):
         if self.KNOWN is not None:
             paths = [path for path in paths if path in used]
         self.note(_metadata(self, index, units, self.fingerprints(paths)))
-        recipe.load_tensorflow()
+        startup.load_tensorflow()
         if spool is None:
             return {split: self._beam(index, part) for split, part in units.items()}
         total = sum(contig.bases for contig in index.contigs)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from genomenet import startup
 from genomenet.data import chunks, labels, progress, recipe, sources, tables
 from genomenet.dna import reader
 
@@ -152,7 +153,7 @@ class LabelledSequences(recipe.Recipe, skip_registration=True):
                 **labels.repeats(survey, split_of_row),
             }
         )
-        recipe.load_tensorflow()
+        startup.load_tensorflow()
         update = self._open_files.enter_context(
             progress.bar("writing", survey.bases, show=self.shows_progress)
         )
