@@ -101,7 +101,8 @@ def test_a_genome_is_built_and_described(results):
     assert [line.split()[0] for line in lines[2:5]] == ["train", "validation", "test"]
     assert lines[5] == "left out: 90 N at ends and in long runs; 1 records all N"
     assert lines[6] == (
-        f"next: python -m genomenet.train --dataset=mine --data_dir={folder}/data"
+        "next: python -m genomenet.train --model=selfgenomenet --dataset=mine"
+        f" --data_dir={folder}/data"
     )
     assert len(lines) == 7
     assert "reading: 100%" in err

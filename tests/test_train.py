@@ -193,3 +193,30 @@ def test_bad_flags_and_folders_are_one_line(reference, preset, tiny_genome, tmp_
         assert message in line
         assert "Traceback" not in output
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_embedded_and_read_back(reference, tiny_fasta, tmp_path):
+    def binary(name, *arguments):
+        return start([sys.executable, "-m", f"genomenet.{name}", *arguments])
+
+    release = tmp_path / "again"
+    arguments = [f"--workdir={reference}", "--name=again", f"--output={release}"]
+    assert finish(binary("export", *arguments)).strip() == str(release)
+    assert "exists" in finish(binary("export", *arguments), code=1)
+    finish(binary("export", *arguments, "--overwrite"))
+    first = reference / "export" / reference.name
+    for name in ("golden.json", "train.flags", "config.json"):
+        assert (release / name).read_text() == (first / name).read_text()
+
+    table = tmp_path / "vectors.h5"
+    output = finish(
+        binary(
+            "embed", f"--model={release}", f"--input={tiny_fasta}", f"--output={table}"
+        )
+    )
+    assert f"rows in {table}" in output
+    import h5py
+
+    with h5py.File(table) as file:
+        assert np.isfinite(np.asarray(file["embedding"])).all()

@@ -160,3 +160,38 @@ def test_a_broken_file_leaves_no_output(model, tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"embed: {fasta}")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.fa"]
+
+
+MEASURE = """
+import resource, sys
+from genomenet.inference import embed
+counts = embed.embed_files(*sys.argv[1:], show_progress=False)
+print(counts["rows"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".parquet", ".h5"])
+def test_memory_does_not_grow_with_the_input(model, tmp_path, ending):
+    rows, megabytes = [], []
+    for millions in (1, 8):
+        fasta = tmp_path / f"{millions}.fa"
+        rng = np.random.default_rng(millions)
+        with fasta.open("w") as file:
+            for record in range(millions):
+                bases = encode.decode(rng.integers(0, 4, 1_000_000).astype("uint8"))
+                file.write(f">r{record}\n{bases.decode()}\n")
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", MEASURE),
+                *(model, fasta, tmp_path / f"{millions}{ending}"),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        row, megabyte = map(int, done.stdout.split())
+        rows.append(row)
+        megabytes.append(megabyte)
+    assert rows[1] == 8 * rows[0]
+    assert megabytes[1] < megabytes[0] + 60
