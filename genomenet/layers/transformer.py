@@ -1,0 +1,252 @@
+"""The blocks of a post-layer-norm transformer encoder; keras only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="genomenet")
+class TokenEmbedding(keras.layers.Layer):
+    """Embeds tokens as BERT does: token, position and type, normalised.
+
+    Args:
+        vocab_size: Number of tokens, V.
+        hidden_size: Channels of a token, C.
+        max_positions: Number of positions.
+        num_types: Number of token types; every token here has type 0.
+        dropout: Share of channels dropped in training, in [0, 1).
+        epsilon: Added to the variance by the normalisation.
+        stddev: Standard deviation of fresh weights.
+
+    Call arguments:
+        token_ids: Int, (B, T).
+        position_ids: Optional int, (B, T): 0 at the start of each sequence; by
+            default the column.
+
+    Returns:
+        Float, (B, T, C).
+
+    Source:
+        Devlin et al., BERT (2019). Differences: none.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        *,
+        max_positions: int,
+        num_types: int = 2,
+        dropout: float = 0.0,
+        epsilon: float = 1e-12,
+        stddev: float = 0.02,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.max_positions = max_positions
+        self.num_types = num_types
+        self.epsilon = epsilon
+        self.stddev = stddev
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=epsilon, name="norm", dtype=self.dtype_policy
+        )
+        self.dropout = keras.layers.Dropout(
+            dropout, name="dropout", dtype=self.dtype_policy
+        )
+
+    def build(
+        self, token_ids_shape: Any = None, position_ids_shape: Any = None
+    ) -> None:
+        for name, rows in (
+            ("tokens", self.vocab_size),
+            ("positions", self.max_positions),
+            ("types", self.num_types),
+        ):
+            weight = self.add_weight(
+                name=name,
+                shape=(rows, self.hidden_size),
+                initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+            )
+            setattr(self, name, weight)
+        self.norm.build((None, None, self.hidden_size))
+
+    def call(
+        self, token_ids: Any, position_ids: Any = None, training: bool | None = None
+    ) -> Any:
+        x = ops.take(self._cast(self.tokens), token_ids, axis=0)
+        positions = self._cast(self.positions)
+        if position_ids is None:
+            length = ops.shape(token_ids)[1]
+            x = x + positions[:length]
+        else:
+            x = x + ops.take(positions, position_ids, axis=0)
+        x = x + self._cast(self.types)[0]
+        return self.dropout(self.norm(x), training=training)
+
+    def _cast(self, weight: Any) -> Any:
+        return ops.cast(weight, self.compute_dtype)
+
+    def compute_output_shape(
+        self, token_ids_shape: Any, position_ids_shape: Any = None
+    ) -> tuple[int | None, ...]:
+        return (*token_ids_shape, self.hidden_size)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "max_positions": self.max_positions,
+            "num_types": self.num_types,
+            "dropout": self.dropout.rate,
+            "epsilon": self.epsilon,
+            "stddev": self.stddev,
+        }
+
+
+@keras.saving.register_keras_serializable(package="genomenet")
+class EncoderBlock(keras.layers.Layer):
+    """Self-attention and a feed-forward layer, each added and then normalised.
+
+    Args:
+        num_heads: H.
+        intermediate_size: Channels inside the feed-forward layer.
+        dropout: Share of channels dropped in training, in [0, 1).
+        attention_dropout: Share of attention weights dropped in training.
+        epsilon: Added to the variance by the normalisations.
+        stddev: Standard deviation of fresh weights.
+
+    Call arguments:
+        x: Float, (B, T, C), C a multiple of H.
+        mask: Bool, (B, 1, T or 1, T): which tokens (last axis) each token attends
+            to. What is not attended to changes nothing.
+        return_scores: Whether to return the attention weights too.
+
+    Returns:
+        Float, (B, T, C); with `return_scores` also float (B, H, T, T), rows summing
+        to 1.
+
+    Source:
+        Devlin et al., BERT (2019). Differences: none.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        intermediate_size: int,
+        *,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        epsilon: float = 1e-12,
+        stddev: float = 0.02,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.intermediate_size = intermediate_size
+        self.epsilon = epsilon
+        self.stddev = stddev
+        self.dropout = keras.layers.Dropout(
+            dropout, name="dropout", dtype=self.dtype_policy
+        )
+        self.attention_dropout = keras.layers.Dropout(
+            attention_dropout, name="attention_dropout", dtype=self.dtype_policy
+        )
+
+    def build(self, x_shape: Any, mask_shape: Any = None) -> None:
+        width = x_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(f"{width} channels for {self.num_heads} heads")
+        self.query = self._dense(width, "query")
+        self.key = self._dense(width, "key")
+        self.value = self._dense(width, "value")
+        self.attended = self._dense(width, "attended")
+        self.inner = self._dense(self.intermediate_size, "inner")
+        self.outer = self._dense(width, "outer")
+        for layer in (self.query, self.key, self.value, self.attended, self.inner):
+            layer.build((None, None, width))
+        self.outer.build((None, None, self.intermediate_size))
+        self.attention_norm = self._norm("attention_norm")
+        self.norm = self._norm("norm")
+        self.attention_norm.build((None, None, width))
+        self.norm.build((None, None, width))
+
+    def call(
+        self,
+        x: Any,
+        mask: Any = None,
+        return_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        attended, scores = self._attend(x, mask, return_scores, training)
+        attended = self.dropout(self.attended(attended), training=training)
+        x = self.attention_norm(x + attended)
+        inner = ops.gelu(self.inner(x), approximate=False)
+        x = self.norm(x + self.dropout(self.outer(inner), training=training))
+        return (x, scores) if return_scores else x
+
+    def _attend(
+        self, x: Any, mask: Any, return_scores: bool, training: bool | None
+    ) -> tuple[Any, Any]:
+        shape, width = ops.shape(x), x.shape[-1]
+        heads = (shape[0], shape[1], self.num_heads, width // self.num_heads)
+        query, key, value = (
+            ops.reshape(layer(x), heads)  # (B, T, H, C/H)
+            for layer in (self.query, self.key, self.value)
+        )
+        is_dropping = bool(training) and self.attention_dropout.rate > 0
+        if not (return_scores or is_dropping):
+            attended = ops.dot_product_attention(query, key, value, mask=mask)
+            return ops.reshape(attended, (shape[0], shape[1], width)), None
+        # Flash attention shows no weights, and drops none.
+        logits = ops.einsum("bthc,bshc->bhts", query, key)
+        logits = ops.cast(logits, "float32") * (width // self.num_heads) ** -0.5
+        if mask is not None:
+            logits = ops.where(mask, logits, -1e9)
+        # Not ops.softmax: it warns of an axis of size 1, a sequence of one token.
+        scores = ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))
+        scores = ops.cast(scores, self.compute_dtype)
+        kept = self.attention_dropout(scores, training=training)
+        attended = ops.einsum("bhts,bshc->bthc", kept, value)
+        return ops.reshape(attended, (shape[0], shape[1], width)), scores
+
+    def compute_output_shape(self, x_shape: Any, mask_shape: Any = None) -> Any:
+        return x_shape
+
+    def compute_output_spec(
+        self, x: Any, mask: Any = None, return_scores: bool = False, **kwargs: Any
+    ) -> Any:
+        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        if not return_scores:
+            return output
+        shape = (x.shape[0], self.num_heads, x.shape[1], x.shape[1])
+        return output, keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "intermediate_size": self.intermediate_size,
+            "dropout": self.dropout.rate,
+            "attention_dropout": self.attention_dropout.rate,
+            "epsilon": self.epsilon,
+            "stddev": self.stddev,
+        }
+
+    def _dense(self, units: int, name: str) -> keras.layers.Dense:
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def _norm(self, name: str) -> keras.layers.LayerNormalization:
+        return keras.layers.LayerNormalization(
+            epsilon=self.epsilon, name=name, dtype=self.dtype_policy
+        )

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from genomenet.layers import transformer
+from tests import harness
+
+
+def make_block(**options):
+    return transformer.EncoderBlock(2, 12, **options)
+
+
+def make_embedding():
+    return transformer.TokenEmbedding(11, 8, max_positions=9)
+
+
+def states(rows=3, length=5, width=8, seed=0):
+    x = np.random.default_rng(seed).standard_normal((rows, length, width))
+    return x.astype("float32")
+
+
+def test_harness_of_the_block(tmp_path):
+    harness.check_layer(make_block, states(), shape=(3, 5, 8), path=tmp_path)
+
+
+def test_embedding_is_the_normalised_sum():
+    layer = make_embedding()
+    ids = np.array([[3, 0, 10], [1, 1, 1]], "int32")
+    layer(ids)
+    harness.set_weights(layer.weights)
+    tokens, positions, types = (
+        harness.array(w) for w in (layer.tokens, layer.positions, layer.types)
+    )
+    for places, given in (([0, 1, 2], None), ([5, 0, 8], np.int32([[5, 0, 8]] * 2))):
+        x = tokens[ids] + positions[places] + types[0]
+        centred = x - x.mean(-1, keepdims=True)
+        x = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
+        x = x * harness.array(layer.norm.gamma) + harness.array(layer.norm.beta)
+        np.testing.assert_allclose(
+            harness.array(layer(ids, given)), x, atol=1e-5, rtol=1e-5
+        )
+
+
+def test_what_is_masked_changes_nothing():
+    block, x = make_block(), states()
+    mask = np.ones((3, 1, 1, 5), bool)
+    mask[..., 3:] = False
+    before = harness.array(block(x, mask))
+    changed = x.copy()
+    changed[:, 3:] += 7
+    after = harness.array(block(changed, mask))
+    np.testing.assert_allclose(after[:, :3], before[:, :3], atol=1e-6)
+    assert np.abs(harness.array(block(changed))[:, :3] - before[:, :3]).max() > 1e-3
+
+
+def test_scores_are_those_of_the_fast_way():
+    block, x = make_block(), states()
+    block(x)
+    harness.set_weights(block.trainable_weights)
+    mask = np.random.default_rng(1).random((3, 1, 5, 5)) < 0.5
+    mask |= np.eye(5, dtype=bool)
+    found, scores = block(x, mask, return_scores=True)
+    np.testing.assert_allclose(
+        harness.array(found), harness.array(block(x, mask)), atol=1e-5
+    )
+    scores = harness.array(scores)
+    assert scores.shape == (3, 2, 5, 5)
+    np.testing.assert_allclose(scores.sum(-1), 1, atol=1e-5)
+    assert not scores[~np.broadcast_to(mask, scores.shape)].any()
+
+
+def test_attention_weights_are_dropped_in_training_only():
+    block, x = make_block(attention_dropout=0.5), states()
+    still = harness.array(block(x, training=False))
+    np.testing.assert_array_equal(still, harness.array(block(x, training=False)))
+    dropped = harness.array(block(x, training=True))
+    assert np.abs(dropped - still).max() > 1e-6
+    assert np.isfinite(dropped).all()
+
+
+def test_heads_must_divide_the_channels():
+    with pytest.raises(ValueError, match="9 channels for 2 heads"):
+        make_block()(ops.zeros((1, 2, 9)))
