@@ -1,0 +1,306 @@
+"""Which k-mers stand together: counts and normalised pointwise mutual information."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet import atomic
+from genomenet.data import progress
+from genomenet.dna import alphabet, kmer, ranking, reader
+
+SEGMENTS: Final = ("1,2", "all")
+_BLOCK: Final = 2**18  # bases counted at once: what a core's cache holds
+
+
+class Ranking(NamedTuple):
+    """K-mers from the highest NPMI to the lowest.
+
+    Attributes:
+        words: The k-mers.
+        counts: int64, of each.
+        pmi: float64, in nats.
+        npmi: float64, in nats.
+    """
+
+    words: list[str]
+    counts: npt.NDArray[np.int64]
+    pmi: npt.NDArray[np.float64]
+    npmi: npt.NDArray[np.float64]
+
+
+class Counter:
+    """Counts k-mers of one length, record by record, in flat memory.
+
+    A k-mer with anything but A, C, G and T is not counted. Both strands are counted
+    only if both are given.
+
+    Args:
+        k: Bases of a k-mer, 1 to 8.
+    """
+
+    def __init__(self, k: int):
+        self.k = k
+        self.counts = np.zeros(kmer.vocabulary_size(k) - kmer.NUM_SPECIAL, np.int64)
+        self._digits = np.zeros(alphabet.PAD + 1, np.uint16)  # those of N: no matter
+        self._digits[: alphabet.NUM_BASES] = kmer.DIGITS
+
+    def add(self, codes: npt.NDArray[np.uint8]) -> None:
+        """Counts the k-mers of one sequence.
+
+        Args:
+            codes: Codes of `dna.alphabet`, uint8, (L,).
+        """
+        overlap = self.k - 1
+        for start in range(0, max(len(codes) - overlap, 0), _BLOCK):
+            self._add(codes[start : start + _BLOCK + overlap])
+
+    def _add(self, codes: npt.NDArray[np.uint8]) -> None:
+        digits = self._digits[codes]
+        count = len(codes) - self.k + 1
+        # By doubling: a k-mer is two shorter ones side by side.
+        numbers, width = digits, 1
+        parts: list[tuple[npt.NDArray[np.uint16], int]] = []
+        left = self.k
+        while left:
+            if left & 1:
+                parts.append((numbers, width))
+            left >>= 1
+            if left:
+                shift = np.uint16(2 * width)
+                numbers = (numbers[:-width] << shift) | numbers[width:]
+                width *= 2
+        found, done = parts[0][0], parts[0][1]
+        for more, wide in parts[1:]:
+            length = min(len(more) - done, len(found))
+            found = (found[:length] << np.uint16(2 * wide)) | more[done : done + length]
+            done += wide
+        found = found[:count]
+        unknown = np.flatnonzero(codes >= alphabet.N)
+        if len(unknown):
+            is_known = np.ones(count, bool)
+            if len(unknown) < count // 16:
+                for offset in range(self.k):
+                    places = unknown - offset
+                    is_known[places[(places >= 0) & (places < count)]] = False
+            else:
+                bad = np.concatenate([[0], np.cumsum(codes >= alphabet.N)])
+                is_known = bad[self.k :] == bad[:count]
+            found = found[is_known]
+        self.counts += np.bincount(found, minlength=len(self.counts))
+
+
+def count_files(
+    inputs: str | Sequence[str], k: int, *, show_progress: bool = False
+) -> Counter:
+    """Counts the k-mers of sequence files.
+
+    Args:
+        inputs: Files, patterns, or - for standard input; see `dna.reader.read`.
+        k: Bases of a k-mer.
+        show_progress: Whether to show a bar.
+
+    Returns:
+        The counts.
+
+    Raises:
+        SequenceFileError: If a file is none, or damaged.
+    """
+    counter = Counter(k)
+    paths = reader.expand(inputs)
+    guess = progress.guessed_bases(paths)
+    with progress.bar("counting", guess, show=show_progress) as update:
+        for record in reader.read(paths):
+            counter.add(record.codes)
+            update(len(record.codes))
+    return counter
+
+
+def count_dataset(directory: str | os.PathLike[str], k: int) -> Counter:
+    """Counts the k-mers of the training split of a prepared dataset.
+
+    Args:
+        directory: Its folder.
+        k: Bases of a k-mer. Those that would begin in one chunk and end in the next
+            are not counted.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ValueError: If the folder holds no prepared genome.
+    """
+    from genomenet.data import pipeline
+
+    counter = Counter(k)
+    for codes in pipeline.Prepared(directory).chunks("train"):
+        counter.add(codes)
+    return counter
+
+
+def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
+    """Reads counts from a table of two columns, k-mer and count.
+
+    Args:
+        path: Tab-separated; a first line that holds no number is a header, lines
+            that begin with # are skipped.
+        k: Bases of a k-mer.
+
+    Returns:
+        The counts; a k-mer that the table lacks counts 0, one with N is skipped.
+
+    Raises:
+        ValueError: If a line is wrong, with its number.
+    """
+    path = pathlib.Path(path)
+    counter = Counter(k)
+    ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        reason = getattr(e, "strerror", None) or "not a text file"
+        raise ValueError(f"{path} cannot be read: {reason}") from e
+    is_first = True
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split("\t")
+        is_header = is_first and len(fields) >= 2 and not fields[1].strip().isdecimal()
+        is_first = False
+        if is_header:
+            continue
+        if len(fields) < 2 or not fields[1].strip().isdecimal():
+            raise ValueError(f"{path}, line {number}: not a k-mer, a tab and a count")
+        word = fields[0].strip().upper().replace("U", "T")
+        if len(word) != k:
+            raise ValueError(f"{path}, line {number}: {word!r} is no {k}-mer")
+        if word in ids:
+            counter.counts[ids[word]] += int(fields[1])
+        elif not set(word.encode()) <= set(b"ACGT" + alphabet.AMBIGUOUS):
+            raise ValueError(f"{path}, line {number}: {word!r} is no {k}-mer")
+    return counter
+
+
+def rank(
+    counts: npt.NDArray[np.int64],
+    k: int,
+    *,
+    segments: str = "1,2",
+    min_count: int = 101,
+) -> Ranking:
+    """Ranks k-mers by normalised PMI.
+
+    Args:
+        counts: int64, (4^k,), in the order of `dna.kmer.vocabulary`. Shorter k-mers
+            are counted by what follows them, so those of the last bases of a
+            sequence are not.
+        k: Bases of a k-mer, 2 or more.
+        segments: "1,2" compares a k-mer with parts of one and two bases, whose
+            probabilities share one denominator, all single bases and pairs; "all"
+            with parts of every length, each with its own.
+        min_count: K-mers that occur less often are left out.
+
+    Returns:
+        The ranking; ties in the order of the vocabulary.
+
+    Raises:
+        ValueError: If k is below 2, a word is unknown, or no k-mer is frequent
+            enough.
+
+    Source:
+        Roy et al., GeneMask (2023), with `segments="1,2"`: PMI(w) is the least of
+        ln p(w) - sum of ln p(part) over all segmentations, NPMI(w) = PMI(w) ·
+        ln f(w) / (ln f(w) + ln 101). Levine et al., PMI-masking (2021), with "all".
+    """
+    if k < 2:
+        raise ValueError(f"k must be 2 or more, got {k}")
+    if segments not in SEGMENTS:
+        raise ValueError(f"segments must be one of {', '.join(SEGMENTS)}: {segments!r}")
+    if min_count < 1:
+        raise ValueError(f"min_count must be 1 or more, got {min_count}")
+    is_kept = counts >= min_count
+    if not is_kept.any():
+        raise ValueError(
+            f"no {k}-mer occurs {min_count} times or more; the most frequent occurs"
+            f" {int(counts.max(initial=0))} times: take a lower --min_count"
+        )
+    by_length = {k: counts.astype(np.float64)}
+    for length in range(k - 1, 0, -1):
+        by_length[length] = by_length[length + 1].reshape(-1, 4).sum(axis=1)
+    totals = {length: found.sum() for length, found in by_length.items()}
+    lengths = (1, 2) if segments == "1,2" else tuple(range(1, k))
+    if segments == "1,2":
+        shared = totals[1] + totals[2]
+        totals = dict.fromkeys(totals, shared)
+    with np.errstate(divide="ignore"):
+        logs = {n: np.log(by_length[n] / totals[n]) for n in by_length}
+    # The sum of parts that is largest: over where the last part begins, for every
+    # prefix of every k-mer.
+    best: dict[int, npt.NDArray[np.float64]] = {0: np.zeros(1)}
+    for end in range(1, k + 1):
+        prefix = np.arange(4**end)
+        candidates = [
+            best[end - n][prefix // 4**n] + logs[n][prefix % 4**n]
+            for n in lengths
+            if n <= end
+        ]
+        best[end] = np.max(candidates, axis=0)
+    pmi = logs[k][is_kept] - best[k][is_kept]
+    frequency = np.log(counts[is_kept].astype(np.float64))
+    npmi = pmi * frequency / (frequency + math.log(101))
+    order = np.argsort(-npmi, kind="stable")
+    words = np.array(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])[is_kept][order]
+    return Ranking(words.tolist(), counts[is_kept][order], pmi[order], npmi[order])
+
+
+def write(
+    found: Ranking, path: str | os.PathLike[str], *, header: Sequence[str] = ()
+) -> None:
+    """Writes a ranking as `dna.ranking.read` reads it, whole or not at all.
+
+    Args:
+        found: The ranking.
+        path: The file.
+        header: Lines about where it comes from.
+    """
+    text = io.StringIO(newline="")
+    for line in header:
+        text.write(f"# {line}\n")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(ranking.COLUMNS)
+    columns = zip(found.words, found.counts, found.pmi, found.npmi, strict=True)
+    for number, (word, count, pmi, npmi) in enumerate(columns, 1):
+        rows.writerow([word, count, f"{pmi:.6f}", f"{npmi:.6f}", number])
+    atomic.write_text(path, text.getvalue())
+
+
+def draw(found: Ranking, path: str | os.PathLike[str]) -> None:
+    """Draws NPMI against rank as a PNG, whole or not at all.
+
+    Args:
+        found: The ranking.
+        path: The file.
+    """
+    from matplotlib import figure as figure_lib  # slow to import
+
+    figure = figure_lib.Figure(figsize=(6.4, 3.8), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(np.arange(1, len(found.words) + 1), found.npmi, linewidth=1.5)
+    axis.axhline(0, color="grey", linewidth=0.8, linestyle=":")
+    for place, va in ((0, "bottom"), (len(found.words) - 1, "top")):
+        axis.annotate(
+            found.words[place], (place + 1, found.npmi[place]), va=va, fontsize=8
+        )
+    axis.set_xlabel("rank")
+    axis.set_ylabel("NPMI (nats)")
+    axis.spines[["top", "right"]].set_visible(False)
+    with atomic.replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)

@@ -1,0 +1,68 @@
+"""Rankings of k-mers by NPMI: the files that `genomenet.rank_kmers` writes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import pathlib
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.dna import kmer
+
+COLUMNS: Final = ("kmer", "count", "pmi", "npmi", "rank")
+_FOLDER: Final = pathlib.Path(__file__).parent / "rankings"
+
+
+def bundled() -> list[str]:
+    """Returns the names of the rankings that come with the package, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.csv"))
+
+
+def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
+    """Reads the rank of every k-mer.
+
+    Args:
+        name_or_path: One of `bundled`, or a file with the columns `COLUMNS`; lines
+            that begin with # are skipped.
+        k: Bases of a k-mer.
+
+    Returns:
+        int32, (4^k,): of the k-mer with id i the rank at i - 5, 1 the best; for
+        k-mers that the file lacks one rank after all others.
+
+    Raises:
+        ValueError: If there is no such ranking, or a line is wrong; with its number.
+    """
+    path = pathlib.Path(name_or_path)
+    if str(name_or_path) in bundled():
+        path = _FOLDER / f"{name_or_path}.csv"
+    ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
+    ranks = np.zeros(len(ids), np.int32)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(line for line in file if not line.startswith("#"))
+            if tuple(next(rows, ())) != COLUMNS:
+                raise ValueError(f"{path}: the first line must be {','.join(COLUMNS)}")
+            for row in rows:
+                word = row[0] if row else ""
+                if word not in ids:
+                    raise ValueError(f"{path}: {word!r} is no {k}-mer of A, C, G and T")
+                if len(row) != len(COLUMNS) or not row[-1].isdecimal():
+                    raise ValueError(f"{path}: the line of {word} has no rank")
+                if ranks[ids[word]]:
+                    raise ValueError(f"{path}: {word} stands there twice")
+                ranks[ids[word]] = int(row[-1])
+    except (OSError, UnicodeDecodeError) as e:
+        reason = getattr(e, "strerror", None) or "not a text file"
+        raise ValueError(
+            f"{name_or_path} is no ranking of k-mers: {reason}; with the package come"
+            f" {', '.join(bundled()) or 'none'}"
+        ) from e
+    found = np.sort(ranks[ranks > 0])
+    if not len(found) or (found != np.arange(1, len(found) + 1)).any():
+        raise ValueError(f"{path}: the ranks are not 1, 2, 3, … each once")
+    ranks[ranks == 0] = len(found) + 1
+    return ranks

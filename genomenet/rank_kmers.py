@@ -1,0 +1,108 @@
+"""Ranks k-mers by normalised PMI: `python -m genomenet.rank_kmers --help`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+from genomenet.data import npmi
+
+_FASTA = flags.DEFINE_list(
+    "fasta", None, "Sequence files, patterns, or - for standard input, to count in."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Name or folder of a prepared dataset: counts its training split."
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of all datasets (default: as in TFDS)."
+)
+_COUNTS = flags.DEFINE_string(
+    "counts", None, "Tab-separated table of k-mers and counts, instead of counting."
+)
+_K = flags.DEFINE_integer("k", 6, "Bases of a k-mer.", lower_bound=3, upper_bound=8)
+_SEGMENTS = flags.DEFINE_enum(
+    "segments",
+    "1,2",
+    ["1,2", "all"],
+    "Parts that a k-mer is compared with: of one and two bases, as published by"
+    " GeneMask, or of every length, as in PMI-masking.",
+)
+_MIN_COUNT = flags.DEFINE_integer(
+    "min_count", 101, "Occurrences below which a k-mer is left out.", lower_bound=1
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "The .csv file to write; a plot goes beside it.", required=True
+)
+_NOTE = flags.DEFINE_string("note", "", "A line about the sequences, for the header.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Counts, ranks and writes."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    given = [f for f in (_FASTA, _DATASET, _COUNTS) if f.value]
+    if len(given) != 1:
+        raise app.UsageError("give one of --fasta, --dataset, --counts")
+    output = pathlib.Path(_OUTPUT.value)
+    if output.suffix != ".csv":
+        raise app.UsageError(f"--output={output} must end with .csv")
+    try:
+        counter, source = _count()
+        found = npmi.rank(
+            counter.counts,
+            _K.value,
+            segments=_SEGMENTS.value,
+            min_count=_MIN_COUNT.value,
+        )
+        npmi.write(found, output, header=_header(source, int(counter.counts.sum())))
+        npmi.draw(found, output.with_suffix(".png"))
+    except (ValueError, OSError) as e:
+        print(f"rank_kmers: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("rank_kmers: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+    print(f"{len(found.words):,} of {4**_K.value:,} {_K.value}-mers in {output}")
+    for number in range(min(3, len(found.words))):
+        print(f"{number + 1:>5}  {found.words[number]}  NPMI {found.npmi[number]:.4f}")
+
+
+def _count() -> tuple[npmi.Counter, str]:
+    """Returns the counter and what was counted."""
+    if _COUNTS.value:
+        source = pathlib.Path(_COUNTS.value).name
+        return npmi.read_counts(_COUNTS.value, _K.value), source
+    if _FASTA.value:
+        counter = npmi.count_files(_FASTA.value, _K.value, show_progress=True)
+        return counter, ", ".join(pathlib.Path(p).name for p in _FASTA.value)
+    from genomenet import startup
+
+    startup.load_tensorflow()
+    from genomenet.data import provider
+
+    directory = provider.prepare(str(_DATASET.value), _DATA_DIR.value)
+    source = f"training split of {directory.parent.name} {directory.name}"
+    return npmi.count_dataset(directory, _K.value), source
+
+
+def _header(source: str, total: int) -> list[str]:
+    command = [
+        f"--k={_K.value}",
+        f"--segments={_SEGMENTS.value}",
+        f"--min_count={_MIN_COUNT.value}",
+    ]
+    return [
+        *([_NOTE.value] if _NOTE.value else []),
+        f"python -m genomenet.rank_kmers {' '.join(command)}, {source}",
+        f"{total} {_K.value}-mers counted",
+    ]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)
