@@ -16,16 +16,18 @@ COLUMNS: Final = ("kmer", "count", "pmi", "npmi", "rank")
 _FOLDER: Final = pathlib.Path(__file__).parent / "rankings"
 
 
-def bundled() -> list[str]:
-    """Returns the names of the rankings that come with the package, sorted."""
-    return sorted(path.stem for path in _FOLDER.glob("*.csv"))
+def bundled(k: int) -> list[str]:
+    """Returns the names of the rankings of k-mers that come with the package."""
+    ending = f"_k{k}"
+    found = _FOLDER.glob(f"*{ending}.csv")
+    return sorted(path.stem.removesuffix(ending) for path in found)
 
 
 def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
     """Reads the rank of every k-mer.
 
     Args:
-        name_or_path: One of `bundled`, or a file with the columns `COLUMNS`; lines
+        name_or_path: One of `bundled(k)`, or a file with the columns `COLUMNS`; lines
             that begin with # are skipped.
         k: Bases of a k-mer.
 
@@ -37,8 +39,8 @@ def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
         ValueError: If there is no such ranking, or a line is wrong; with its number.
     """
     path = pathlib.Path(name_or_path)
-    if str(name_or_path) in bundled():
-        path = _FOLDER / f"{name_or_path}.csv"
+    if str(name_or_path) in bundled(k):
+        path = _FOLDER / f"{name_or_path}_k{k}.csv"
     ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
     ranks = np.zeros(len(ids), np.int32)
     try:
@@ -58,8 +60,8 @@ def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
     except (OSError, UnicodeDecodeError) as e:
         reason = getattr(e, "strerror", None) or "not a text file"
         raise ValueError(
-            f"{name_or_path} is no ranking of k-mers: {reason}; with the package come"
-            f" {', '.join(bundled()) or 'none'}"
+            f"{name_or_path} is no ranking of {k}-mers: {reason}; with the package"
+            f" come {', '.join(bundled(k)) or 'none'}"
         ) from e
     found = np.sort(ranks[ranks > 0])
     if not len(found) or (found != np.arange(1, len(found) + 1)).any():
