@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
+from genomenet import atomic
 from genomenet.data import npmi
 
 _FASTA = flags.DEFINE_list(
@@ -48,8 +49,12 @@ def main(argv: Sequence[str]) -> None:
     if len(given) != 1:
         raise app.UsageError("give one of --fasta, --dataset, --counts")
     output = pathlib.Path(_OUTPUT.value)
+    plot = output.with_suffix(".png")
     if output.suffix != ".csv":
         raise app.UsageError(f"--output={output} must end with .csv")
+    for path in (output, plot):
+        if path.is_dir():
+            raise app.UsageError(f"--output={output}: {path} is a folder")
     try:
         counter, source = _count()
         found = npmi.rank(
@@ -58,8 +63,11 @@ def main(argv: Sequence[str]) -> None:
             segments=_SEGMENTS.value,
             min_count=_MIN_COUNT.value,
         )
-        npmi.write(found, output, header=_header(source, int(counter.counts.sum())))
-        npmi.draw(found, output.with_suffix(".png"))
+        header = _header(source, int(counter.counts.sum()))
+        # Both files, or none.
+        with atomic.replacing(output) as table, atomic.replacing(plot) as drawing:
+            npmi.write(found, table, header=header)
+            npmi.draw(found, drawing)
     except (ValueError, OSError) as e:
         print(f"rank_kmers: {e}", file=sys.stderr)
         sys.exit(1)

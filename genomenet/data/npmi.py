@@ -18,7 +18,10 @@ from genomenet.data import progress
 from genomenet.dna import alphabet, kmer, ranking, reader
 
 SEGMENTS: Final = ("1,2", "all")
-_BLOCK: Final = 2**18  # bases counted at once: what a core's cache holds
+_BLOCK: Final = 2**16  # bases counted at once: what a core's cache holds
+_TRANSLATION: Final = kmer.DIGITS.tobytes().ljust(256, b"\0")  # others count as A
+_LETTERS: Final = frozenset((b"ACGT" + alphabet.AMBIGUOUS).decode())
+_LARGEST_TOTAL: Final = 2**53  # up to here a float64 holds every count
 
 
 class Ranking(NamedTuple):
@@ -50,8 +53,6 @@ class Counter:
     def __init__(self, k: int):
         self.k = k
         self.counts = np.zeros(kmer.vocabulary_size(k) - kmer.NUM_SPECIAL, np.int64)
-        self._digits = np.zeros(alphabet.PAD + 1, np.uint16)  # those of N: no matter
-        self._digits[: alphabet.NUM_BASES] = kmer.DIGITS
 
     def add(self, codes: npt.NDArray[np.uint8]) -> None:
         """Counts the k-mers of one sequence.
@@ -61,41 +62,25 @@ class Counter:
         """
         overlap = self.k - 1
         for start in range(0, max(len(codes) - overlap, 0), _BLOCK):
-            self._add(codes[start : start + _BLOCK + overlap])
+            block = codes[start : start + _BLOCK + overlap]
+            numbers = self._numbers(block)
+            is_other = block >= alphabet.N
+            if is_other.any():
+                others = np.concatenate([[0], np.cumsum(is_other)])
+                numbers = numbers[others[self.k :] == others[: -self.k]]
+            self.counts += np.bincount(numbers, minlength=len(self.counts))
 
-    def _add(self, codes: npt.NDArray[np.uint8]) -> None:
-        digits = self._digits[codes]
-        count = len(codes) - self.k + 1
-        # By doubling: a k-mer is two shorter ones side by side.
-        numbers, width = digits, 1
-        parts: list[tuple[npt.NDArray[np.uint16], int]] = []
-        left = self.k
-        while left:
-            if left & 1:
-                parts.append((numbers, width))
-            left >>= 1
-            if left:
-                shift = np.uint16(2 * width)
-                numbers = (numbers[:-width] << shift) | numbers[width:]
-                width *= 2
-        found, done = parts[0][0], parts[0][1]
-        for more, wide in parts[1:]:
-            length = min(len(more) - done, len(found))
-            found = (found[:length] << np.uint16(2 * wide)) | more[done : done + length]
-            done += wide
-        found = found[:count]
-        unknown = np.flatnonzero(codes >= alphabet.N)
-        if len(unknown):
-            is_known = np.ones(count, bool)
-            if len(unknown) < count // 16:
-                for offset in range(self.k):
-                    places = unknown - offset
-                    is_known[places[(places >= 0) & (places < count)]] = False
-            else:
-                bad = np.concatenate([[0], np.cumsum(codes >= alphabet.N)])
-                is_known = bad[self.k :] == bad[:count]
-            found = found[is_known]
-        self.counts += np.bincount(found, minlength=len(self.counts))
+    def _numbers(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+        """Returns every k-mer as a number, first base most significant."""
+        digits = np.frombuffer(codes.tobytes().translate(_TRANSLATION), np.uint8)
+        numbers, width = digits.astype(np.uint16), 1  # 2 bits a base: 8 bases fit
+        for bit in f"{self.k:b}"[1:]:  # a k-mer is two shorter ones side by side
+            numbers = numbers[:-width] << np.uint16(2 * width) | numbers[width:]
+            width *= 2
+            if bit == "1":
+                numbers = numbers[:-1] << np.uint16(2) | digits[width:]
+                width += 1
+        return numbers
 
 
 def count_files(
@@ -150,8 +135,9 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
     """Reads counts from a table of two columns, k-mer and count.
 
     Args:
-        path: Tab-separated; a first line that holds no number is a header, lines
-            that begin with # are skipped.
+        path: Columns apart by tabs or spaces, as `jellyfish dump -c` and `kmc_dump`
+            write them; a first line without a number is a header, lines that begin
+            with # are skipped.
         k: Bases of a k-mer.
 
     Returns:
@@ -164,28 +150,29 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
     counter = Counter(k)
     ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         reason = getattr(e, "strerror", None) or "not a text file"
         raise ValueError(f"{path} cannot be read: {reason}") from e
-    is_first = True
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        fields = line.split("\t")
-        is_header = is_first and len(fields) >= 2 and not fields[1].strip().isdecimal()
-        is_first = False
-        if is_header:
-            continue
-        if len(fields) < 2 or not fields[1].strip().isdecimal():
-            raise ValueError(f"{path}, line {number}: not a k-mer, a tab and a count")
-        word = fields[0].strip().upper().replace("U", "T")
-        if len(word) != k:
-            raise ValueError(f"{path}, line {number}: {word!r} is no {k}-mer")
+    rows = [
+        (f"{path}, line {number}", line.split())
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.startswith("#")
+    ]
+    if rows and len(rows[0][1]) > 1 and not rows[0][1][1].isdecimal():
+        del rows[0]  # the header
+    total = 0
+    for where, fields in rows:
+        if len(fields) < 2 or not fields[1].isdecimal():
+            raise ValueError(f"{where}: no k-mer with a count")
+        word = fields[0].upper().replace("U", "T")
+        if len(word) != k or not set(word) <= _LETTERS:
+            raise ValueError(f"{where}: {fields[0]!r} is no {k}-mer")
+        total += int(fields[1])
+        if total > _LARGEST_TOTAL:
+            raise ValueError(f"{where}: the counts add up to more than 2^53")
         if word in ids:
             counter.counts[ids[word]] += int(fields[1])
-        elif not set(word.encode()) <= set(b"ACGT" + alphabet.AMBIGUOUS):
-            raise ValueError(f"{path}, line {number}: {word!r} is no {k}-mer")
     return counter
 
 
@@ -212,8 +199,8 @@ def rank(
         The ranking; ties in the order of the vocabulary.
 
     Raises:
-        ValueError: If k is below 2, a word is unknown, or no k-mer is frequent
-            enough.
+        ValueError: If k is below 2, a word is unknown, no k-mer is frequent enough,
+            or a part of one was never counted.
 
     Source:
         Roy et al., GeneMask (2023), with `segments="1,2"`: PMI(w) is the least of
@@ -254,6 +241,13 @@ def rank(
         ]
         best[end] = np.max(candidates, axis=0)
     pmi = logs[k][is_kept] - best[k][is_kept]
+    if not np.isfinite(pmi).all():
+        word = kmer.vocabulary(k)[
+            kmer.NUM_SPECIAL + np.flatnonzero(is_kept)[pmi.argmax()]
+        ]
+        raise ValueError(
+            f"too few sequences to rank: a part of {word} begins no {k}-mer"
+        )
     frequency = np.log(counts[is_kept].astype(np.float64))
     npmi = pmi * frequency / (frequency + math.log(101))
     order = np.argsort(-npmi, kind="stable")
@@ -273,7 +267,7 @@ def write(
     """
     text = io.StringIO(newline="")
     for line in header:
-        text.write(f"# {line}\n")
+        text.write(f"# {' '.join(line.split())}\n")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(ranking.COLUMNS)
     columns = zip(found.words, found.counts, found.pmi, found.npmi, strict=True)

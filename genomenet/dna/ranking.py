@@ -44,20 +44,23 @@ def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
     ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
     ranks = np.zeros(len(ids), np.int32)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(line for line in file if not line.startswith("#"))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            # A comment becomes an empty row, so that line numbers stay.
+            lines = csv.reader("\n" if x.startswith("#") else x for x in file)
+            rows = (row for row in lines if row)
             if tuple(next(rows, ())) != COLUMNS:
                 raise ValueError(f"{path}: the first line must be {','.join(COLUMNS)}")
             for row in rows:
-                word = row[0] if row else ""
+                where, word = f"{path}, line {lines.line_num}", row[0]
                 if word not in ids:
-                    raise ValueError(f"{path}: {word!r} is no {k}-mer of A, C, G and T")
-                if len(row) != len(COLUMNS) or not row[-1].isdecimal():
-                    raise ValueError(f"{path}: the line of {word} has no rank")
+                    raise ValueError(f"{where}: {word!r} is no {k}-mer of A, C, G, T")
+                rank = int(row[-1]) if row[-1].isdecimal() else 0
+                if len(row) != len(COLUMNS) or not 1 <= rank <= len(ids):
+                    raise ValueError(f"{where}: no rank from 1 to {len(ids)}")
                 if ranks[ids[word]]:
-                    raise ValueError(f"{path}: {word} stands there twice")
-                ranks[ids[word]] = int(row[-1])
-    except (OSError, UnicodeDecodeError) as e:
+                    raise ValueError(f"{where}: {word} stands there twice")
+                ranks[ids[word]] = rank
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
         reason = getattr(e, "strerror", None) or "not a text file"
         raise ValueError(
             f"{name_or_path} is no ranking of {k}-mers: {reason}; with the package"
