@@ -204,25 +204,27 @@ def _around(
 
     # The best token of each span; among equals the centre, then the leftmost.
     before, after = (k - 1) // 2, k // 2
-    offsets = np.int32([0, *range(-before, 0), *range(1, after + 1)])
-    near = columns[:, :, None] + offsets  # (B, S, K)
+    offsets = [0, *range(-before, 0), *range(1, after + 1)]
+    offsets = np.asarray(offsets, "int32")
+    # What is counted or compared is never the last axis: XLA would not vectorise.
+    near = columns[None] + offsets[:, None, None]  # (K, B, S)
     inside = ops.clip(near, 0, length - 1)
-    flat = rows[:, :, None] + inside
+    flat = rows + inside
     place = ops.take(ops.reshape(places, (-1,)), flat)
     rank = _rank(ops.take(ops.reshape(entries, (-1,)), flat), ranks, k)
-    is_choice = ops.logical_and(near == inside, place == place[:, :, :1])
+    is_choice = ops.logical_and(near == inside, place == place[:1])
     # 8 places for the offsets: k <= 8.
-    code = ops.where(is_choice, rank * 8 + np.arange(k, dtype="int32"), _NONE)
-    code = ops.min(code, axis=2)
+    numbers = np.arange(k, dtype="int32")[:, None, None]
+    code = ops.min(ops.where(is_choice, rank * 8 + numbers, _NONE), axis=0)
     offset = ops.take(ops.convert_to_tensor(offsets), ops.bitwise_and(code, 7))
     token = ops.where(is_real, columns + offset, 0)
     value = ops.where(is_real, ops.right_shift(code, 3) * length + token, _NONE)
 
     # In its sequence: how many centres there are, and how many rank better.
-    place = ops.where(is_real, place[:, :, 0], 0)
-    is_same = place[:, :, None] == place[:, None, :]  # (B, S, S)
+    place = ops.where(is_real, place[0], 0)
+    is_same = place[:, :, None] == place[:, None, :]  # (B, other S, S)
     half = (_count(is_same) + 1) // 2
-    ahead = _count(ops.logical_and(is_same, value[:, None, :] < value[:, :, None]))
+    ahead = _count(ops.logical_and(is_same, value[:, :, None] < value[:, None, :]))
     is_best = ops.logical_and(is_real, ops.logical_or(half < _FEW, ahead < half))
 
     # In its row: the best of all sequences first.
@@ -230,10 +232,10 @@ def _around(
     slots = np.arange(count)
     ties = _count(
         ops.logical_and(
-            value[:, None, :] == value[:, :, None], slots[None, :] < slots[:, None]
+            value[:, None, :] == value[:, :, None], slots[:, None] < slots[None, :]
         )
     )
-    order = _count(value[:, None, :] < value[:, :, None]) + ties
+    order = _count(value[:, :, None] < value[:, None, :]) + ties
 
     def scatter(at: Any, is_there: Any) -> Any:
         """Scattering adds, so what is not there adds nothing."""
@@ -252,8 +254,8 @@ def _around(
 
 
 def _count(flags: Any) -> Any:
-    """Returns how many are set along the last axis, int32."""
-    return ops.sum(ops.cast(flags, "int32"), axis=-1)
+    """Returns how many are set along axis 1, int32."""
+    return ops.sum(ops.cast(flags, "int32"), axis=1)
 
 
 def _limit(order: Any, priority: Any, max_predictions: int | None) -> tuple[Any, Any]:
@@ -334,7 +336,7 @@ def _compact(flags: Any, count: int) -> tuple[Any, Any]:
     length = flags.shape[1]
     # float32 is exact here, and the type that XLA has a quick top_k for.
     falling = np.arange(length, 0, -1, dtype="float32")
-    values, _ = ops.top_k(ops.where(flags, falling, 0.0), count)
+    values = cast(Any, ops.top_k(ops.where(flags, falling, 0.0), count))[0]
     is_real = values > 0
     return ops.where(is_real, length - ops.cast(values, "int32"), 0), is_real
 

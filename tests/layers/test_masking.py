@@ -1,4 +1,3 @@
-import functools
 import math
 
 import keras
@@ -33,14 +32,13 @@ def make_rows(k, num_rows, seed=0, unknown=0.02, segments=(1, 4)):
     ids = np.zeros((num_rows, LENGTH), "int32")
     segment, position = np.zeros_like(ids), np.zeros_like(ids)
     for row in range(num_rows):
-        start, number = 0, 0
-        for _ in range(rng.integers(*segments)):
-            start += int(rng.integers(0, 4)) if number else 0
+        start = 0
+        for number in range(1, rng.integers(*segments) + 1):
+            start += int(rng.integers(0, 4)) if start else 0
             room = LENGTH - start - 2
             if room < 1:
                 break
             count = int(rng.choice([1, 2, room, rng.integers(1, room + 1)]))
-            number += 1
             tokens = rng.integers(kmer.NUM_SPECIAL, kmer.vocabulary_size(k), count)
             tokens[rng.random(count) < unknown] = kmer.UNK_ID
             slots = slice(start, start + count + 2)
@@ -65,7 +63,7 @@ def mask(rows, key, compiled=True, **settings):
             masking.mask_tokens(ids, segment, key, position_ids=position, **settings)
         )
 
-    if compiled:
+    if keras.backend.backend() == "jax" and compiled:  # quicker there, slower here
         function = compile_function(function)
     found = function(ids, segment, position, ops.convert_to_tensor(key))
     return masking.Masked(*map(harness.array, found))
@@ -285,11 +283,6 @@ def test_positions_are_counted_from_the_segment_by_default(strategy):
         np.testing.assert_array_equal(harness.array(one), other)
 
 
-@functools.cache
-def big_rows():
-    return make_rows(6, 1000, unknown=0, segments=(1, 2)), make_key(1000)
-
-
 def full_rows(num_rows, seed=0):
     """Rows of one sequence of 510 k-mers that overlap as in DNA."""
     bases = np.random.default_rng(seed).integers(0, 4, (num_rows, LENGTH + 3))
@@ -382,8 +375,8 @@ def test_known_answer():
     rows, key = full_rows(2), make_key(2)
     found = mask(rows, key, k=6, strategy="genemask", rate=0.0176)
     weights = np.arange(LENGTH)
-    assert (found.selected @ weights).tolist() == [0, 0]
-    assert (found.inputs @ weights).tolist() == [0, 0]
+    assert (found.selected @ weights).tolist() == [16589, 13937]
+    assert (found.inputs @ weights).tolist() == [239872179, 263044358]
 
 
 def test_other_lengths_of_kmers():
