@@ -73,6 +73,18 @@ _NEGATIVES = flags.DEFINE_enum(
 _OBJECTIVE = flags.DEFINE_string(
     "objective", None, "Self-GenomeNet: an ablation instead of the published objective."
 )
+_MASKING = flags.DEFINE_enum(
+    "masking",
+    None,
+    ["genemask", "kmer_span", "token", "genemask_released"],
+    "BERT: how tokens are masked (default: as the model's config says).",
+)
+_NPMI = flags.DEFINE_string(
+    "npmi",
+    None,
+    "BERT: ranking of k-mers for genemask: human_chr20, a .csv of genomenet.rank_kmers,"
+    " or dataset, which ranks the training split first.",
+)
 _DISTRIBUTE = flags.DEFINE_enum(
     "distribute",
     "auto",
@@ -122,14 +134,17 @@ def _train(workdir: pathlib.Path) -> None:
     given = {f.name: f.value for f in _OVERRIDES if f.value is not None}
     chosen = settings.from_dict({**preset["training"], **given})
     model: dict[str, Any] = dict(preset["model"])
-    for name, flag in (("negatives", _NEGATIVES), ("objective", _OBJECTIVE)):
+    for flag in (_NEGATIVES, _OBJECTIVE, _MASKING, _NPMI):
         if flag.value is not None:
-            model[name] = flag.value
+            model[flag.name] = flag.value
+    dataset = provider.prepare(str(_DATASET.value), _DATA_DIR.value)
+    if _NPMI.value == "dataset":
+        model["npmi"] = _rank(dataset, workdir, preset, model)
     result = loop.run(
         family=preset["family"],
         model=model,
         settings=chosen,
-        dataset=provider.prepare(_DATASET.value, _DATA_DIR.value),
+        dataset=dataset,
         workdir=workdir,
         strategy=strategy,
         flags_text=_flags_text(),
@@ -148,6 +163,25 @@ def _train(workdir: pathlib.Path) -> None:
             flags_text=_flags_text(),
         )
     print(_summary(result, workdir, release))
+
+
+def _rank(
+    dataset: pathlib.Path,
+    workdir: pathlib.Path,
+    preset: dict[str, Any],
+    model: dict[str, Any],
+) -> str:
+    """Ranks the k-mers of the training split, once; returns the file."""
+    from genomenet import models
+    from genomenet.data import npmi
+
+    path = workdir / "npmi.csv"
+    if not path.exists():
+        config = models.get_family(preset["family"]).from_dict(model)
+        counts = npmi.count_dataset(dataset, config.kmer).counts
+        header = [f"training split of {dataset.parent.name} {dataset.name}"]
+        npmi.write(npmi.rank(counts, config.kmer), path, header=header)
+    return str(path)
 
 
 def _summary(result: Any, workdir: pathlib.Path, release: pathlib.Path) -> str:

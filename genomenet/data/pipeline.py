@@ -9,8 +9,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from genomenet.dna import alphabet
@@ -30,15 +33,26 @@ class Cutting:
         cut: "tile" starts at the first base of a chunk; "crop" at a random phase
             below the stride, drawn anew for every chunk in every epoch.
         max_n: Largest share of N in a window that is kept, in [0, 1].
+        shortest_cut: Bases of the shortest cut; 0 if a row is one window. Else rows
+            hold consecutive cuts as GeneMask draws them: half of all cuts have
+            length - 1 bases, half any number from `shortest_cut` to length - 2,
+            all equally often. A cut shares its row with the one after it if both
+            fill it together; "segment" tells them apart. Drawn anew in every epoch.
 
     Raises:
         ValueError: If a number or word is none of these.
+
+    Source:
+        Roy et al., GeneMask (2023), for the lengths. Differences: a cut of c bases
+        is followed by one of length - 1 - c, so that rows are full; each length is
+        as frequent as if drawn by itself.
     """
 
     length: int
     stride: int
     cut: str = "tile"
     max_n: float = 0.1
+    shortest_cut: int = 0
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.stride < 1:
@@ -50,6 +64,16 @@ class Cutting:
             raise ValueError(f"cut must be one of {', '.join(CUTS)}, got {self.cut!r}")
         if not 0 <= self.max_n <= 1:
             raise ValueError(f"max_n is a share in [0, 1], got {self.max_n}")
+        if self.shortest_cut and not 1 <= self.shortest_cut <= (self.length - 1) // 2:
+            raise ValueError(
+                f"shortest_cut must be 1 to {(self.length - 1) // 2} bases, half a"
+                f" row, got {self.shortest_cut}"
+            )
+
+    @property
+    def window(self) -> int:
+        """Bases of a stretch of the genome that makes one row."""
+        return self.length - 1 if self.shortest_cut else self.length
 
 
 class Prepared:
@@ -124,6 +148,13 @@ class Prepared:
             .unbatch()
         )
 
+    def chunks(self, split: str) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yields the base codes of every chunk of a split, uint8 (L,)."""
+        features = self.info.features
+        for example in tf.data.TFRecordDataset(self._files(split)):
+            sequence = features.deserialize_example(example)["sequence"].numpy()
+            yield alphabet.CODES[np.frombuffer(sequence, np.uint8)]
+
     def check(self, split: str, cutting: Cutting, *, batch_size: int) -> None:
         """Checks that a split can fill a batch with different windows.
 
@@ -184,8 +215,9 @@ def training_batches(
         shuffle_buffer: Windows that wait to be drawn.
 
     Returns:
-        A dataset of {"bases": uint8 (B, L), "key": uint32 (B, 2)}; its plain
-        iterator can be put into a `tf.train.Checkpoint`, exactly.
+        A dataset of {"bases": uint8 (B, L), "key": uint32 (B, 2)}, and where rows
+        hold cuts "segment", uint8 (B, L); its plain iterator can be put into a
+        `tf.train.Checkpoint`, exactly.
     """
     windows = tf.data.Dataset.counter().flat_map(
         lambda epoch: data.windows(split, cutting, seed=seed, epoch=epoch)
@@ -234,11 +266,11 @@ def _cut(sequence: tf.Tensor, cutting: Cutting, key: tf.Tensor) -> tf.Tensor:
     letters = tf.io.decode_raw(sequence, tf.uint8)
     codes = tf.gather(tf.constant(alphabet.CODES), tf.cast(letters, tf.int32))
     if cutting.cut == "crop":
-        room = tf.size(codes) - cutting.length
+        room = tf.size(codes) - cutting.window
         phases = tf.clip_by_value(room + 1, 1, cutting.stride)
         phase = tf.random.stateless_uniform((), key, 0, phases, tf.int32)
         codes = codes[phase:]
-    windows = tf.signal.frame(codes, cutting.length, cutting.stride)
+    windows = tf.signal.frame(codes, cutting.window, cutting.stride)
     if cutting.max_n == 1:
         return windows
     is_n = tf.cast(tf.equal(windows, alphabet.N), tf.float32)
@@ -254,8 +286,35 @@ def _batched(
         row = number * batch_size + tf.range(batch_size, dtype=tf.int64)
         high = tf.bitwise.bitwise_xor(row // 2**32, seed & _UINT32)
         key = tf.stack([high, tf.bitwise.bitwise_and(row, _UINT32)], axis=1)
-        bases = tf.ensure_shape(bases, (batch_size, cutting.length))
-        return {"bases": bases, "key": tf.cast(key, tf.uint32)}
+        bases = tf.ensure_shape(bases, (batch_size, cutting.window))
+        batch = {"bases": bases, "key": tf.cast(key, tf.uint32)}
+        if not cutting.shortest_cut:
+            return batch
+        return {**batch, **_cuts(bases, cutting, tf.stack([seed, number]))}
 
     batches = windows.batch(batch_size, drop_remainder=True)
     return batches.enumerate().map(add_keys)
+
+
+def _cuts(bases: tf.Tensor, cutting: Cutting, key: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Divides windows into cuts: uint8 (B, L - 1) → "bases" and "segment", (B, L)."""
+    longest, shortest = cutting.window, cutting.shortest_cut
+    pairs = longest - 2 * shortest + 1  # lengths whose partner is long enough too
+    alone = shortest - 1  # lengths whose partner is not
+    # A pair's two lengths come up twice, once in either order: it weighs half.
+    weights = (pairs, 2 * alone, 2 * (pairs + alone))
+    draw = tf.random.stateless_uniform(
+        tf.shape(bases)[:1], key, 0, sum(weights), tf.int32
+    )
+    is_pair = draw < pairs
+    is_alone = ~is_pair & (draw < pairs + 2 * alone)
+    first = tf.where(
+        is_pair, shortest + draw, longest - shortest + 1 + (draw - pairs) // 2
+    )
+    first = tf.where(is_pair | is_alone, first, longest)[:, None]
+    column = tf.range(cutting.length)[None]
+    second = tf.where(is_pair[:, None] & (column < longest), 2, 0)
+    segment = tf.cast(tf.where(column < first, 1, second), tf.uint8)
+    bases = tf.pad(bases, ((0, 0), (0, 1)), constant_values=alphabet.PAD)
+    bases = tf.where(segment > 0, bases, tf.constant(alphabet.PAD, tf.uint8))
+    return {"bases": bases, "segment": segment}

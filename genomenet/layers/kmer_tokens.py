@@ -29,8 +29,8 @@ class KmerTokens(keras.layers.Layer):
 
     Call arguments:
         bases: Codes of `dna.alphabet`, (B, L), each sequence at least k bases long.
-        segment: Optional, int, (B, L): the number, 1 and up, of the sequence to
-            which a base belongs, 0 for padding; neighbouring sequences differ.
+        segment: Optional, int, (B, L), L static: the number, 1 and up, of the
+            sequence to which a base belongs, 0 for padding; neighbours differ.
             Without it a row is one sequence, padded on the right with code 5.
 
     Returns:
@@ -90,8 +90,7 @@ class KmerTokens(keras.layers.Layer):
         if is_packed:
             # The columns that a [SEP] less than k - 3 slots before the end leaves.
             start = ops.where(is_first, columns, 0)
-            start = ops.associative_scan(ops.maximum, start, axis=1)
-            columns = columns - start
+            columns = columns - _running_maximum(start)
             rest = ((0, 0), (0, k - 3))
             ids, columns, at_slot = (ops.pad(x, rest) for x in (ids, columns, at_slot))
         is_real = ids != kmer.PAD_ID
@@ -128,3 +127,15 @@ class KmerTokens(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.k}
+
+
+def _running_maximum(x: Any) -> Any:
+    """Returns the largest value so far, int (B, T); T static.
+
+    By doubling: `ops.associative_scan` is none that XLA compiles on TensorFlow.
+    """
+    step = 1
+    while step < x.shape[1]:
+        x = ops.maximum(x, ops.pad(x[:, :-step], ((0, 0), (step, 0))))
+        step *= 2
+    return x

@@ -239,9 +239,10 @@ class EncoderBlock(keras.layers.Layer):
         }
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
+        initializer = keras.initializers.RandomNormal(stddev=self.stddev)
         return keras.layers.Dense(
             units,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+            kernel_initializer=initializer,  # pyright: ignore[reportArgumentType]
             name=name,
             dtype=self.dtype_policy,
         )

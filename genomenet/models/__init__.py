@@ -7,9 +7,12 @@ the repository holds named models (data).
 from types import ModuleType
 from typing import Any, Final
 
-from genomenet.models import selfgenomenet
+from genomenet.models import bert, selfgenomenet
 
-FAMILIES: Final[dict[str, ModuleType]] = {"selfgenomenet": selfgenomenet}
+FAMILIES: Final[dict[str, ModuleType]] = {
+    "bert": bert,
+    "selfgenomenet": selfgenomenet,
+}
 
 
 def get_family(name: str) -> Any:  # family.Family, which a module cannot declare

@@ -40,12 +40,15 @@ class Window:
         cut: "tile" cuts at multiples of the stride; "crop" shifts them by a
             random phase, drawn anew for every chunk in every epoch.
         max_n: Largest share of N in a window that is kept, in [0, 1].
+        shortest_cut: Bases of the shortest cut, where rows hold cuts of mixed
+            lengths, as `data.pipeline.Cutting` says; 0 where a row is one window.
     """
 
     length: int
     stride: int
     cut: str = "crop"
     max_n: float = 0.1
+    shortest_cut: int = 0
 
 
 class Family(Protocol):
@@ -77,8 +80,17 @@ class Family(Protocol):
         """Returns how training sequences are cut."""
         ...
 
-    def trivial_baseline(self, config: Any, batch_size: int) -> dict[str, float]:
-        """Returns the metrics of a model that has learned nothing."""
+    def trivial_baseline(
+        self,
+        model: Any,
+        seen: Sequence[Mapping[str, Any]],
+        held_out: Sequence[Mapping[str, Any]],
+    ) -> dict[str, float]:
+        """Returns "loss" and "accuracy" of guessing, having seen some batches."""
+        ...
+
+    def derived(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Returns metrics that follow from the mean loss and metrics."""
         ...
 
     def shortest(self, config: Any) -> int:

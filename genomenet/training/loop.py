@@ -26,6 +26,7 @@ from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
 
 _LOG_EVERY: Final = 10  # steps: between rows of metrics.jsonl, and looks at the loss
+_SEEN_WINDOWS: Final = 2048  # of the training split, for the trivial baseline
 
 
 class TrainingError(RuntimeError):
@@ -154,7 +155,9 @@ class _Run:
                 shuffle_buffer=settings.shuffle_buffer,
             )
         )
+        self.family = family
         self.held_out = _held_out(data, cutting, settings, strategy)
+        self.baseline = self._baseline(data, cutting) if self.held_out else {}
         self.checkpoints = checkpoint_lib.Checkpoints(
             folder.checkpoints,
             model=self.model,
@@ -166,6 +169,26 @@ class _Run:
         sequences = settings.batch_size * settings.accumulate
         self._sequences = sequences
         self._bases = sequences * cutting.length
+
+    def _baseline(
+        self, data: pipeline.Prepared, cutting: pipeline.Cutting
+    ) -> dict[str, float]:
+        """Returns what a model scores that has learned nothing."""
+        batch_size = self.settings.batch_size
+        seen = pipeline.evaluation_batches(
+            data,
+            "train",
+            cutting,
+            batch_size=batch_size,
+            num_batches=-(-_SEEN_WINDOWS // batch_size),
+            seed=self.settings.seed,
+        )
+        found = self.family.trivial_baseline(self.model, list(seen), self.held_out)
+        return {
+            f"val_{name}": found[key]
+            for key, name in (("loss", "chance_loss"), ("accuracy", "chance"))
+            if key in found
+        }
 
     def finish(self, asked: Callable[[], int]) -> Result:
         """Trains to the last step."""
@@ -250,14 +273,14 @@ class _Run:
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value
         if pending:
-            means = _means(totals)
+            means = self._means(totals)
             self.progress.update(pending[-1][0], means)
             pending.clear()
         return is_stop
 
     def _row(self, step: int, totals: Mapping[str, float]) -> dict[str, float]:
         return {
-            **_means(totals),
+            **self._means(totals),
             "learning_rate": self._learning_rate(step - 1),
             **self.progress.speed(step),
         }
@@ -268,7 +291,8 @@ class _Run:
         for batch in self.held_out:
             for name, value in self.steps.evaluate(batch).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
-        means = {f"val_{name}": value for name, value in _means(totals).items()}
+        means = {f"val_{name}": value for name, value in self._means(totals).items()}
+        means.update(self.baseline)
         self.progress.exclude(time.monotonic() - begin)
         if not math.isfinite(means["val_loss"]):
             raise TrainingError(self._not_finite(step, means["val_loss"]))
@@ -277,6 +301,15 @@ class _Run:
             + ", ".join(progress_lib.describe(means, "val_"))
         )
         return means
+
+    def _means(self, totals: Mapping[str, float]) -> dict[str, float]:
+        weight = totals.get("weight", 0.0)
+        means = {
+            name: value / weight if weight else 0.0
+            for name, value in totals.items()
+            if name not in ("weight", "stop")
+        }
+        return {**means, **self.family.derived(means)} if means else means
 
     def _learning_rate(self, step: int) -> float:
         inner: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -304,15 +337,6 @@ class _Run:
         metrics["steps"] = self.settings.steps
         metrics.pop("step", None)
         return metrics
-
-
-def _means(totals: Mapping[str, float]) -> dict[str, float]:
-    weight = totals.get("weight", 0.0)
-    return {
-        name: value / weight if weight else 0.0
-        for name, value in totals.items()
-        if name not in ("weight", "stop")
-    }
 
 
 def _identity(data: pipeline.Prepared) -> dict[str, Any]:

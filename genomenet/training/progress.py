@@ -108,10 +108,13 @@ class ProgressLine:
 
 
 def describe(metrics: Mapping[str, float], prefix: str = "") -> list[str]:
-    """Returns loss and accuracy in words, accuracy beside chance."""
+    """Returns loss and accuracy in words, beside those of chance."""
     parts = []
     if f"{prefix}loss" in metrics:
-        parts.append(f"loss {metrics[f'{prefix}loss']:.4f}")
+        text = f"loss {metrics[f'{prefix}loss']:.4f}"
+        if f"{prefix}chance_loss" in metrics:
+            text += f" (chance {metrics[f'{prefix}chance_loss']:.4f})"
+        parts.append(text)
     if f"{prefix}accuracy" in metrics:
         text = f"accuracy {metrics[f'{prefix}accuracy']:.2%}"
         if f"{prefix}chance" in metrics:
@@ -153,8 +156,9 @@ def save_curves(path: pathlib.Path) -> pathlib.Path | None:
             points = [(row["step"], row[key]) for row in rows if key in row]
             if points:
                 axis.plot(*zip(*points, strict=True), label=label, **style)
-        chance = [row["val_chance"] for row in rows if "val_chance" in row]
-        if name == "accuracy" and chance:
+        of_chance = {"loss": "val_chance_loss", "accuracy": "val_chance"}[name]
+        chance = [row[of_chance] for row in rows if of_chance in row]
+        if chance:
             axis.axhline(chance[-1], color="grey", linestyle=":", label="chance")
         axis.set_xlabel("step")
         axis.set_ylabel(f"{name} (nats)" if name == "loss" else name)

@@ -137,6 +137,57 @@ def test_evaluation_is_the_same_every_time_and_finite(data):
         np.testing.assert_array_equal(a["bases"], b["bases"])
 
 
+def test_rows_of_cuts_hold_the_genome(data, contigs):
+    batches = take(training(data, length=40, stride=39, shortest_cut=6), 12)
+    whole = {name: encode.decode(codes).decode() for name, codes in contigs.items()}
+    lengths = set()
+    for batch in batches:
+        bases, segment = batch["bases"], batch["segment"]
+        assert bases.shape == segment.shape == (8, 40)
+        np.testing.assert_array_equal(bases == alphabet.PAD, segment == 0)
+        for row, numbers in zip(bases, segment, strict=True):
+            text = encode.decode(row[numbers > 0]).decode()
+            assert any(text in bases for bases in whole.values())
+            real = numbers[numbers > 0]
+            assert (np.diff(real.astype(int)) >= 0).all()
+            lengths.update(np.bincount(real)[1:].tolist())
+    assert min(lengths) >= 6
+    assert max(lengths) == 39
+    assert len(lengths) > 10
+
+
+def test_cuts_have_the_lengths_of_genemask():
+    cutting = pipeline.Cutting(length=512, stride=511, shortest_cut=6)
+    bases = tf.zeros((2048, 511), tf.uint8)
+    lengths, padding = [], []
+    for number in range(20):
+        key = tf.constant([0, number], tf.int64)
+        segment = pipeline._cuts(bases, cutting, key)["segment"].numpy()
+        padding.append(np.mean(segment == 0))
+        for value in (1, 2):
+            found = (segment == value).sum(axis=1)
+            lengths += found[found > 0].tolist()
+    lengths = np.array(lengths)
+    assert abs(np.mean(lengths == 511) - 0.5) < 0.01
+    mixed = lengths[lengths < 511]
+    assert (mixed.min(), mixed.max()) == (6, 510)
+    # Uniform: every hundredth of the range as often as the others.
+    counts, _ = np.histogram(mixed, bins=101, range=(6, 511))
+    assert np.abs(counts - counts.mean()).max() < 5.5 * np.sqrt(counts.mean())
+    assert np.mean(padding) < 0.01
+
+
+def test_cuts_of_an_epoch_differ_from_those_of_the_next():
+    cutting = pipeline.Cutting(length=40, stride=39, shortest_cut=6)
+    bases = tf.zeros((64, 39), tf.uint8)
+    first, again, other = (
+        pipeline._cuts(bases, cutting, tf.constant([0, n], tf.int64))["segment"]
+        for n in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).numpy().any()
+
+
 def test_window_longer_than_the_chunks(data):
     with pytest.raises(ValueError, match=r"500 bases is longer than the chunks.*400"):
         data.check("train", cutting(length=500), batch_size=1)

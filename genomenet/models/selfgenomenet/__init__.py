@@ -19,6 +19,7 @@ __all__ = [
     "Config",
     "SelfGenomeNet",
     "build",
+    "derived",
     "embed",
     "from_dict",
     "loss",
@@ -86,6 +87,12 @@ def embed(model: SelfGenomeNet, batch: Mapping[str, Any], pool: str = "last") ->
     # Summed in float32: half precision cannot count hundreds of patches.
     total = ops.sum(ops.where(is_real, ops.cast(context, "float32"), 0.0), axis=1)
     return ops.cast(total / ops.cast(num_patches, "float32"), context.dtype)
+
+
+def derived(means: Mapping[str, float]) -> dict[str, float]:
+    """Returns no metrics beside those of the loss."""
+    del means
+    return {}
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:

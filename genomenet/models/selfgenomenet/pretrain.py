@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,6 @@ from genomenet.layers import strand
 from genomenet.losses import reverse_complement
 from genomenet.models import family
 from genomenet.models.selfgenomenet import backbone
-from genomenet.models.selfgenomenet import config as config_lib
 
 _SWAP: Final = (1, 0, 2)
 _SHUT: Final = -1e4  # of all gates: the sigmoid is 0 in every precision
@@ -58,17 +57,24 @@ def loss(
 
 
 def trivial_baseline(
-    config: config_lib.SelfGenomeNetConfig, batch_size: int
+    model: backbone.SelfGenomeNet,
+    seen: Sequence[Mapping[str, Any]],
+    held_out: Sequence[Mapping[str, Any]],
 ) -> dict[str, float]:
     """Returns loss and accuracy of guessing among the candidates.
 
     Args:
-        config: The numbers of the model.
-        batch_size: Windows in a global batch, B.
+        model: The model, for its numbers only.
+        seen: Not needed: guessing learns nothing.
+        held_out: Batches, of which the size counts.
 
     Returns:
         "loss" in nats and "accuracy".
     """
+    del seen
+    if not held_out:
+        return {}
+    config, batch_size = model.config, len(held_out[0]["bases"])
     if config.objective == "cpc":
         candidates = batch_size * config.num_patches
     elif config.objective.startswith("forward"):

@@ -144,7 +144,7 @@ def test_equals_the_oracle(objective, length):
     assert set(result.metrics) == {"accuracy", "chance"}
     assert float(result.metrics["accuracy"]) == pytest.approx(accuracy, abs=1e-6)
     assert float(result.metrics["chance"]) == pytest.approx(1 / candidates)
-    baseline = selfgenomenet.trivial_baseline(model.config, BATCH)
+    baseline = selfgenomenet.trivial_baseline(model, [], [{"bases": bases}])
     assert baseline["accuracy"] == pytest.approx(1 / candidates)
     assert baseline["loss"] == pytest.approx(np.log(candidates))
 

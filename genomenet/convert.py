@@ -1,0 +1,74 @@
+"""Converts BERT from and to Hugging Face: `python -m genomenet.convert --help`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+_FROM_HF = flags.DEFINE_string(
+    "from_hf",
+    None,
+    "Folder with config.json and model.safetensors or pytorch_model.bin, to be read.",
+)
+_OUTPUT = flags.DEFINE_string("output", None, "With --from_hf: the model folder.")
+_INPUT = flags.DEFINE_string(
+    "input", None, "Name of a trained model, or its folder, to be written --to_hf."
+)
+_TO_HF = flags.DEFINE_string("to_hf", None, "With --input: the folder to make.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a folder that is there.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Converts one folder."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    given = (_FROM_HF.value, _OUTPUT.value), (_INPUT.value, _TO_HF.value)
+    if [bool(a) + bool(b) for a, b in given] not in ([2, 0], [0, 2]):
+        raise app.UsageError("give --from_hf with --output, or --input with --to_hf")
+    try:
+        _convert()
+    except (ValueError, OSError) as e:
+        print(f"convert: {e}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _convert() -> None:
+    output = pathlib.Path(_OUTPUT.value or _TO_HF.value)
+    if output.exists() and not _OVERWRITE.value:
+        raise ValueError(f"{output} exists: give --overwrite to replace it")
+    from genomenet import startup
+
+    startup.load_tensorflow()
+    from genomenet.porting import hf_bert
+    from genomenet.release import export, folder
+
+    if _FROM_HF.value:
+        model, content = hf_bert.read(_FROM_HF.value)
+        export.write_release(
+            model,
+            content,
+            directory=output,
+            name=output.name,
+            metrics={},
+            flags_text="",
+        )
+        print(f"model: {output}")
+        print(f'in Python: import genomenet; genomenet.load_model("{output}")')
+        return
+    model = folder.load_model(_INPUT.value)
+    from genomenet.models import bert
+
+    if not isinstance(model, bert.BertMaskedLM):
+        raise ValueError(f"{_INPUT.value} is no BERT, which is all that can be written")
+    hf_bert.write(model, output)
+    print(f"written: {output}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)

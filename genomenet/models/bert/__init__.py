@@ -1,0 +1,117 @@
+"""BERT for DNA (DNABERT, LOGO): what follows `genomenet.models.family.Family`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from keras import ops
+
+from genomenet.dna import kmer
+from genomenet.models import family
+from genomenet.models.bert.backbone import BertBackbone, BertMaskedLM
+from genomenet.models.bert.config import BertConfig as Config
+from genomenet.models.bert.config import from_dict, to_dict
+from genomenet.models.bert.pretrain import loss, trivial_baseline
+
+__all__ = [
+    "POOLS",
+    "BertBackbone",
+    "BertMaskedLM",
+    "Config",
+    "build",
+    "derived",
+    "embed",
+    "from_dict",
+    "loss",
+    "shortest",
+    "spans",
+    "to_dict",
+    "trivial_baseline",
+    "window",
+]
+
+POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default
+
+
+def build(config: Config, **kwargs: Any) -> BertMaskedLM:
+    """Returns a masked language model with fresh weights.
+
+    Args:
+        config: The numbers of the model.
+        **kwargs: Of `BertMaskedLM`.
+
+    Returns:
+        The model, every weight built.
+    """
+    return BertMaskedLM(config, **kwargs)
+
+
+def window(config: Config) -> family.Window:
+    """Returns how training rows are cut: as GeneMask cuts, none across an N."""
+    return family.Window(
+        length=config.length,
+        stride=config.length - 1,
+        max_n=0.0,
+        shortest_cut=config.kmer,
+    )
+
+
+def embed(model: BertMaskedLM, batch: Mapping[str, Any], pool: str = "mean") -> Any:
+    """Embeds sequences; padding never changes a result.
+
+    Args:
+        model: The model.
+        batch: "bases", codes, (B, L), padded on the right; at least k long.
+        pool: "mean" and "max" pool over the k-mers, without [CLS] and [SEP], "cls"
+            takes the state of [CLS], "none" gives a state for every k-mer.
+
+    Returns:
+        Float, (B, C); for "none" (B, L - k + 1, C), where states of k-mers that
+        reach into padding mean nothing.
+
+    Raises:
+        ValueError: If the pool is not one of `POOLS`.
+    """
+    if pool not in POOLS:
+        raise ValueError(f"BERT has no pool {pool!r}; it has {', '.join(POOLS)}")
+    tokens = model.tokens(batch["bases"])
+    states = model.backbone.encode(tokens, training=False)  # (B, T, C)
+    if pool == "cls":
+        return states[:, 0]
+    if pool == "none":
+        return states[:, 1:-1]
+    ids = tokens["token_ids"]
+    is_kmer = ops.logical_or(ids >= kmer.NUM_SPECIAL, ids == kmer.UNK_ID)[..., None]
+    # In float32: half precision cannot count hundreds of tokens.
+    x = ops.cast(states, "float32")
+    if pool == "max":
+        return ops.cast(ops.max(ops.where(is_kmer, x, -1e9), axis=1), states.dtype)
+    total = ops.sum(ops.where(is_kmer, x, 0.0), axis=1)
+    count = ops.sum(ops.cast(is_kmer, "float32"), axis=1)
+    return ops.cast(total / count, states.dtype)
+
+
+def derived(means: Mapping[str, float]) -> dict[str, float]:
+    """Returns the perplexity: e to the mean loss."""
+    return {"perplexity": math.exp(min(means["loss"], 700.0))}
+
+
+def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
+    """Returns the bases behind each k-mer.
+
+    Args:
+        config: The numbers of the model.
+        length: Bases of the sequence.
+
+    Returns:
+        0-based half-open intervals, one a k-mer.
+    """
+    count = length - config.kmer + 1
+    return [(start, start + config.kmer) for start in range(count)]
+
+
+def shortest(config: Config) -> int:
+    """Returns the bases of the shortest sequence that can be embedded: a k-mer."""
+    return config.kmer

@@ -1,0 +1,268 @@
+"""The numbers that define a BERT for DNA."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from genomenet.dna import kmer
+from genomenet.models import family
+
+MASKINGS: Final = ("genemask", "kmer_span", "token", "genemask_released")
+_COUNTS: Final = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "length",
+    "max_predictions",
+)
+_SHARES: Final = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "mlm_probability",
+)
+
+# Keys of Hugging Face's config.json that are read; `vocab_size` tells k.
+_NUMERIC: Final = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "layer_norm_eps",
+    "initializer_range",
+)
+# Keys that must have the value of plain BERT: anything else changes the numbers.
+_FIXED: Final[dict[str, tuple[Any, ...]]] = {
+    "model_type": ("bert",),
+    "hidden_act": ("gelu",),
+    "position_embedding_type": ("absolute",),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "is_encoder_decoder": (False,),
+    "tie_word_embeddings": (True,),
+    "chunk_size_feed_forward": (0,),
+    "pruned_heads": ({}, None),
+    "pad_token_id": (0,),
+    "split": (None, 0, 10),  # DNABERT: of its long-sequence models
+    "num_rnn_layer": (None, 0, 1),
+    "rnn": (None, "lstm"),
+    "rnn_dropout": (None, 0.0),
+    "rnn_hidden": (None, 768),
+}
+# Keys that say nothing about the numbers of an encoder.
+_HARMLESS: Final = frozenset(
+    {
+        "_name_or_path",
+        "_num_labels",
+        "architectures",
+        "attn_implementation",
+        "_attn_implementation",
+        "bos_token_id",
+        "classifier_dropout",
+        "do_sample",
+        "dtype",
+        "eos_ids",
+        "eos_token_id",
+        "finetuning_task",
+        "gradient_checkpointing",
+        "id2label",
+        "label2id",
+        "length_penalty",
+        "max_length",
+        "num_beams",
+        "num_labels",
+        "num_return_sequences",
+        "output_attentions",
+        "output_hidden_states",
+        "output_past",
+        "problem_type",
+        "repetition_penalty",
+        "return_dict",
+        "temperature",
+        "tokenizer_class",
+        "top_k",
+        "top_p",
+        "torch_dtype",
+        "torchscript",
+        "transformers_version",
+        "use_bfloat16",
+        "use_cache",
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BertConfig:
+    """A BERT over overlapping k-mers; the defaults are DNABERT with k = 6.
+
+    The first names are those of Hugging Face's `config.json`.
+
+    Attributes:
+        hidden_size: Channels of a token, C.
+        num_hidden_layers: Encoder blocks.
+        num_attention_heads: H; C is a multiple of it.
+        intermediate_size: Channels inside the feed-forward layers.
+        hidden_dropout_prob: Share of channels dropped in training, in [0, 1).
+        attention_probs_dropout_prob: Share of attention weights dropped.
+        max_position_embeddings: Token positions, [CLS] and [SEP] included.
+        type_vocab_size: Token types; all tokens have type 0.
+        layer_norm_eps: Added to the variance.
+        initializer_range: Standard deviation of fresh weights.
+        kmer: Bases of a k-mer, k.
+        length: Bases of a training row; it holds one or several cuts.
+        pooler: Whether there is a pooler, which masked-LM pretraining leaves as it
+            was drawn; without it there is no "pooled_output".
+        masking: One of `MASKINGS`.
+        mlm_probability: Share of tokens that are centres of masked spans.
+        max_predictions: Targets of a training row, at most.
+        npmi: Ranking of k-mers for "genemask": a name in `dna.ranking`, or a file.
+
+    Raises:
+        ValueError: If a number or word makes no sense.
+
+    Source:
+        Ji et al., DNABERT (2021); Yang et al., LOGO (2022); Roy et al., GeneMask
+        (2023).
+    """
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    initializer_range: float = 0.02
+    kmer: int = 6
+    length: int = 512
+    pooler: bool = True
+    masking: str = "genemask"
+    mlm_probability: float = 0.0176
+    max_predictions: int = 192
+    npmi: str = "human_chr20"
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        for name in _SHARES:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ValueError(f"{name} must be a share in [0, 1), got {value!r}")
+        for name in ("layer_norm_eps", "initializer_range"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value <= 0:
+                raise ValueError(f"{name} must be above 0, got {value!r}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is no multiple of"
+                f" num_attention_heads={self.num_attention_heads}"
+            )
+        if not isinstance(self.kmer, int) or not 3 <= self.kmer <= 8:
+            raise ValueError(f"kmer must be 3 to 8 bases, got {self.kmer!r}")
+        if self.masking not in MASKINGS:
+            raise ValueError(
+                f"masking must be one of {', '.join(MASKINGS)}, got {self.masking!r}"
+            )
+        if self.max_position_embeddings < 3:
+            raise ValueError(
+                "max_position_embeddings must be at least 3: [CLS], a k-mer, [SEP];"
+                f" got {self.max_position_embeddings}"
+            )
+        # A cut is at most length - 1 bases, so it has length - k + 2 tokens.
+        if self.length - self.kmer + 2 > self.max_position_embeddings:
+            raise ValueError(
+                f"length={self.length} bases are more than"
+                f" max_position_embeddings={self.max_position_embeddings} can hold"
+            )
+        if self.length < 2 * self.kmer + 2:
+            raise ValueError(
+                f"length={self.length} must be at least"
+                f" 2 * kmer + 2 = {2 * self.kmer + 2}"
+            )
+
+    @property
+    def vocab_size(self) -> int:
+        """V: the special tokens and all k-mers."""
+        return kmer.vocabulary_size(self.kmer)
+
+    @property
+    def max_length(self) -> int:
+        """Bases of the longest sequence that can be read at once."""
+        return self.max_position_embeddings - 3 + self.kmer
+
+    @classmethod
+    def from_hf(cls, values: Mapping[str, Any], **fields: Any) -> BertConfig:
+        """Reads Hugging Face's `config.json`.
+
+        Args:
+            values: Its content.
+            **fields: Fields that it does not have, such as `masking`.
+
+        Returns:
+            The config; k follows from `vocab_size`.
+
+        Raises:
+            ValueError: On a key that is missing or unknown, or whose value would
+                change the numbers.
+        """
+        for key, value in values.items():
+            if key in _FIXED:
+                if value not in _FIXED[key]:
+                    raise ValueError(
+                        f"config.json: {key}={value!r} is not supported, only"
+                        f" {_FIXED[key][0]!r}"
+                    )
+            elif key not in {*_NUMERIC, *_HARMLESS, "vocab_size", "kmer"}:
+                raise ValueError(f"config.json: unknown key {key!r} ({value!r})")
+        missing = [key for key in ("vocab_size", *_NUMERIC[:4]) if key not in values]
+        if missing:
+            raise ValueError(f"config.json has no {', '.join(missing)}")
+        sizes = {kmer.vocabulary_size(k): k for k in range(3, 9)}
+        if values["vocab_size"] not in sizes:
+            raise ValueError(
+                f"config.json: vocab_size={values['vocab_size']} is none of"
+                f" {', '.join(map(str, sizes))} (4^k + 5)"
+            )
+        read = {key: values[key] for key in _NUMERIC if key in values}
+        k = sizes[values["vocab_size"]]
+        positions = int(values.get("max_position_embeddings", 512))
+        fields = {
+            "length": positions,
+            "max_predictions": max(positions // 8 * 3, 1),
+            **fields,
+        }
+        return cls(**read, kmer=k, **fields)
+
+    def to_hf(self) -> dict[str, Any]:
+        """Returns the content of Hugging Face's `config.json`."""
+        return {
+            "architectures": ["BertForMaskedLM"],
+            "model_type": "bert",
+            "vocab_size": self.vocab_size,
+            **{key: getattr(self, key) for key in _NUMERIC},
+            "hidden_act": "gelu",
+            "pad_token_id": kmer.PAD_ID,
+            "tie_word_embeddings": True,
+        }
+
+
+def to_dict(config: BertConfig) -> dict[str, Any]:
+    """Returns the JSON values of a config."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: Mapping[str, Any]) -> BertConfig:
+    """Returns the config of JSON values; ValueError on an unknown key."""
+    return family.config_from_dict(BertConfig, values)

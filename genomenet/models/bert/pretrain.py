@@ -1,0 +1,147 @@
+"""Masked-language-model pretraining of BERT for DNA."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from genomenet.dna import kmer, ranking
+from genomenet.layers import masking
+from genomenet.losses import masked_lm
+from genomenet.models import family
+from genomenet.models.bert import backbone
+from genomenet.models.bert import config as config_lib
+
+
+def loss(
+    model: backbone.BertMaskedLM,
+    batch: Mapping[str, Any],
+    *,
+    training: bool,
+    gather: family.Gather = family.keep_local,
+) -> family.LossOutput:
+    """Masks a batch of sequences and scores what the model makes of it.
+
+    Args:
+        model: The model.
+        batch: "bases", uint8, (B, L), "key", uint32, (B, 2), from which the masks
+            are drawn, and where rows hold several sequences "segment", (B, L).
+        training: Whether weights are being trained: only then are channels dropped,
+            and spans beyond `max_predictions`.
+        gather: Not needed: no row depends on another.
+
+    Returns:
+        Loss per row, weighted by its targets, and the metrics "accuracy" at masked
+        positions and "dropped", spans a row beyond `max_predictions`.
+
+    Source:
+        Ji et al., DNABERT (2021); Roy et al., GeneMask (2023). Differences: the
+        head runs at masked positions only; padding is not attended to.
+    """
+    del gather
+    config = model.config
+    tokens = model.tokens(batch["bases"], segment=batch.get("segment"))
+    num_slots = tokens["token_ids"].shape[1]
+    most = num_slots
+    if training:
+        most = min(config.max_predictions, num_slots)
+    masked = mask(config, tokens, batch["key"], most if training else None)
+    states = model.backbone.encode(
+        {**tokens, "token_ids": masked.inputs}, training=training
+    )
+    positions, weights = masking.gather_targets(masked.selected, most)  # (B, P)
+    picked = ops.take_along_axis(states, positions[..., None], axis=1)  # (B, P, C)
+    targets = ops.take_along_axis(tokens["token_ids"], positions, axis=1)
+    per_row, accuracy, count = masked_lm.masked_lm(
+        model.predict_tokens(picked), targets, weights
+    )
+    total = ops.maximum(ops.sum(count), 1.0)
+    return family.LossOutput(
+        per_example=per_row,
+        weight=count,
+        metrics={
+            "accuracy": ops.sum(accuracy * count) / total,
+            "dropped": ops.mean(ops.cast(masked.num_dropped, "float32")),
+        },
+    )
+
+
+def mask(
+    config: config_lib.BertConfig,
+    tokens: Mapping[str, Any],
+    key: Any,
+    max_predictions: int | None = None,
+) -> masking.Masked:
+    """Masks tokens as the config says.
+
+    Args:
+        config: The numbers of the model.
+        tokens: Of `layers.kmer_tokens.KmerTokens`.
+        key: uint32, (B, 2).
+        max_predictions: Targets a row at most; no limit if None.
+
+    Returns:
+        The masked ids, and where the targets are.
+    """
+    ranks = None
+    if config.masking.startswith("genemask"):
+        ranks = _ranks(config.npmi, config.kmer)
+    return masking.mask_tokens(
+        tokens["token_ids"],
+        tokens["segment_ids"],
+        key,
+        k=config.kmer,
+        strategy=config.masking,
+        rate=config.mlm_probability,
+        ranks=ranks,
+        max_predictions=max_predictions,
+        position_ids=tokens["position_ids"],
+    )
+
+
+def trivial_baseline(
+    model: backbone.BertMaskedLM,
+    seen: Sequence[Mapping[str, Any]],
+    held_out: Sequence[Mapping[str, Any]],
+) -> dict[str, float]:
+    """Predicts masked k-mers by how often each k-mer occurs, and nothing else.
+
+    Args:
+        model: The model, for its numbers only.
+        seen: Batches in which k-mers are counted, each once more than it is seen.
+        held_out: Batches that are masked as in `loss` and predicted.
+
+    Returns:
+        "loss", in nats, and "accuracy": of always naming the most frequent k-mer.
+    """
+    counts = np.ones(model.config.vocab_size)
+    for batch in seen:
+        ids = _array(model.tokens(batch["bases"], segment=batch.get("segment")))
+        counts += np.bincount(ids.ravel(), minlength=len(counts))
+    counts[: kmer.NUM_SPECIAL] = 0
+    frequencies = counts / counts.sum()
+    losses, hits, best = [], [], int(frequencies.argmax())
+    for batch in held_out:
+        tokens = model.tokens(batch["bases"], segment=batch.get("segment"))
+        masked = mask(model.config, tokens, batch["key"])
+        targets = _array(tokens)[np.asarray(ops.convert_to_numpy(masked.selected))]
+        losses.append(-np.log(frequencies[targets]))
+        hits.append(targets == best)
+    found = np.concatenate(losses) if losses else np.zeros(0)
+    if not len(found):
+        return {}
+    accuracy = float(np.concatenate(hits).mean())
+    return {"loss": float(found.mean()), "accuracy": accuracy}
+
+
+def _array(tokens: Mapping[str, Any]) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(tokens["token_ids"]))
+
+
+@functools.lru_cache(maxsize=4)
+def _ranks(npmi: str, k: int) -> np.ndarray:
+    return ranking.read(npmi, k)
