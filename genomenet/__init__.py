@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         layers,
         losses,
         models,
+        porting,
         release,
         training,
     )
@@ -35,6 +36,7 @@ __all__ = [
     "load_model",
     "losses",
     "models",
+    "porting",
     "release",
     "training",
 ]

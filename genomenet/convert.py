@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _convert() -> None:
-    output = pathlib.Path(_OUTPUT.value or _TO_HF.value)
+    output = pathlib.Path(str(_OUTPUT.value or _TO_HF.value))
     if output.exists() and not _OVERWRITE.value:
         raise ValueError(f"{output} exists: give --overwrite to replace it")
     from genomenet import startup
@@ -59,7 +59,7 @@ def _convert() -> None:
         print(f"model: {output}")
         print(f'in Python: import genomenet; genomenet.load_model("{output}")')
         return
-    model = folder.load_model(_INPUT.value)
+    model = folder.load_model(str(_INPUT.value))
     from genomenet.models import bert
 
     if not isinstance(model, bert.BertMaskedLM):

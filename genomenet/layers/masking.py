@@ -6,8 +6,9 @@ function of (tokens, row key), static in shape, and free of (B, T, T) tensors.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
@@ -27,6 +28,7 @@ _SHARE_MASKED: Final = 0.8
 _SHARE_KEPT: Final = 0.1
 _NONE: Final = 2**29  # the order of what is no span: behind every other
 _LONGEST: Final = 2**11  # tokens; so that rank · T + token is below _NONE / 2
+_BITS: Final = (2 ** np.arange(32, dtype="uint32")).view("int32")
 _FEW: Final = 5  # up to here every span is kept
 
 
@@ -119,13 +121,18 @@ def mask_tokens(
         order = ops.where(is_centre, columns, _NONE)
         reach = (0, 0) if strategy == "token" else (k // 2, (k - 1) // 2)
         priority = _spread(order, places, *reach)
+        selected, num_dropped = _limit(order, priority, max_predictions)
     else:
-        if strategy == "genemask":
-            entries = token_ids - kmer.NUM_SPECIAL
-        else:
-            entries = position_ids - kmer.NUM_SPECIAL
-        order, priority = _genemask(is_centre, places, entries, ranks, k=k, rate=rate)
-    selected, num_dropped = _limit(order, priority, max_predictions)
+        selected, num_dropped = _genemask(
+            is_centre,
+            token_ids,
+            places,
+            None if strategy == "genemask" else position_ids,
+            ranks,
+            k=k,
+            rate=rate,
+            max_predictions=max_predictions,
+        )
     inputs = token_ids
     if replace:
         inputs = _replace(token_ids, selected, key, counters, k)
@@ -169,81 +176,152 @@ def num_slots(rate: float, length: int) -> int:
 
 
 def _genemask(
-    is_centre: Any, places: Any, entries: Any, ranks: Any, *, k: int, rate: float
+    is_centre: Any,
+    token_ids: Any,
+    places: Any,
+    position_ids: Any,
+    ranks: Any,
+    *,
+    k: int,
+    rate: float,
+    max_predictions: int | None,
 ) -> tuple[Any, Any]:
-    """Returns each centre's order in its row and the best order over each token."""
+    """Returns the targets and the number of spans dropped from each row.
+
+    `position_ids` is None if tokens rank by what they are.
+    """
     length = is_centre.shape[1]
+    is_eligible = places > 0
+    is_inside = ops.logical_or(is_eligible, token_ids == kmer.UNK_ID)
+    centres, inside = _pack(is_centre), _pack(is_inside)  # (B, W)
 
-    def around(count: int) -> tuple[Any, Any]:
-        return _around(is_centre, places, entries, ranks, k, count)
+    def ranked(count: int) -> tuple[Any, ...]:
+        return _rank_spans(centres, token_ids, places, position_ids, ranks, k, count)
 
-    count = num_slots(rate, length)
-    if count == length:
-        at_centre, at_token = around(length)
-    else:
-        most = ops.max(ops.sum(ops.cast(is_centre, "int32"), axis=1))
-        branches = (lambda: around(count), lambda: around(length))
-        at_centre, at_token = cast(Any, ops.cond(most <= count, *branches))
-    # Around the centre, and where it is among the best, around its best token.
-    return at_centre, ops.minimum(
-        _spread(at_centre, places, k // 2, (k - 1) // 2),
-        _spread(at_token, places, k - 1, k - 1),
+    def branch(function: Callable[..., Any]) -> Any:
+        count = num_slots(rate, length)
+        if count == length:
+            return function(*ranked(length))
+        most = ops.max(ops.sum(_count_bits(centres), axis=1))
+        return ops.cond(
+            most <= count,
+            lambda: function(*ranked(count)),
+            lambda: function(*ranked(length)),
+        )
+
+    def grow(columns: Any, token: Any, value: Any, is_best: Any) -> Any:
+        # Two centres may share their best token: it is packed once.
+        is_first = _count_ties(columns, value) == 0
+        best = _pack_columns(
+            token, ops.logical_and(is_best, is_first), centres.shape[1]
+        )
+        return ops.bitwise_or(
+            _grow(centres, inside, (k - 1) // 2, k // 2),
+            _grow(best, inside, k - 1, k - 1),
+        )
+
+    # Grown inside the branch: XLA does not fuse beyond it, and so does not grow the
+    # words again for each of their bits.
+    words = branch(grow)
+    selected = ops.logical_and(is_eligible, _unpack(words, length))
+    none = ops.zeros_like(token_ids[:, 0])
+    if max_predictions is None or max_predictions >= length:
+        return selected, none
+
+    def dropped() -> Any:
+        at_centre, at_token = branch(functools.partial(_scatter_orders, length))
+        priority = ops.minimum(
+            _spread(at_centre, places, k // 2, (k - 1) // 2),
+            _spread(at_token, places, k - 1, k - 1),
+        )
+        return _limit(at_centre, priority, max_predictions)
+
+    most = ops.max(_count(selected))
+    return cast(
+        Any, ops.cond(most > max_predictions, dropped, lambda: (selected, none))
     )
 
 
-def _around(
-    is_centre: Any, places: Any, entries: Any, ranks: Any, k: int, count: int
-) -> tuple[Any, Any]:
-    """Returns the order of spans at their centres and at their best tokens, (B, T).
+def _rank_spans(
+    centres: Any,
+    token_ids: Any,
+    places: Any,
+    position_ids: Any,
+    ranks: Any,
+    k: int,
+    count: int,
+) -> tuple[Any, Any, Any, Any]:
+    """Returns for each of S slots what its centre's span has: (B, S) each.
 
-    The centres of a row are brought into S slots and compared in pairs.
+    Column of the centre, column of the best token, value (the least is the best,
+    `_NONE` without a centre) and whether it is among the best of its sequence.
     """
-    length = is_centre.shape[1]
-    columns, is_real = _compact(is_centre, count)  # (B, S)
-    rows = ops.arange(ops.shape(is_centre)[0], dtype="int32")[:, None] * length
+    length = token_ids.shape[1]
+    columns, is_real = _select(centres, count)  # (B, S)
+    rows = ops.arange(ops.shape(centres)[0], dtype="int32")[:, None] * length
 
-    # The best token of each span; among equals the centre, then the leftmost.
+    def gather(x: Any, at: Any) -> Any:
+        return ops.take(ops.reshape(x, (-1,)), rows + at)
+
     before, after = (k - 1) // 2, k // 2
-    offsets = [0, *range(-before, 0), *range(1, after + 1)]
-    offsets = np.asarray(offsets, "int32")
-    # What is counted or compared is never the last axis: XLA would not vectorise.
-    near = columns[None] + offsets[:, None, None]  # (K, B, S)
-    inside = ops.clip(near, 0, length - 1)
-    flat = rows + inside
-    place = ops.take(ops.reshape(places, (-1,)), flat)
-    rank = _rank(ops.take(ops.reshape(entries, (-1,)), flat), ranks, k)
-    is_choice = ops.logical_and(near == inside, place == place[:1])
-    # 8 places for the offsets: k <= 8.
-    numbers = np.arange(k, dtype="int32")[:, None, None]
-    code = ops.min(ops.where(is_choice, rank * 8 + numbers, _NONE), axis=0)
-    offset = ops.take(ops.convert_to_tensor(offsets), ops.bitwise_and(code, 7))
-    token = ops.where(is_real, columns + offset, 0)
-    value = ops.where(is_real, ops.right_shift(code, 3) * length + token, _NONE)
+    position = None if position_ids is None else gather(position_ids, columns)
 
-    # In its sequence: how many centres there are, and how many rank better.
-    place = ops.where(is_real, place[0], 0)
+    def code(offset: int, number: int, is_near: Any) -> tuple[Any, Any]:
+        """Rank and offset in one number; and if the sequence goes on up to here."""
+        near = columns + offset
+        at = ops.clip(near, 0, length - 1)
+        ids = gather(token_ids, at)
+        entries = (ids if position is None else position + offset) - kmer.NUM_SPECIAL
+        is_kmer = ids > kmer.MASK_ID
+        is_near = ops.logical_and(is_near, near == at)
+        is_near = ops.logical_and(is_near, ops.logical_or(is_kmer, ids == kmer.UNK_ID))
+        found = 16 * _rank(entries, ranks, k) + number
+        return ops.where(ops.logical_and(is_near, is_kmer), found, _NONE), is_near
+
+    # Among equals the centre, then the leftmost.
+    best, _ = code(0, 0, is_real)
+    for step, reach in ((-1, before), (1, after)):
+        is_near = is_real
+        for offset in range(step, step * (reach + 1), step):
+            found, is_near = code(offset, offset + 8, is_near)
+            best = ops.minimum(best, found)
+    number = ops.bitwise_and(best, 15)
+    token = columns + ops.where(number == 0, 0, number - 8)
+    value = ops.right_shift(best, 4) * length + token
+    value = ops.where(is_real, value, _NONE)
+
+    # What is counted is not the last axis: XLA would not vectorise it.
+    place = ops.where(is_real, gather(places, columns), 0)
     is_same = place[:, :, None] == place[:, None, :]  # (B, other S, S)
     half = (_count(is_same) + 1) // 2
     ahead = _count(ops.logical_and(is_same, value[:, :, None] < value[:, None, :]))
     is_best = ops.logical_and(is_real, ops.logical_or(half < _FEW, ahead < half))
+    return columns, token, value, is_best
 
-    # In its row: the best of all sequences first.
+
+def _count_ties(columns: Any, value: Any) -> Any:
+    """Returns how many centres further left have the same best token."""
+    is_left = columns[:, :, None] < columns[:, None, :]
+    return _count(ops.logical_and(is_left, value[:, :, None] == value[:, None, :]))
+
+
+def _scatter_orders(
+    length: int, columns: Any, token: Any, value: Any, is_best: Any
+) -> tuple[Any, Any]:
+    """Returns the order of spans at their centres and at their best tokens, (B, T)."""
+    is_real = value < _NONE
     value = ops.where(is_best, value, value + _NONE // 2)
-    slots = np.arange(count)
-    ties = _count(
-        ops.logical_and(
-            value[:, None, :] == value[:, :, None], slots[:, None] < slots[None, :]
-        )
-    )
+    ties = _count_ties(columns, value)
     order = _count(value[:, :, None] < value[:, None, :]) + ties
+    num_rows = ops.shape(columns)[0]
+    rows = ops.arange(num_rows, dtype="int32")[:, None] * length
 
     def scatter(at: Any, is_there: Any) -> Any:
         """Scattering adds, so what is not there adds nothing."""
-        order_there = ops.where(is_there, order - _NONE, 0)
         found = ops.scatter(
-            ops.reshape(rows + at, (-1, 1)),
-            ops.reshape(order_there, (-1,)),
-            (ops.shape(is_centre)[0] * length,),
+            ops.reshape(rows + ops.where(is_there, at, 0), (-1, 1)),
+            ops.reshape(ops.where(is_there, order - _NONE, 0), (-1,)),
+            (num_rows * length,),
         )
         return ops.reshape(found, (-1, length)) + _NONE
 
@@ -339,6 +417,90 @@ def _compact(flags: Any, count: int) -> tuple[Any, Any]:
     values = cast(Any, ops.top_k(ops.where(flags, falling, 0.0), count))[0]
     is_real = values > 0
     return ops.where(is_real, length - ops.cast(values, "int32"), 0), is_real
+
+
+def _pack(flags: Any) -> Any:
+    """Returns rows of flags as words: column j · W + w is bit j of word w.
+
+    So the neighbours of 32 flags are the 32 flags of the next word.
+
+    Args:
+        flags: Bool, (B, T).
+
+    Returns:
+        uint32, (B, W), W = T / 32, rounded up.
+    """
+    length = flags.shape[1]
+    width = math.ceil(length / 32)
+    if length % 32:
+        flags = ops.pad(flags, ((0, 0), (0, 32 * width - length)))
+    flags = ops.reshape(flags, (-1, 32, width))
+    return ops.cast(ops.sum(ops.where(flags, _BITS[:, None], 0), axis=1), "uint32")
+
+
+def _pack_columns(columns: Any, is_there: Any, width: int) -> Any:
+    """Returns the columns (B, S) that are there, in any number, as words (B, W)."""
+    word = np.arange(width, dtype="int32")
+    is_word = ops.logical_and(
+        columns[:, :, None] % width == word, is_there[:, :, None]
+    )  # (B, S, W)
+    bit = ops.take(ops.convert_to_tensor(_BITS), columns // width)
+    return ops.cast(ops.sum(ops.where(is_word, bit[:, :, None], 0), axis=1), "uint32")
+
+
+def _unpack(words: Any, length: int) -> Any:
+    """Returns words as flags: (B, W) → bool, (B, T)."""
+    bits = ops.right_shift(words[:, None, :], np.arange(32, dtype="uint32")[:, None])
+    bits = ops.bitwise_and(bits, np.uint32(1)) == np.uint32(1)  # (B, 32, W)
+    return ops.reshape(bits, (-1, 32 * words.shape[1]))[:, :length]
+
+
+def _grow(words: Any, inside: Any, before: int, after: int) -> Any:
+    """Returns flags and up to so many on either side, as long as those are inside."""
+    one, left, right = np.uint32(1), words, words
+    for _ in range(before):
+        first = ops.right_shift(left[:, :1], one)
+        near = ops.concatenate([left[:, 1:], first], axis=1)
+        left = ops.bitwise_or(left, ops.bitwise_and(near, inside))
+    for _ in range(after):
+        last = ops.left_shift(right[:, -1:], one)
+        near = ops.concatenate([last, right[:, :-1]], axis=1)
+        right = ops.bitwise_or(right, ops.bitwise_and(near, inside))
+    return ops.bitwise_or(left, right)
+
+
+def _count_bits(words: Any) -> Any:
+    """Returns how many bits are set in each uint32, int32."""
+    shift, mask = ops.right_shift, ops.bitwise_and
+    words = words - mask(shift(words, np.uint32(1)), np.uint32(0x55555555))
+    pairs = np.uint32(0x33333333)
+    words = mask(words, pairs) + mask(shift(words, np.uint32(2)), pairs)
+    words = mask(words + shift(words, np.uint32(4)), np.uint32(0x0F0F0F0F))
+    return ops.cast(shift(words * np.uint32(0x01010101), np.uint32(24)), "int32")
+
+
+def _select(words: Any, count: int) -> tuple[Any, Any]:
+    """Returns the columns of S set bits, word by word, 0 as filling, and if real."""
+    width = words.shape[1]
+    counts = _count_bits(words)
+    upto = ops.cumsum(counts, axis=1)  # (B, W)
+    slots = np.arange(count, dtype="int32")
+    word = _count(upto[:, :, None] <= slots)  # (B, S)
+    is_real = word < width
+    word = ops.minimum(word, width - 1)
+    rows = ops.arange(ops.shape(words)[0], dtype="int32")[:, None] * width
+    # Which bit of its word: halve the word until one bit is left.
+    skip = slots - ops.take(ops.reshape(upto - counts, (-1,)), rows + word)
+    rest = ops.take(ops.reshape(words, (-1,)), rows + word)
+    bit = ops.zeros_like(word)
+    for size in (16, 8, 4, 2, 1):
+        low = ops.bitwise_and(rest, np.uint32(2**size - 1))
+        num_low = _count_bits(low)
+        is_high = skip >= num_low
+        skip = ops.where(is_high, skip - num_low, skip)
+        rest = ops.where(is_high, ops.right_shift(rest, np.uint32(size)), low)
+        bit = ops.where(is_high, bit + size, bit)
+    return ops.where(is_real, bit * width + word, 0), is_real
 
 
 def _positions(segment_ids: Any) -> Any:

@@ -29,6 +29,9 @@ class TokenEmbedding(keras.layers.Layer):
     Returns:
         Float, (B, T, C).
 
+    Raises:
+        ValueError: If there are more columns than positions, and no `position_ids`.
+
     Source:
         Devlin et al., BERT (2019). Differences: none.
     """
@@ -82,6 +85,10 @@ class TokenEmbedding(keras.layers.Layer):
         positions = self._cast(self.positions)
         if position_ids is None:
             length = ops.shape(token_ids)[1]
+            if isinstance(length, int) and length > self.max_positions:
+                raise ValueError(
+                    f"{length} tokens are more than {self.max_positions} positions"
+                )
             x = x + positions[:length]
         else:
             x = x + ops.take(positions, position_ids, axis=0)

@@ -72,10 +72,17 @@ def embed(model: BertMaskedLM, batch: Mapping[str, Any], pool: str = "mean") -> 
         reach into padding mean nothing.
 
     Raises:
-        ValueError: If the pool is not one of `POOLS`.
+        ValueError: If the pool is not one of `POOLS`, or a sequence is longer than
+            the positions; `genomenet.embed` reads it in windows.
     """
     if pool not in POOLS:
         raise ValueError(f"BERT has no pool {pool!r}; it has {', '.join(POOLS)}")
+    length, longest = batch["bases"].shape[1], model.config.max_length
+    if length is not None and length > longest:
+        raise ValueError(
+            f"{length} bases are more than the model reads at once, {longest}:"
+            " genomenet.embed reads them in windows"
+        )
     tokens = model.tokens(batch["bases"])
     states = model.backbone.encode(tokens, training=False)  # (B, T, C)
     if pool == "cls":

@@ -183,6 +183,15 @@ def test_pools_are_what_they_say():
         bert.embed(model, {"bases": bases}, "last")
 
 
+def test_too_long_a_sequence():
+    model = build()
+    bases = np.zeros((1, 41), "uint8")
+    with pytest.raises(ValueError, match="41 bases are more than the model reads"):
+        bert.embed(model, {"bases": bases})
+    with pytest.raises(ValueError, match="41 tokens are more than 40 positions"):
+        model({"bases": bases})
+
+
 def test_called_with_bases_or_with_tokens(tmp_path):
     model = build(pooler=True)
     bases = batch_of()["bases"][:, :30]

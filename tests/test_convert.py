@@ -1,0 +1,60 @@
+"""The binary as a user runs it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from genomenet.models import bert
+from genomenet.porting import hf_bert
+from genomenet.release import folder
+from tests import harness
+
+
+def convert(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "genomenet.convert", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_there_and_back(tmp_path):
+    model = bert.build(
+        bert.Config(
+            kmer=3,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=8,
+            max_position_embeddings=30,
+            length=30,
+        )
+    )
+    harness.set_weights(model.weights)
+    theirs = hf_bert.write(model, tmp_path / "theirs")
+    ours, back = tmp_path / "ours", tmp_path / "back"
+    done = convert(f"--from_hf={theirs}", f"--output={ours}")
+    assert done.returncode == 0, done.stderr
+    assert str(ours) in done.stdout
+    loaded = folder.load_model(ours)
+    bases = [[0, 1, 2, 3, 3, 2]]
+    for name, value in model({"bases": bases}).items():
+        assert (
+            harness.array(value) == harness.array(loaded({"bases": bases})[name])
+        ).all()
+    done = convert(f"--input={ours}", f"--to_hf={back}")
+    assert done.returncode == 0, done.stderr
+    for file in theirs.iterdir():
+        assert file.read_bytes() == (back / file.name).read_bytes()
+
+    again = convert(f"--input={ours}", f"--to_hf={back}")
+    assert again.returncode == 1
+    assert again.stderr.strip().endswith("exists: give --overwrite to replace it")
+    (theirs / "model.safetensors").write_bytes(b"x")
+    broken = convert(f"--from_hf={theirs}", f"--output={tmp_path / 'no'}")
+    assert broken.returncode == 1
+    assert "model.safetensors is damaged" in broken.stderr.splitlines()[-1]
+    assert not (tmp_path / "no").exists()
+    assert convert(f"--input={ours}").returncode == 1
