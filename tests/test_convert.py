@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from genomenet.models import bert
@@ -39,7 +40,7 @@ def test_there_and_back(tmp_path):
     assert done.returncode == 0, done.stderr
     assert str(ours) in done.stdout
     loaded = folder.load_model(ours)
-    bases = [[0, 1, 2, 3, 3, 2]]
+    bases = np.array([[0, 1, 2, 3, 3, 2]], "uint8")
     for name, value in model({"bases": bases}).items():
         assert (
             harness.array(value) == harness.array(loaded({"bases": bases})[name])

@@ -210,11 +210,7 @@ def _genemask(
         )
 
     def grow(columns: Any, token: Any, value: Any, is_best: Any) -> Any:
-        # Two centres may share their best token: it is packed once.
-        is_first = _count_ties(columns, value) == 0
-        best = _pack_columns(
-            token, ops.logical_and(is_best, is_first), centres.shape[1]
-        )
+        best = _pack(_scatter(token, is_best, 1, length) > 0)
         return ops.bitwise_or(
             _grow(centres, inside, (k - 1) // 2, k // 2),
             _grow(best, inside, k - 1, k - 1),
@@ -313,22 +309,24 @@ def _scatter_orders(
     value = ops.where(is_best, value, value + _NONE // 2)
     ties = _count_ties(columns, value)
     order = _count(value[:, :, None] < value[:, None, :]) + ties
+    # Two centres may share their best token: it is scattered once.
+    is_first = ops.logical_and(is_best, ties == 0)
+    return (
+        _scatter(columns, is_real, order - _NONE, length) + _NONE,
+        _scatter(token, is_first, order - _NONE, length) + _NONE,
+    )
+
+
+def _scatter(columns: Any, is_there: Any, values: Any, length: int) -> Any:
+    """Returns the sums of the values in each column: (B, S) → (B, T)."""
     num_rows = ops.shape(columns)[0]
     rows = ops.arange(num_rows, dtype="int32")[:, None] * length
-
-    def scatter(at: Any, is_there: Any) -> Any:
-        """Scattering adds, so what is not there adds nothing."""
-        found = ops.scatter(
-            ops.reshape(rows + ops.where(is_there, at, 0), (-1, 1)),
-            ops.reshape(ops.where(is_there, order - _NONE, 0), (-1,)),
-            (num_rows * length,),
-        )
-        return ops.reshape(found, (-1, length)) + _NONE
-
-    # Two centres may share their best token: it is scattered once.
-    return scatter(columns, is_real), scatter(
-        token, ops.logical_and(is_best, ties == 0)
+    sums = ops.scatter(
+        ops.reshape(rows + ops.where(is_there, columns, 0), (-1, 1)),
+        ops.reshape(ops.where(is_there, values, 0), (-1,)),
+        (num_rows * length,),
     )
+    return ops.reshape(sums, (-1, length))
 
 
 def _count(flags: Any) -> Any:
@@ -436,16 +434,6 @@ def _pack(flags: Any) -> Any:
         flags = ops.pad(flags, ((0, 0), (0, 32 * width - length)))
     flags = ops.reshape(flags, (-1, 32, width))
     return ops.cast(ops.sum(ops.where(flags, _BITS[:, None], 0), axis=1), "uint32")
-
-
-def _pack_columns(columns: Any, is_there: Any, width: int) -> Any:
-    """Returns the columns (B, S) that are there, in any number, as words (B, W)."""
-    word = np.arange(width, dtype="int32")
-    is_word = ops.logical_and(
-        columns[:, :, None] % width == word, is_there[:, :, None]
-    )  # (B, S, W)
-    bit = ops.take(ops.convert_to_tensor(_BITS), columns // width)
-    return ops.cast(ops.sum(ops.where(is_word, bit[:, :, None], 0), axis=1), "uint32")
 
 
 def _unpack(words: Any, length: int) -> Any:
