@@ -282,39 +282,41 @@ def _batched(
 ) -> tf.data.Dataset:
     """Batches windows and gives every row its key."""
 
-    def add_keys(number: tf.Tensor, bases: tf.Tensor) -> dict[str, tf.Tensor]:
+    def to_row(number: tf.Tensor, window: tf.Tensor) -> dict[str, tf.Tensor]:
+        window = tf.ensure_shape(window, (cutting.window,))
+        if not cutting.shortest_cut:
+            return {"bases": window}
+        return _cuts(window, cutting, tf.stack([seed, number]))
+
+    def add_keys(
+        number: tf.Tensor, batch: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
         row = number * batch_size + tf.range(batch_size, dtype=tf.int64)
         high = tf.bitwise.bitwise_xor(row // 2**32, seed & _UINT32)
         key = tf.stack([high, tf.bitwise.bitwise_and(row, _UINT32)], axis=1)
-        bases = tf.ensure_shape(bases, (batch_size, cutting.window))
-        batch = {"bases": bases, "key": tf.cast(key, tf.uint32)}
-        if not cutting.shortest_cut:
-            return batch
-        return {**batch, **_cuts(bases, cutting, tf.stack([seed, number]))}
+        return {**batch, "key": tf.cast(key, tf.uint32)}
 
-    batches = windows.batch(batch_size, drop_remainder=True)
+    batches = windows.enumerate().map(to_row).batch(batch_size, drop_remainder=True)
     return batches.enumerate().map(add_keys)
 
 
-def _cuts(bases: tf.Tensor, cutting: Cutting, key: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Divides windows into cuts: uint8 (B, L - 1) → "bases" and "segment", (B, L)."""
+def _cuts(window: tf.Tensor, cutting: Cutting, key: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Divides a window into cuts: uint8 (L - 1,) → "bases" and "segment", (L,)."""
     longest, shortest = cutting.window, cutting.shortest_cut
     pairs = longest - 2 * shortest + 1  # lengths whose partner is long enough too
     alone = shortest - 1  # lengths whose partner is not
     # A pair's two lengths come up twice, once in either order: it weighs half.
     weights = (pairs, 2 * alone, 2 * (pairs + alone))
-    draw = tf.random.stateless_uniform(
-        tf.shape(bases)[:1], key, 0, sum(weights), tf.int32
-    )
+    draw = tf.random.stateless_uniform((), key, 0, sum(weights), tf.int32)
     is_pair = draw < pairs
     is_alone = ~is_pair & (draw < pairs + 2 * alone)
     first = tf.where(
         is_pair, shortest + draw, longest - shortest + 1 + (draw - pairs) // 2
     )
-    first = tf.where(is_pair | is_alone, first, longest)[:, None]
-    column = tf.range(cutting.length)[None]
-    second = tf.where(is_pair[:, None] & (column < longest), 2, 0)
+    first = tf.where(is_pair | is_alone, first, longest)
+    column = tf.range(cutting.length)
+    second = tf.where(is_pair & (column < longest), 2, 0)
     segment = tf.cast(tf.where(column < first, 1, second), tf.uint8)
-    bases = tf.pad(bases, ((0, 0), (0, 1)), constant_values=alphabet.PAD)
+    bases = tf.pad(window, [[0, 1]], constant_values=alphabet.PAD)
     bases = tf.where(segment > 0, bases, tf.constant(alphabet.PAD, tf.uint8))
     return {"bases": bases, "segment": segment}

@@ -54,7 +54,8 @@ def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
                 where, word = f"{path}, line {lines.line_num}", row[0]
                 if word not in ids:
                     raise ValueError(f"{where}: {word!r} is no {k}-mer of A, C, G, T")
-                rank = int(row[-1]) if row[-1].isdecimal() else 0
+                is_rank = row[-1].isdecimal() and len(row[-1]) < 10
+                rank = int(row[-1]) if is_rank else 0
                 if len(row) != len(COLUMNS) or not 1 <= rank <= len(ids):
                     raise ValueError(f"{where}: no rank from 1 to {len(ids)}")
                 if ranks[ids[word]]:

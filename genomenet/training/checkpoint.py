@@ -108,4 +108,10 @@ def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
 
 def _variables(model: keras.Model) -> dict[str, Any]:
     """Returns the model's variables by their paths."""
-    return {v.path.replace("/", "."): v.value for v in model.variables}
+    found: dict[str, Any] = {}
+    for variable in model.variables:
+        path = variable.path
+        if path.startswith("seed_generator"):  # numbered over the whole process
+            path = f"seed_generator/{len(found)}"
+        found[path.replace("/", ".")] = variable.value
+    return found

@@ -1,0 +1,265 @@
+r"""Measures a pretraining step of BERT for DNA against `transformers` on PyTorch.
+
+    python -m benchmarks.masked_lm_step --model=logo6 --batch_size=10
+    python -m benchmarks.masked_lm_step --model=dnabert6 --batch_size=2
+
+Both sides in one process, in turn, with the same weights and the same masked tokens,
+AdamW included. Two JSON lines: "full", rows of one sequence that fills them; "mix",
+sequences of GeneMask's lengths, which we pack into rows and the other side pads to the
+longest of its batch, as it does by default. Needs the extra `peers`.
+"""
+
+import json
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+import transformers
+from absl import app, flags
+
+from genomenet import catalog
+from genomenet.data import pipeline
+from genomenet.models import bert
+from genomenet.models.bert import pretrain
+from genomenet.porting import hf_bert
+from genomenet.release import folder
+
+_MODEL = flags.DEFINE_string("model", "logo6", "A preset of BERT.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 10, "Rows a step.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 7, "Steps of each side that are timed.")
+_JIT_COMPILE = flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles our step.")
+_ADAM = {"lr": 1e-4, "betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.01}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints one JSON line for full rows, and one for the mix of lengths."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    values = folder.read_config(catalog.model_folder(_MODEL.value))["model"]
+    config = bert.from_dict(values)
+    for kind in ("full", "mix"):
+        print(json.dumps({"rows": kind, **_compare(config, kind)}), flush=True)
+
+
+def _compare(config: bert.Config, kind: str) -> dict[str, Any]:
+    keras.utils.set_random_seed(0)
+    batch = _batch(config, kind)
+    model = bert.build(config)
+    theirs = _peer(model)
+    sides = {
+        "ours": _ours(model, batch),
+        "transformers": _theirs(theirs, model, batch),
+    }
+    first, seconds = {}, {name: [] for name in sides}
+    for name, step in sides.items():
+        start = time.perf_counter()
+        loss = step()
+        first[name] = (round(loss, 4), round(time.perf_counter() - start, 2))
+    rates = []
+    for _ in range(_STEPS.value):
+        rates.append(_matmul_rate())
+        for name, step in sides.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    tokens, bases = _counted(model, batch)
+    rate, flop = statistics.median(rates), _flop(config, _BATCH_SIZE.value)
+    return {
+        "model": _MODEL.value,
+        "batch_size": _BATCH_SIZE.value,
+        "jit_compile": _JIT_COMPILE.value,
+        "first_loss_and_seconds": first,
+        "seconds_per_step": {n: round(s, 3) for n, s in medians.items()},
+        "tokens_per_second": {n: round(tokens[n] / s) for n, s in medians.items()},
+        "bases_per_second": {n: round(bases[n] / s) for n, s in medians.items()},
+        "tokens_ratio": round(
+            tokens["ours"]
+            / medians["ours"]
+            / (tokens["transformers"] / medians["transformers"]),
+            2,
+        ),
+        "bases_ratio": round(
+            bases["ours"]
+            / medians["ours"]
+            / (bases["transformers"] / medians["transformers"]),
+            2,
+        ),
+        "share_of_matmul_rate": round(flop / medians["ours"] / rate, 3),
+        "matmul_gflop_per_second": round(rate / 1e9),
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def _batch(config: bert.Config, kind: str) -> dict[str, np.ndarray]:
+    """Returns random rows, full or divided into cuts."""
+    rng = np.random.default_rng(0)
+    rows, length = _BATCH_SIZE.value, config.length
+    bases = rng.integers(0, 4, (rows, length - 1)).astype("uint8")
+    key = rng.integers(0, 2**32, (rows, 2), dtype=np.uint32)
+    if kind == "full":
+        last = rng.integers(0, 4, (rows, 1)).astype("uint8")
+        return {"bases": np.concatenate([bases, last], axis=1), "key": key}
+    window = bert.window(config)
+    cutting = pipeline.Cutting(
+        length=window.length, stride=window.stride, shortest_cut=window.shortest_cut
+    )
+    cuts = [
+        pipeline._cuts(tf.constant(row), cutting, tf.constant([0, n], tf.int64))
+        for n, row in enumerate(bases)
+    ]
+    return {
+        "key": key,
+        "bases": np.stack([cut["bases"] for cut in cuts]),
+        "segment": np.stack([cut["segment"] for cut in cuts]),
+    }
+
+
+def _ours(model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]) -> Callable:
+    weights = model.trainable_variables
+    values = [weight.value for weight in weights]
+    optimizer = keras.optimizers.AdamW(
+        _ADAM["lr"],
+        weight_decay=_ADAM["weight_decay"],
+        beta_1=_ADAM["betas"][0],
+        beta_2=_ADAM["betas"][1],
+        epsilon=_ADAM["eps"],
+    )
+    optimizer.build(weights)
+    rows = {name: tf.constant(value) for name, value in batch.items()}
+
+    @tf.function(jit_compile=_JIT_COMPILE.value)
+    def differentiate() -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            found = bert.loss(model, rows, training=True)
+            total = tf.reduce_sum(found.per_example * found.weight)
+            loss = total / tf.reduce_sum(found.weight)
+        gradients = tape.gradient(loss, values)
+        return loss, [tf.convert_to_tensor(g) for g in gradients]
+
+    @tf.function
+    def step() -> tf.Tensor:
+        loss, gradients = differentiate()
+        optimizer.apply(gradients, weights)
+        return loss
+
+    return lambda: float(step())
+
+
+def _peer(model: bert.BertMaskedLM) -> Any:
+    config = transformers.BertConfig(
+        **{k: v for k, v in model.config.to_hf().items() if k != "architectures"}
+    )
+    theirs = transformers.BertForMaskedLM(config)
+    state = theirs.state_dict()
+    for pair in hf_bert.pairs(model.config):
+        value = np.asarray(hf_bert.variable_of(model, pair.ours))
+        value = value.T if pair.is_transposed else value
+        state[pair.theirs] = torch.tensor(np.ascontiguousarray(value))
+    state["cls.predictions.decoder.weight"] = state[
+        "bert.embeddings.word_embeddings.weight"
+    ]
+    state["cls.predictions.decoder.bias"] = state["cls.predictions.bias"]
+    theirs.load_state_dict(state)
+    return theirs.train()
+
+
+def _theirs(
+    theirs: Any, model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]
+) -> Callable:
+    """Returns a step on as many sequences as we have rows, padded to the longest."""
+    ids, inputs, selected = _sequences(model, batch)
+    longest = max(map(len, ids))
+    padded = np.zeros((len(ids), longest), "int64")
+    labels = np.full((len(ids), longest), -100, "int64")
+    mask = np.zeros((len(ids), longest), "int64")
+    for row, (real, masked, target) in enumerate(
+        zip(ids, inputs, selected, strict=True)
+    ):
+        padded[row, : len(real)] = masked
+        mask[row, : len(real)] = 1
+        labels[row, : len(real)][target] = real[target]
+    arguments = {
+        "input_ids": torch.tensor(padded),
+        "attention_mask": torch.tensor(mask),
+        "labels": torch.tensor(labels),
+    }
+    optimizer = torch.optim.AdamW(theirs.parameters(), **_ADAM)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = theirs(**arguments).loss
+        loss.backward()
+        optimizer.step()
+        return float(loss)
+
+    return step
+
+
+def _sequences(
+    model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]
+) -> tuple[list, list, list]:
+    """Returns ids, masked ids and targets of the first sequences of a batch."""
+    tokens = model.tokens(batch["bases"], segment=batch.get("segment"))
+    masked = pretrain.mask(model.config, tokens, batch["key"])
+    found: tuple[list, list, list] = ([], [], [])
+    segments = np.asarray(tokens["segment_ids"])
+    for row, segment in enumerate(segments):
+        for number in range(1, int(segment.max()) + 1):
+            is_here = segment == number
+            if not is_here.any():
+                continue
+            for part, whole in zip(
+                found,
+                (tokens["token_ids"], masked.inputs, masked.selected),
+                strict=True,
+            ):
+                part.append(np.asarray(whole)[row][is_here])
+    rows = _BATCH_SIZE.value
+    return found[0][:rows], found[1][:rows], found[2][:rows]
+
+
+def _counted(
+    model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Returns token positions (padding too) and real bases of a step of each side."""
+    ids, _, _ = _sequences(model, batch)
+    overlap = 3 - model.config.kmer  # [CLS] and [SEP] more, k - 1 tokens fewer
+    longest = max(map(len, ids))
+    slots = model.tokens(batch["bases"], segment=batch.get("segment"))["token_ids"]
+    tokens = {"ours": int(np.prod(slots.shape)), "transformers": len(ids) * longest}
+    return tokens, {
+        "ours": int((batch["bases"] < 5).sum()),
+        "transformers": sum(len(found) - overlap for found in ids),
+    }
+
+
+def _flop(config: bert.Config, rows: int) -> float:
+    """Counts the matrix products of our step: 2 a multiply-add, thrice in all."""
+    tokens, width = rows * config.length, config.hidden_size
+    block = 4 * width**2 + 2 * width * config.intermediate_size
+    attention = 2 * config.length * width
+    targets = rows * min(config.max_predictions, config.length)
+    head = targets * (width**2 + width * config.vocab_size)
+    body = tokens * config.num_hidden_layers * (block + attention)
+    return 6.0 * (body + head)
+
+
+def _matmul_rate(size: int = 2048) -> float:
+    x = tf.random.stateless_normal((size, size), (0, 0))
+    start = time.perf_counter()
+    tf.matmul(x, x).numpy()
+    return 2 * size**3 / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    app.run(main)
