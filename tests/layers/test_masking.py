@@ -345,6 +345,7 @@ def test_rows_without_a_centre(strategy):
     assert not mask(empty, key, rate=1, **settings).selected.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "max_predictions"), [("kmer_span", 80), ("genemask", 80)]
 )
