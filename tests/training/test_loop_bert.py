@@ -139,4 +139,4 @@ def test_it_learns_what_overlaps_tell(tiny_genome, tmp_path):
         eval_every=1500,
     )
     assert result.metrics["val_accuracy"] > 5 * result.metrics["val_chance"]
-    assert result.metrics["val_loss"] < 0.7 * result.metrics["val_chance_loss"]
+    assert result.metrics["val_loss"] < 0.85 * result.metrics["val_chance_loss"]
