@@ -45,7 +45,8 @@ def case(request):
 
 
 def close(found, expected, message=""):
-    scale = max(np.abs(expected).max(), 1e-3)
+    # What a key's bias adds is the same for all keys: its gradient is rounding only.
+    scale = max(np.abs(expected).max(), 1e-2)
     np.testing.assert_allclose(
         harness.array(found), expected, rtol=1e-5, atol=1e-5 * scale, err_msg=message
     )
