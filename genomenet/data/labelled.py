@@ -84,9 +84,33 @@ class LabelledSequences(recipe.Recipe, skip_registration=True):
             row: A labelled sequence.
 
         Returns:
-            "train", "validation", "test" or "".
+            "train", "validation", "test", another name, or "".
         """
         return row.split
+
+    def copies(self, names: Sequence[str]) -> dict[str, str]:
+        """Returns splits that hold the rows of another split once more.
+
+        Args:
+            names: Splits with rows of their own.
+
+        Returns:
+            Name of a further split → one of `names`. None here.
+        """
+        del names
+        return {}
+
+    def facts(self, survey: labels.Survey, splits: Sequence[str]) -> dict[str, Any]:
+        """Returns what else is noted of the rows in the metadata.
+
+        Args:
+            survey: What is known of the rows.
+            splits: Split of each row.
+
+        Returns:
+            Name → a value for JSON. Here the counts of repeats.
+        """
+        return labels.repeats(survey, splits)
 
     def files(self, dl_manager: Any) -> list[str]:
         """Returns the files to read, downloaded where needed."""
@@ -137,7 +161,10 @@ class LabelledSequences(recipe.Recipe, skip_registration=True):
             seed=self.options["seed"],
             shown=sources.shown(paths),
         )
-        names = [name for name in sources.SPLITS if name in set(split_of_row)]
+        found = set(split_of_row)
+        ordered = dict.fromkeys([*sources.SPLITS, *split_of_row])
+        names = [name for name in ordered if name in found]
+        rows_of = self.copies(names) | {name: name for name in names}
         self.note(
             {
                 "recipe": self.BASE,
@@ -147,10 +174,10 @@ class LabelledSequences(recipe.Recipe, skip_registration=True):
                 "rows": len(survey.labels),
                 "bases": survey.bases,
                 "labels": {
-                    name: _counts(survey, split_of_row, name, self._task)
-                    for name in names
+                    split: _counts(survey, split_of_row, name, self._task)
+                    for split, name in rows_of.items()
                 },
-                **labels.repeats(survey, split_of_row),
+                **self.facts(survey, split_of_row),
             }
         )
         startup.load_tensorflow()
@@ -158,8 +185,8 @@ class LabelledSequences(recipe.Recipe, skip_registration=True):
             progress.bar("writing", survey.bases, show=self.shows_progress)
         )
         return {
-            name: self._generate_examples(paths, split_of_row, name, update)
-            for name in names
+            split: self._generate_examples(paths, split_of_row, name, update)
+            for split, name in rows_of.items()
         }
 
     def _generate_examples(

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import tensorflow_datasets as tfds
@@ -89,11 +89,32 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Returns the files to read, downloaded where needed."""
         if self.given_sources:
             return reader.expand(self.given_sources)
-        if manual := self._manual_files(dl_manager):
+        return self.found(dl_manager, self.MANUAL_FILES, self._sources)
+
+    def found(
+        self,
+        dl_manager: Any,
+        patterns: Sequence[str],
+        download: Callable[[Any], Sequence[str | os.PathLike[str]]],
+    ) -> list[str]:
+        """Returns files of the manual directory, or else those of a download.
+
+        Args:
+            dl_manager: TFDS's manager of downloads.
+            patterns: Of the files in the manual directory.
+            download: Function that downloads with this manager.
+
+        Returns:
+            Existing files.
+
+        Raises:
+            DatasetError: If the download fails.
+        """
+        if manual := _manual_files(dl_manager, patterns):
             return manual
         try:
             with _tfds_bars(self.shows_progress), _few_retries():
-                found = [os.fspath(path) for path in self._sources(dl_manager)]
+                found = [os.fspath(path) for path in download(dl_manager)]
         except sources.DatasetError:
             raise
         except Exception as e:  # of many kinds, by what fails in the network
@@ -108,19 +129,6 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Returns the files of a recipe of the catalogue, in which this is written."""
         advice = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
         raise sources.DatasetError(f"{self.name}: no source files. {advice}".rstrip())
-
-    def _manual_files(self, dl_manager: Any) -> list[str]:
-        """Returns the files that the user fetched."""
-        if not self.MANUAL_FILES:
-            return []
-        try:
-            folder = dl_manager.manual_dir
-        except AssertionError:  # there is none, or it is empty
-            return []
-        matching = {
-            os.fspath(p) for glob in self.MANUAL_FILES for p in folder.glob(glob)
-        }
-        return sorted(matching)
 
     def dataset_info(self, **kwargs: Any) -> tfds.core.DatasetInfo:
         """Returns the info, with the texts of the recipe's folder if it has one."""
@@ -146,6 +154,18 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _log_download_done(self) -> None:
         """Says nothing; TFDS would print here."""
+
+
+def _manual_files(dl_manager: Any, patterns: Sequence[str]) -> list[str]:
+    """Returns the files that the user fetched."""
+    if not patterns:
+        return []
+    try:
+        folder = dl_manager.manual_dir
+    except AssertionError:  # there is none, or it is empty
+        return []
+    matching = {os.fspath(p) for glob in patterns for p in folder.glob(glob)}
+    return sorted(matching)
 
 
 class _ManyShards(tfds.download.DownloadConfig):

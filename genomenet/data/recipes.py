@@ -3,10 +3,22 @@
 from typing import Final
 
 from genomenet.data.chunks import GenomeChunks
+from genomenet.data.few_shot import FewShot
 from genomenet.data.identity import Known
+from genomenet.data.intervals import LabelledIntervals
 from genomenet.data.labelled import LabelledSequences
+from genomenet.data.reads import Genome, LabelledReads
 
-__all__ = ["SEQUENCE_FILES", "GenomeChunks", "Known", "LabelledSequences"]
+__all__ = [
+    "SEQUENCE_FILES",
+    "FewShot",
+    "Genome",
+    "GenomeChunks",
+    "Known",
+    "LabelledIntervals",
+    "LabelledReads",
+    "LabelledSequences",
+]
 
 SEQUENCE_FILES: Final = tuple(
     f"*.{ending}{compressed}"

@@ -79,6 +79,10 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
                 f"{label} {count:,}" for label, count in list(counts.items())[:10]
             ]
             lines.append(f"{name}: {', '.join(listed)}{', …' * (len(counts) > 10)}")
+    for copy, name in facts.get("copies", {}).items():
+        lines.append(f"{copy} is {name}")
+    if facts.get("absent"):
+        lines.append(f"not there: {', '.join(facts['absent'])}")
     if facts.get("repeated_rows"):
         lines.append(
             f"note: {facts['repeated_rows']:,} rows repeat a sequence (on either "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import gzip
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Final, TextIO
 
 from genomenet.data import sources
@@ -57,6 +58,7 @@ def read_tables(
     *,
     columns: Mapping[str, str] | None = None,
     may_lack_label: bool = False,
+    kmer: int = 0,
 ) -> Iterator[Row]:
     """Reads TSV and CSV files, plain or gzip.
 
@@ -69,6 +71,8 @@ def read_tables(
         columns: Name of a column in the file → one of the four names above, where
             they differ.
         may_lack_label: Whether an empty label is allowed.
+        kmer: Bases in each of the overlapping k-mers, set apart by blanks, of which
+            the sequences are written; they are joined. 0 for plain bases.
 
     Yields:
         Rows in file order.
@@ -78,18 +82,39 @@ def read_tables(
             line and the cause.
     """
     for path in paths:
-        number = 1  # the header
+        for number, values in read_fields(path, required=_REQUIRED, columns=columns):
+            yield _row(values, path, number, may_lack_label, kmer)
+
+
+def read_fields(
+    path: str,
+    *,
+    required: Sequence[str],
+    columns: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Reads the lines of a TSV or CSV file, as `read_tables` does, unchecked.
+
+    Args:
+        path: Existing file.
+        required: Columns that must be there.
+        columns: Name of a column in the file → the name wanted, where they differ;
+            upper and lower case are the same.
+
+    Yields:
+        Number of a line, from 1, and its fields by column, without blanks at the
+        ends.
+
+    Raises:
+        DatasetError: If the file is not usable as a table.
+    """
+    number = 1  # the header
+    with opened(path) as text:
+        csv.field_size_limit(_MAX_FIELD)
         try:
-            with _opened(path) as text:
-                csv.field_size_limit(_MAX_FIELD)
-                for number, row in _rows(text, path, columns or {}, may_lack_label):  # noqa: B007
-                    yield row
-        except UnicodeDecodeError:
-            raise _error(path, "not a text file in UTF-8") from None
-        except (EOFError, zlib.error, gzip.BadGzipFile) as e:
-            raise _error(path, f"truncated or damaged gzip: {e}") from None
+            for number, values in _lines(text, path, required, columns or {}):
+                yield number, values
         except csv.Error as e:
-            raise _error(path, f"not readable as a table: {e}", number + 1) from None
+            raise error(path, f"not readable as a table: {e}", number + 1) from None
 
 
 def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
@@ -114,33 +139,90 @@ def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
             )
 
 
-def _opened(path: str) -> TextIO:
-    """Opens a table as text, decompressed where its content says so."""
+@contextlib.contextmanager
+def opened(path: str) -> Generator[TextIO]:
+    """Opens a text file, decompressed where its content says so.
+
+    Args:
+        path: Existing file.
+
+    Yields:
+        A stream of its text.
+
+    Raises:
+        DatasetError: If it is no text or damaged, also later, while it is read.
+    """
     with open(path, "rb") as file:
         head = file.read(2)
-    if head == _GZIP:
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
+    try:
+        if head == _GZIP:
+            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
+                yield text
+        else:
+            with open(path, encoding="utf-8-sig", newline="") as text:
+                yield text
+    except UnicodeDecodeError:
+        raise error(path, "not a text file in UTF-8") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as e:
+        raise error(path, f"truncated or damaged gzip: {e}") from None
 
 
-def _rows(
-    text: TextIO, path: str, columns: Mapping[str, str], may_lack_label: bool
-) -> Iterator[tuple[int, Row]]:
-    """Yields the number of the last line read, and a row."""
+def error(path: str, cause: str, number: int = 0) -> sources.DatasetError:
+    """Makes the error for a file.
+
+    Args:
+        path: The file.
+        cause: What is wrong, in the user's words.
+        number: The line, from 1; 0 for none.
+
+    Returns:
+        The error.
+    """
+    return sources.DatasetError(f"{place(path, number) if number else path}: {cause}")
+
+
+def place(path: str, number: int) -> str:
+    """Names a line of a file, for messages."""
+    return f"{path}: line {number}"
+
+
+def column(name: str, columns: Mapping[str, str]) -> str:
+    """Returns what a column is for.
+
+    Args:
+        name: Its name in a file.
+        columns: Names in files → names wanted; upper and lower case may differ.
+
+    Returns:
+        The name wanted, or the same name in lower case.
+    """
+    folded = name.lower()
+    return columns.get(name, columns.get(folded, folded))
+
+
+def split_name(name: str) -> str:
+    """Returns the split that a word means, as val or dev; empty for none."""
+    return _SPLITS.get(name.lower(), "")
+
+
+def _lines(
+    text: TextIO, path: str, required: Sequence[str], columns: Mapping[str, str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields the number of the last line read, and its fields."""
     first = text.readline()
     if not first.strip():
-        raise _error(path, "empty file" if not first else "its first line is empty")
+        raise error(path, "empty file" if not first else "its first line is empty")
     if first.startswith(">"):
-        raise _error(path, "a FASTA file: use --fasta or --class_fasta")
+        raise error(path, "a FASTA file: use --fasta or --class_fasta")
     delimiter = next((d for d in _DELIMITERS if d in first), "\t")
     header = next(csv.reader([first], delimiter=delimiter))
-    names = [columns.get(name.strip(), name.strip().lower()) for name in header]
-    for name in _REQUIRED:
+    names = [column(name.strip(), columns) for name in header]
+    for name in required:
         if names.count(name) != 1:
             cause = (
                 f"{names.count(name) or 'no'} column{'s' * (name in names)} {name!r}"
             )
-            raise _error(path, f"{cause} in its header; found: {_listed(header)}")
+            raise error(path, f"{cause} in its header; found: {_listed(header)}")
     lines = csv.reader(text, delimiter=delimiter, strict=True)
     for fields in lines:
         number = lines.line_num + 1  # with the header
@@ -148,54 +230,64 @@ def _rows(
             continue
         if len(fields) != len(names):
             cause = f"{len(fields)} columns, its header has {len(names)}"
-            raise _error(path, cause, number)
-        values = dict(zip(names, map(str.strip, fields), strict=True))
-        yield number, _row(values, path, number, may_lack_label)
+            raise error(path, cause, number)
+        yield number, dict(zip(names, map(str.strip, fields), strict=True))
 
 
 def _row(
-    values: Mapping[str, str], path: str, number: int, may_lack_label: bool
+    values: Mapping[str, str],
+    path: str,
+    number: int,
+    may_lack_label: bool,
+    kmer: int,
 ) -> Row:
     """Checks and normalises a row."""
     sequence, label = values[SEQUENCE], values[LABEL]
     if not sequence:
-        raise _error(path, "empty sequence", number)
+        raise error(path, "empty sequence", number)
     if not label and not may_lack_label:
-        raise _error(path, "empty label", number)
+        raise error(path, "empty label", number)
+    if kmer:
+        sequence = _joined(sequence, kmer, path, number)
     if " " in sequence:
         cause = "blanks inside the sequence: write bases, not k-mers"
-        raise _error(path, cause, number)
+        raise error(path, cause, number)
     try:
         codes = encode.encode(sequence, name=SEQUENCE)
     except ValueError as e:
         cause = str(e).removeprefix(f"record {SEQUENCE!r}: ")
-        raise _error(path, cause, number) from None
+        raise error(path, cause, number) from None
     split = ""
     if SPLIT in values:
-        split = _SPLITS.get(values[SPLIT].lower(), "")
+        split = split_name(values[SPLIT])
         if not split:
             cause = f"split {values[SPLIT]!r} is none of {', '.join(sources.SPLITS)}"
-            raise _error(path, cause, number)
+            raise error(path, cause, number)
     return Row(
         sequence=encode.decode(codes),
         label=label,
         id=values.get(ID) or f"{os.path.basename(path)}:{number}",
         split=split,
-        place=_place(path, number),
+        place=place(path, number),
     )
+
+
+def _joined(sequence: str, kmer: int, path: str, number: int) -> str:
+    """Joins overlapping k-mers to bases."""
+    words = sequence.split()
+    joined = words[0] + "".join([word[-1] for word in words[1:]])
+    if [joined[i : i + kmer] for i in range(len(words))] == words:
+        return joined
+    for i, word in enumerate(words):
+        if len(word) != kmer:
+            raise error(path, f"{word[:20]!r} is no {kmer}-mer", number)
+        if i and words[i - 1][1:] != word[:-1]:
+            cause = f"{kmer}-mers {i} and {i + 1} do not overlap: {words[i - 1]} {word}"
+            raise error(path, cause, number)
+    raise error(path, f"not overlapping {kmer}-mers", number)
 
 
 def _listed(header: Sequence[str]) -> str:
     """Shows the columns of a header, which may be a row of data."""
     shown = [name[:20] + "…" * (len(name) > 20) for name in header[:8]]
     return ", ".join(shown) + (", …" if len(header) > 8 else "")
-
-
-def _place(path: str, number: int) -> str:
-    """Names a line of a file."""
-    return f"{path}: line {number}"
-
-
-def _error(path: str, cause: str, number: int = 0) -> sources.DatasetError:
-    """Makes the error for a table."""
-    return sources.DatasetError(f"{_place(path, number) if number else path}: {cause}")

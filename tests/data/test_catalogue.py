@@ -1,5 +1,6 @@
 """Every folder of `datasets/` builds from its dummy data and has its texts."""
 
+import dataclasses
 import re
 
 import pytest
@@ -13,14 +14,29 @@ from genomenet.dna import reader
 NAMES = catalog.dataset_names()
 
 
+def accept_dummies(recipe, monkeypatch):
+    """Has a recipe take other data than the real ones; returns its options."""
+    if issubclass(recipe, recipes.GenomeChunks):
+        monkeypatch.setattr(recipe, "KNOWN", None)
+        return {"chunk_length": 1_000}
+    if issubclass(recipe, recipes.FewShot):
+        monkeypatch.setattr(recipe, "CHECKS_COUNTS", False)
+    if issubclass(recipe, recipes.LabelledReads):
+        genomes = {
+            name: dataclasses.replace(genome, length=None)
+            for name, genome in recipe.GENOMES.items()
+        }
+        monkeypatch.setattr(recipe, "GENOMES", genomes)
+        monkeypatch.setattr(recipe, "READS", dict.fromkeys(recipe.READS, 20))
+    return {}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_builds_from_its_dummy_data(name, tmp_path, monkeypatch):
     recipe = provider.builder_class(name)
-    options = {}
-    if issubclass(recipe, recipes.GenomeChunks):
-        options["chunk_length"] = 1_000
-        monkeypatch.setattr(recipe, "KNOWN", None)  # dummies are not the real ones
-    files = sorted((catalog.dataset_folder(name) / "dummy_data").iterdir())
+    options = accept_dummies(recipe, monkeypatch)
+    folder = catalog.dataset_folder(name) / "dummy_data"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     assert sum(file.stat().st_size for file in files) < 120_000
     path, _ = prepare.prepare(
         name,
@@ -30,10 +46,13 @@ def test_it_builds_from_its_dummy_data(name, tmp_path, monkeypatch):
     )
     info = tfds.builder_from_directory(path).info
     assert info.name == name
-    assert list(info.splits) == ["train", "validation", "test"]
+    expected = ["train", "validation", "test"]
+    if issubclass(recipe, recipes.FewShot):
+        expected = ["train", "test", "train_10", "train_50"]
+    assert list(info.splits) == expected
     assert info.description.strip() == readme(name).strip()
     seen = set()
-    for split in info.splits:
+    for split in set(info.splits) - set(prepare.metadata(path).get("copies", {})):
         dataset = tfds.builder_from_directory(path).as_dataset(split=split)
         examples = {example["sequence"] for example in dataset.as_numpy_iterator()}
         assert examples
@@ -89,3 +108,14 @@ def test_the_embedded_genome_is_what_the_readme_says():
     assert record.codes.size == 4_639_675
     assert f"{record.codes.size:,}" in readme("ecoli_k12")
     assert record.name in readme("ecoli_k12")
+
+
+def test_the_strains_of_the_bacteria_have_roles_of_their_own():
+    recipe = provider.builder_class("bacteria_reads")
+    for species in recipe.CLASSES:
+        strains = [g for g in recipe.GENOMES.values() if g.label == species]
+        assert {"train", "test"} <= {genome.split for genome in strains}
+        assert any(g.split == "validation" or g.validation for g in strains)
+        assert all(not g.validation for g in strains if g.split != "train")
+    for accession in recipe.GENOMES:
+        assert accession in readme("bacteria_reads")

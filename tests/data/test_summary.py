@@ -49,6 +49,8 @@ def test_labels(tmp_path):
         "with_several_labels": 1,
         "in_several_splits": 0,
         "bases": 200,
+        "copies": {"train": "train_10"},
+        "absent": ["train_50", "train_100"],
     }
     assert write(tmp_path, {"train": [9], "test": [1]}, facts) == [
         "split  sequences  shards  share",
@@ -57,6 +59,8 @@ def test_labels(tmp_path):
         "task: binary",
         "train: no 4, yes 5",
         "test: no 1, yes 0",
+        "train is train_10",
+        "not there: train_50, train_100",
         "note: 3 rows repeat a sequence (on either strand); 1 sequences have several "
         "labels, 0 are in several splits",
     ]

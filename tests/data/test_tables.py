@@ -105,3 +105,27 @@ def test_one_sequence_file_a_class(tmp_path):
     paths = {"yes": [str(tmp_path / "a.fa")], "no": [str(tmp_path / "b.fa")]}
     rows = [(r.sequence, r.label, r.id) for r in tables.read_classes(paths)]
     assert rows == [(b"ACGT", "yes", "x"), (b"GG", "yes", "y"), (b"TTT", "no", "x")]
+
+
+def test_kmers_are_joined_to_bases(tmp_path):
+    text = '"sequence"\t"label"\n"ACG CGT GTT"\t1\n"AAA"\t0\n'
+    assert read(write(tmp_path, text), kmer=3) == [
+        ("ACGTT", "1", "x.tsv:2", ""),
+        ("AAA", "0", "x.tsv:3", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sequence", "expected"),
+    [
+        ("ACG CGT TTT", "3-mers 2 and 3 do not overlap: CGT TTT"),
+        ("ACG CG", "'CG' is no 3-mer"),
+        ("ACGTT", "'ACGTT' is no 3-mer"),
+        ("ACG CG! G!T", "'!' at position 4 is not a nucleotide letter"),
+    ],
+)
+def test_kmers_that_do_not_fit(tmp_path, sequence, expected):
+    path = write(tmp_path, f"sequence\tlabel\nACG\t1\n{sequence}\t1\n")
+    with pytest.raises(sources.DatasetError) as error:
+        read(path, kmer=3)
+    assert str(error.value) == f"{path}: line 3: {expected}"
