@@ -1,0 +1,257 @@
+"""What a pretrained model must beat: k-mer counts and a small network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.data import labels
+from genomenet.dna import alphabet, kmer
+
+_BLOCK: Final = 1 << 22  # bases whose k-mers are counted at once
+
+_FILTERS: Final = (16, 8, 4)
+_KERNEL: Final = 8
+_POOL: Final = 2
+_EMBEDDING: Final = 100
+_HIDDEN: Final = 512
+SHORTEST: Final = 57
+"""Bases that leave one position after the three poolings of `small_cnn`."""
+
+
+class KmerLogisticRegression:
+    """Predicts from how often each k-mer occurs, on both strands.
+
+    A k-mer and its reverse complement are one feature: the square root of their count
+    over both strands, so that the prediction does not depend on the strand. The model
+    is a logistic regression; several labels have one each, and numbers a ridge
+    regression. All are deterministic.
+
+    Args:
+        task: What is to be learnt.
+        k: Bases of a k-mer, 1 to 8.
+        c: Inverse of the strength of the L2 penalty, > 0.
+
+    Raises:
+        ValueError: If an argument makes no sense.
+        ImportError: If scikit-learn is missing.
+    """
+
+    def __init__(self, task: labels.Task, *, k: int = 6, c: float = 0.05):
+        if task.kind not in labels.TASKS or task.kind == labels.AUTO:
+            raise ValueError(f"no task {task.kind!r}")
+        if c <= 0:
+            raise ValueError(f"c must be > 0, got {c}")
+        kmer.vocabulary_size(k)  # checks it
+        _linear_model()
+        self.task, self.k, self.c = task, k, c
+        self._models: list[Any] = []
+
+    def fit(
+        self, codes: Sequence[npt.NDArray[np.uint8]], truth: npt.NDArray[Any]
+    ) -> KmerLogisticRegression:
+        """Learns from sequences.
+
+        Args:
+            codes: Codes of `dna.alphabet`, one row a sequence, of any lengths.
+            truth: Number of the class, (N,); for several labels 0 or 1, (N, C); for
+                regression numbers, (N,).
+
+        Returns:
+            Itself. A class without a sequence is never predicted.
+
+        Raises:
+            ValueError: If there are not as many labels as sequences, or none.
+        """
+        truth = np.asarray(truth)
+        if len(codes) != len(truth) or not len(codes):
+            raise ValueError(f"{len(codes)} sequences and {len(truth)} labels")
+        counts = np.sqrt(count_kmers(codes, self.k))
+        columns = truth.T if self.task.kind == labels.MULTI_LABEL else [truth]
+        self._models = [self._fit(counts, column) for column in columns]
+        return self
+
+    def predict(self, codes: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[Any]:
+        """Predicts sequences, in the layout that `metrics.score` takes.
+
+        Args:
+            codes: As for `fit`.
+
+        Returns:
+            Float64: probabilities of the classes, (N, C); for several labels each on
+            its own; for regression numbers, (N,).
+
+        Raises:
+            ValueError: If nothing has been learnt yet, or there is no sequence.
+        """
+        if not self._models:
+            raise ValueError("call fit before predict")
+        if not len(codes):
+            raise ValueError("there are no sequences to predict")
+        counts = np.sqrt(count_kmers(codes, self.k))
+        if self.task.kind == labels.REGRESSION:
+            return self._models[0].predict(counts)
+        if self.task.kind != labels.MULTI_LABEL:
+            return self._spread(self._models[0], counts, len(self.task.classes))
+        return np.stack([self._spread(m, counts, 2)[:, 1] for m in self._models], 1)
+
+    def _fit(self, counts: Any, truth: npt.NDArray[Any]) -> Any:
+        """Returns a model of one column of labels, or the only class."""
+        linear = _linear_model()
+        if self.task.kind == labels.REGRESSION:
+            return linear.Ridge(alpha=1 / self.c).fit(counts, truth)
+        if (truth == truth[0]).all():
+            return int(truth[0])
+        return linear.LogisticRegression(C=self.c, max_iter=2000).fit(counts, truth)
+
+    def _spread(self, model: Any, counts: Any, classes: int) -> npt.NDArray[Any]:
+        """Returns probabilities with a column for every class."""
+        found = np.zeros((counts.shape[0], classes))
+        if isinstance(model, int):
+            found[:, model] = 1.0
+        else:
+            found[:, model.classes_] = model.predict_proba(counts)
+        return found
+
+
+def count_kmers(codes: Sequence[npt.NDArray[np.uint8]], k: int) -> Any:
+    """Counts k-mers on both strands, each together with its reverse complement.
+
+    So every place of a sequence counts twice, also that of a palindrome. K-mers that
+    hold anything but A, C, G and T are left out; a sequence shorter than k has none.
+
+    Args:
+        codes: Codes of `dna.alphabet`, one row a sequence, of any lengths.
+        k: Bases of a k-mer, 1 to 8.
+
+    Returns:
+        `scipy.sparse.csr_matrix`, float64, (N, F); F is 4^k / 2, and half the number
+        of palindromes more. Features are ordered by the smaller of both ids in
+        `dna.kmer`.
+
+    Raises:
+        ValueError: If k is out of range, or a code is not one of the alphabet's.
+        ImportError: If SciPy is missing.
+    """
+    _linear_model()
+    from scipy import sparse
+
+    feature = _features(k)
+    width = int(feature.max()) + 1
+    parts: list[Any] = [sparse.csr_matrix((0, width))]
+    for block in _blocks(codes):
+        lengths = [len(row) + 1 for row in block]
+        joined = np.full(sum(lengths), alphabet.PAD, np.uint8)  # one between rows
+        ends = np.cumsum(lengths)
+        for end, row in zip(ends, block, strict=True):
+            joined[end - 1 - len(row) : end - 1] = row
+        ids = kmer.tokenize(joined, k)
+        at = np.flatnonzero(ids != kmer.UNK_ID)
+        column = feature[ids[at] - kmer.NUM_SPECIAL]
+        row_of = np.repeat(np.arange(len(block)), lengths)[at]
+        twos = np.full(len(at), 2.0)  # one on either strand
+        shape = (len(block), width)
+        parts.append(sparse.coo_matrix((twos, (row_of, column)), shape).tocsr())
+    return sparse.vstack(parts, format="csr")
+
+
+def small_cnn(length: int, task: labels.Task) -> Any:
+    """Builds the small network of Genomic Benchmarks, untrained.
+
+    Args:
+        length: Bases of a row.
+        task: What is to be learnt.
+
+    Returns:
+        A functional `keras.Model` from {"bases": uint8, (B, length)}, codes of
+        `dna.alphabet` padded on the right, to {"logits": float32, (B, outputs)}: one
+        for two classes (of the second) and for regression, else one a class.
+
+    Raises:
+        ValueError: If `length` < 1.
+
+    Source:
+        Grešová et al., Genomic benchmarks (BMC Genomic Data 2023): class `CNN` of
+        `genomic_benchmarks/models/torch.py` in ML-Bioinfo-CEITEC/genomic_benchmarks,
+        with embeddings of 100 channels as in their notebooks, which train it with
+        Adam at PyTorch's defaults. Differences: also more than two classes, several
+        labels and numbers; logits, where theirs pass a sigmoid and then a loss that
+        applies one again; no tokens for begin and end of a sequence, but codes for N
+        and padding; rows shorter than `SHORTEST` are padded to it; biases begin at 0.
+    """
+    import keras  # slow to import, and only needed here
+    from keras import layers, ops
+
+    if length < 1:
+        raise ValueError(f"length must be >= 1 base, got {length}")
+    # As PyTorch draws the weights of convolutions and dense layers.
+    start: Any = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    bases = keras.Input((length,), dtype="uint8", name="bases")
+    x = bases
+    if length < SHORTEST:
+        rest = ((0, 0), (0, SHORTEST - length))
+        x = ops.pad(x, rest, constant_values=alphabet.PAD)
+    normal: Any = keras.initializers.RandomNormal(stddev=1.0)
+    x = layers.Embedding(
+        alphabet.PAD + 1, _EMBEDDING, embeddings_initializer=normal, name="embedding"
+    )(x)  # (B, L, 100)
+    for number, filters in enumerate(_FILTERS):
+        x = layers.Conv1D(
+            filters, _KERNEL, kernel_initializer=start.clone(), name=f"conv_{number}"
+        )(x)
+        # Keras' momentum is one minus PyTorch's.
+        x = layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, name=f"norm_{number}"
+        )(x)
+        x = layers.ReLU(name=f"relu_{number}")(x)
+        x = layers.MaxPooling1D(_POOL, name=f"pool_{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    # There is no activation between both dense layers in the original either.
+    x = layers.Dense(_HIDDEN, kernel_initializer=start.clone(), name="hidden")(x)
+    is_single = task.kind in (labels.BINARY, labels.REGRESSION)
+    outputs = 1 if is_single else len(task.classes)
+    x = layers.Dense(
+        outputs, kernel_initializer=start.clone(), dtype="float32", name="output"
+    )(x)
+    return keras.Model({"bases": bases}, {"logits": x}, name="small_cnn")
+
+
+def _blocks(
+    codes: Sequence[npt.NDArray[np.uint8]],
+) -> Iterator[list[npt.NDArray[np.uint8]]]:
+    """Yields rows in blocks of some bases."""
+    block, bases = [], 0
+    for row in codes:
+        block.append(row)
+        bases += len(row)
+        if bases >= _BLOCK:
+            yield block
+            block, bases = [], 0
+    if block:
+        yield block
+
+
+def _features(k: int) -> npt.NDArray[np.intp]:
+    """Returns the feature of each k-mer, by its number in `dna.kmer`: (4^k,)."""
+    numbers = np.arange(alphabet.NUM_BASES**k)
+    other = np.zeros_like(numbers)
+    rest = numbers.copy()
+    complement = kmer.DIGITS[alphabet.COMPLEMENT[np.argsort(kmer.DIGITS)]]
+    for _ in range(k):
+        other = other * alphabet.NUM_BASES + complement[rest % alphabet.NUM_BASES]
+        rest //= alphabet.NUM_BASES
+    return np.unique(np.minimum(numbers, other), return_inverse=True)[1]
+
+
+def _linear_model() -> Any:
+    """Imports the part of scikit-learn that is needed."""
+    try:
+        from sklearn import linear_model
+    except ImportError as error:
+        raise ImportError(
+            "the k-mer baseline needs scikit-learn: pip install 'genomenet[eval]'"
+        ) from error
+    return linear_model

@@ -1,0 +1,319 @@
+"""What a model's predictions are worth: metrics, their intervals, and warnings."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.data import labels
+from genomenet.evaluation import weighted
+
+METRICS: Final = {
+    labels.BINARY: weighted.OF_CLASSES,
+    labels.MULTICLASS: weighted.OF_CLASSES,
+    labels.MULTI_LABEL: weighted.OF_CLASSES,
+    labels.REGRESSION: weighted.OF_NUMBERS,
+}
+"""Kind of task → names of its metrics."""
+
+THRESHOLD: Final = 0.5
+"""A label of several is predicted where its probability is above this."""
+
+_COVERAGE: Final = (2.5, 97.5)  # percentiles of the resamples
+_BLOCK: Final = 1 << 19  # weights that are held at once
+_SHOWN: Final = 10  # classes named in a warning
+
+_Metric = Callable[[weighted.Array], dict[str, weighted.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A metric and its 95 % interval; NaN where undefined.
+
+    Attributes:
+        value: Over all rows.
+        low: 2.5th percentile over resampled rows.
+        high: 97.5th percentile.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """What `score` finds.
+
+    Attributes:
+        values: Name of each metric → its value and interval.
+        counts: "rows"; and but for regression "truth" and "predicted", dicts class →
+            rows, of several labels the rows that have each.
+        warnings: What a reader of the values must know, one sentence each.
+    """
+
+    values: dict[str, Interval]
+    counts: dict[str, Any]
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns values for JSON: dicts, lists, numbers, and None for NaN."""
+        values = {
+            name: {
+                key: value if math.isfinite(value) else None
+                for key, value in dataclasses.asdict(interval).items()
+            }
+            for name, interval in self.values.items()
+        }
+        return {
+            "values": values,
+            "counts": self.counts,
+            "warnings": list(self.warnings),
+        }
+
+
+def score(
+    task: labels.Task,
+    truth: npt.NDArray[Any],
+    predicted: npt.NDArray[Any],
+    *,
+    resamples: int = 500,
+    seed: int = 0,
+) -> Scores:
+    """Compares predictions with the truth.
+
+    Classes give accuracy, balanced accuracy, AUROC, average precision ("auprc"), F1
+    and Matthews' correlation ("mcc"); numbers give Pearson's and Spearman's
+    correlation and the root mean squared error. Of two classes the second is the
+    positive one. Of more classes F1, auprc (one against the rest) and AUROC (one
+    against one) are means over classes; of several labels all metrics are means over
+    labels. Classes that the test set lacks are left out of the means. Time and memory
+    grow with rows × classes, time also with `resamples`.
+
+    Args:
+        task: What was to be learnt.
+        truth: Number of the class, int, (N,); for several labels 0 or 1, (N, C); for
+            regression float, (N,).
+        predicted: Probabilities of the classes, (N, C), also of two; for several
+            labels each on its own; for regression numbers, (N,).
+        resamples: Draws of N rows with replacement behind the intervals; 0 for none.
+        seed: Of the draws.
+
+    Returns:
+        Metrics with 95 % percentile intervals, counts and warnings. Draws for which a
+        metric is undefined are skipped; if fewer than half are left, or the metric
+        itself is undefined, the interval is NaN.
+
+    Raises:
+        ValueError: If shapes or class numbers do not fit the task, there is no row,
+            or a prediction is not finite.
+
+    Source:
+        AUROC of several classes as Roy et al., GeneMask (2023), report it.
+    """
+    truth, predicted = checked(task, truth, predicted)
+    if resamples < 0:
+        raise ValueError(f"resamples must be >= 0, got {resamples}")
+    guesses = None if task.kind == labels.REGRESSION else guessed(task, predicted)
+    metric = _metric(task, truth, predicted, guesses)
+    points = {k: float(v[0]) for k, v in metric(np.ones((len(truth), 1))).items()}
+    drawn = _resampled(metric, len(truth), resamples, seed)
+    values, warnings = {}, []
+    for name in METRICS[task.kind]:
+        values[name] = _interval(points[name], drawn[name])
+        known = np.count_nonzero(~np.isnan(drawn[name]))
+        if not math.isnan(points[name]) and 2 * known < resamples:
+            warnings.append(
+                f"{name} has no interval: it is defined in {known} of {resamples} "
+                "resamples only"
+            )
+    counts = _counts(task, truth, guesses)
+    undefined = [name for name, value in points.items() if math.isnan(value)]
+    return Scores(
+        values, counts, _warnings(task, truth, predicted, counts, undefined) + warnings
+    )
+
+
+def checked(
+    task: labels.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """Checks that truth and predictions fit the task.
+
+    Args:
+        task: What was to be learnt.
+        truth: As for `score`.
+        predicted: As for `score`.
+
+    Returns:
+        Both; truth as int64, bool for several labels or float64 for regression, and
+        predictions as float64.
+
+    Raises:
+        ValueError: As `score` does.
+    """
+    if task.kind not in METRICS:
+        raise ValueError(f"task must be one of {', '.join(METRICS)}, got {task.kind!r}")
+    truth, predicted = np.asarray(truth), np.asarray(predicted, np.float64)
+    rows, classes = len(truth), len(task.classes)
+    wide = (rows, classes)
+    expected = {
+        labels.REGRESSION: ((rows,), (rows,)),
+        labels.MULTI_LABEL: (wide, wide),
+    }.get(task.kind, ((rows,), wide))
+    if (truth.shape, predicted.shape) != expected:
+        raise ValueError(
+            f"{task.kind} with {classes} classes needs truth {expected[0]} and "
+            f"predictions {expected[1]}, got {truth.shape} and {predicted.shape}"
+        )
+    if not rows:
+        raise ValueError("there are no rows to score")
+    finite = np.isfinite(predicted.reshape(rows, -1)).all(1)
+    if not finite.all():
+        bad = int(np.argmin(finite))
+        raise ValueError(f"the prediction of row {bad + 1} is {predicted[bad]}")
+    if task.kind == labels.REGRESSION:
+        truth = truth.astype(np.float64)
+        if not np.isfinite(truth).all():
+            raise ValueError("the truth holds numbers that are not finite")
+        return truth, predicted
+    largest = 1 if task.kind == labels.MULTI_LABEL else classes - 1
+    if truth.dtype.kind not in "iub" or truth.min() < 0 or truth.max() > largest:
+        raise ValueError(f"truth must hold whole numbers 0 to {largest}")
+    kind = bool if task.kind == labels.MULTI_LABEL else np.int64
+    return truth.astype(kind), predicted
+
+
+def guessed(
+    task: labels.Task, predicted: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64] | weighted.Flags:
+    """Reads probabilities as decisions.
+
+    Args:
+        task: What was to be learnt, but not regression.
+        predicted: Probabilities, (N, C).
+
+    Returns:
+        Number of the likeliest class, int, (N,), the first of equals; for several
+        labels whether each is above `THRESHOLD`, bool, (N, C).
+    """
+    if task.kind == labels.MULTI_LABEL:
+        return predicted > THRESHOLD
+    return np.argmax(predicted, axis=1)
+
+
+def _metric(
+    task: labels.Task, truth: Any, predicted: weighted.Array, guesses: Any
+) -> _Metric:
+    """Returns the metrics of a task, as a function of weights."""
+    if task.kind == labels.REGRESSION:
+        return weighted.NumberMetrics(truth, predicted)
+    if task.kind == labels.MULTICLASS:
+        return weighted.ClassMetrics(truth, predicted, guesses)
+    if task.kind == labels.MULTI_LABEL:
+        return weighted.LabelMetrics(truth, predicted, guesses)
+    is_positive, is_called = (truth == 1)[:, None], (guesses == 1)[:, None]
+    return weighted.LabelMetrics(is_positive, predicted[:, 1:], is_called)
+
+
+def _resampled(
+    metric: _Metric, rows: int, resamples: int, seed: int
+) -> dict[str, weighted.Array]:
+    """Returns each metric over draws of rows: name → (resamples,)."""
+    rng = np.random.default_rng(seed)
+    size = max(1, _BLOCK // rows)
+    blocks = [metric(np.ones((rows, 1)))]  # for the names where there is no draw
+    for start in range(0, resamples, size):
+        draws = [
+            np.bincount(rng.integers(0, rows, rows), minlength=rows)
+            for _ in range(min(size, resamples - start))
+        ]
+        blocks.append(metric(np.stack(draws, axis=1).astype(np.float64)))
+    return {
+        name: np.concatenate([block[name] for block in blocks])[1:]
+        for name in blocks[0]
+    }
+
+
+def _interval(value: float, drawn: weighted.Array) -> Interval:
+    """Returns a value with the percentiles of its draws."""
+    known = drawn[~np.isnan(drawn)]
+    if math.isnan(value) or not known.size or 2 * known.size < drawn.size:
+        return Interval(value)
+    low, high = np.percentile(known, _COVERAGE)
+    return Interval(value, float(low), float(high))
+
+
+def _counts(task: labels.Task, truth: Any, guesses: Any) -> dict[str, Any]:
+    """Counts rows, and rows of each class."""
+    if task.kind == labels.REGRESSION:
+        return {"rows": len(truth)}
+    counts: dict[str, Any] = {"rows": len(truth)}
+    for name, found in (("truth", truth), ("predicted", guesses)):
+        if task.kind == labels.MULTI_LABEL:
+            each = found.sum(0)
+        else:
+            each = np.bincount(found, minlength=len(task.classes))
+        counts[name] = dict(zip(task.classes, map(int, each), strict=True))
+    return counts
+
+
+def _warnings(
+    task: labels.Task,
+    truth: Any,
+    predicted: weighted.Array,
+    counts: dict[str, Any],
+    undefined: Sequence[str],
+) -> list[str]:
+    """Says why metrics are undefined, and whether the model tells things apart."""
+    rows = counts["rows"]
+    everywhere = f"for all {rows:,} sequences"
+    if task.kind == labels.REGRESSION:
+        reasons, found = [], []
+        if np.ptp(truth) == 0:
+            reasons.append(f"all sequences of the test set have {truth[0]:g}")
+        if np.ptp(predicted) == 0:
+            same = f"the model predicts {predicted[0]:g} {everywhere}"
+            reasons.append(same)
+            found = [same]
+        return found + _undefined(undefined, " and ".join(reasons))
+    absent = [name for name in task.classes if not counts["truth"][name]]
+    reasons = [f"the test set has no example {_of(absent)}"] if absent else []
+    warnings = []
+    if task.kind == labels.MULTI_LABEL:
+        full = [name for name in task.classes if counts["truth"][name] == rows]
+        if full:
+            reasons.append(f"all sequences of the test set are {_of(full)}")
+        if all(count in (0, rows) for count in counts["predicted"].values()):
+            called = [name for name in task.classes if counts["predicted"][name]]
+            same = f"the same labels only: {_of(called)[3:]}" if called else "no label"
+            warnings.append(f"the model predicts {same} {everywhere}")
+    else:
+        called = [name for name in task.classes if counts["predicted"][name]]
+        if len(called) == 1:
+            warnings.append(
+                f"the model predicts one class only: {called[0]!r} {everywhere}"
+            )
+    reason = " and ".join(reasons)
+    if undefined:
+        return warnings + _undefined(undefined, reason)
+    if reason:
+        warnings.append(f"{reason}: metrics that are means over classes leave it out")
+    return warnings
+
+
+def _undefined(names: Sequence[str], reason: str) -> list[str]:
+    """Says which metrics are undefined, and why."""
+    return [f"{name} is undefined: {reason}" for name in names]
+
+
+def _of(names: Sequence[str]) -> str:
+    """Names classes."""
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    rest = len(names) - _SHOWN
+    what = "class" if len(names) == 1 else "classes"
+    return f"of {what} {shown}" + (f" and {rest:,} more" if rest > 0 else "")
