@@ -6,7 +6,8 @@ r"""Measures a pretraining step of BERT for DNA against `transformers` on PyTorc
 Both sides in one process, in turn, with the same weights and the same masked tokens,
 AdamW included. Two JSON lines: "full", rows of one sequence that fills them; "mix",
 sequences of GeneMask's lengths, which we pack into rows and the other side pads to the
-longest of its batch, as it does by default. Needs the extra `peers`.
+longest of its batch, as it does by default; each step reads another batch. Needs the
+extra `peers`.
 """
 
 import json
@@ -52,27 +53,29 @@ def main(argv: Sequence[str]) -> None:
 
 def _compare(config: bert.Config, kind: str) -> dict[str, Any]:
     keras.utils.set_random_seed(0)
-    batch = _batch(config, kind)
+    batches = [_batch(config, kind, seed) for seed in range(_STEPS.value + 1)]
     model = bert.build(config)
-    theirs = _peer(model)
-    sides = {
-        "ours": _ours(model, batch),
-        "transformers": _theirs(theirs, model, batch),
-    }
+    sides = {"ours": _ours(model), "transformers": _theirs(model)}
     first, seconds = {}, {name: [] for name in sides}
-    for name, step in sides.items():
+    for name, prepare in sides.items():
+        step = prepare(batches[0])
         start = time.perf_counter()
         loss = step()
         first[name] = (round(loss, 4), round(time.perf_counter() - start, 2))
     rates = []
-    for _ in range(_STEPS.value):
+    for batch in batches[1:]:
         rates.append(_matmul_rate())
-        for name, step in sides.items():
+        for name, prepare in sides.items():
+            step = prepare(batch)
             start = time.perf_counter()
             step()
             seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(found) for name, found in seconds.items()}
-    tokens, bases = _counted(model, batch)
+    counts = [_counted(model, batch) for batch in batches[1:]]
+    tokens, bases = (
+        {name: statistics.mean(c[part][name] for c in counts) for name in sides}
+        for part in range(2)
+    )
     rate, flop = statistics.median(rates), _flop(config, _BATCH_SIZE.value)
     return {
         "model": _MODEL.value,
@@ -100,9 +103,9 @@ def _compare(config: bert.Config, kind: str) -> dict[str, Any]:
     }
 
 
-def _batch(config: bert.Config, kind: str) -> dict[str, np.ndarray]:
+def _batch(config: bert.Config, kind: str, seed: int) -> dict[str, np.ndarray]:
     """Returns random rows, full or divided into cuts."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     rows, length = _BATCH_SIZE.value, config.length
     bases = rng.integers(0, 4, (rows, length - 1)).astype("uint8")
     key = rng.integers(0, 2**32, (rows, 2), dtype=np.uint32)
@@ -114,7 +117,7 @@ def _batch(config: bert.Config, kind: str) -> dict[str, np.ndarray]:
         length=window.length, stride=window.stride, shortest_cut=window.shortest_cut
     )
     cuts = [
-        pipeline._cuts(tf.constant(row), cutting, tf.constant([0, n], tf.int64))
+        pipeline._cuts(tf.constant(row), cutting, tf.constant([seed, n], tf.int64))
         for n, row in enumerate(bases)
     ]
     return {
@@ -124,7 +127,8 @@ def _batch(config: bert.Config, kind: str) -> dict[str, np.ndarray]:
     }
 
 
-def _ours(model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]) -> Callable:
+def _ours(model: bert.BertMaskedLM) -> Callable:
+    """Returns what makes a step of a batch; both sides prepare it untimed."""
     weights = model.trainable_variables
     values = [weight.value for weight in weights]
     optimizer = keras.optimizers.AdamW(
@@ -135,10 +139,9 @@ def _ours(model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]) -> Callable
         epsilon=_ADAM["eps"],
     )
     optimizer.build(weights)
-    rows = {name: tf.constant(value) for name, value in batch.items()}
 
     @tf.function(jit_compile=_JIT_COMPILE.value)
-    def differentiate() -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def differentiate(rows: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             found = bert.loss(model, rows, training=True)
             total = tf.reduce_sum(found.per_example * found.weight)
@@ -147,12 +150,16 @@ def _ours(model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]) -> Callable
         return loss, [tf.convert_to_tensor(g) for g in gradients]
 
     @tf.function
-    def step() -> tf.Tensor:
-        loss, gradients = differentiate()
+    def step(rows: Any) -> tf.Tensor:
+        loss, gradients = differentiate(rows)
         optimizer.apply(gradients, weights)
         return loss
 
-    return lambda: float(step())
+    def prepare(batch: Mapping[str, np.ndarray]) -> Callable[[], float]:
+        rows = {name: tf.constant(value) for name, value in batch.items()}
+        return lambda: float(step(rows))
+
+    return prepare
 
 
 def _peer(model: bert.BertMaskedLM) -> Any:
@@ -173,10 +180,30 @@ def _peer(model: bert.BertMaskedLM) -> Any:
     return theirs.train()
 
 
-def _theirs(
-    theirs: Any, model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]
-) -> Callable:
+def _theirs(model: bert.BertMaskedLM) -> Callable:
     """Returns a step on as many sequences as we have rows, padded to the longest."""
+    theirs = _peer(model)
+    optimizer = torch.optim.AdamW(theirs.parameters(), **_ADAM)
+
+    def prepare(batch: Mapping[str, np.ndarray]) -> Callable[[], float]:
+        arguments = _padded(model, batch)
+
+        def step() -> float:
+            optimizer.zero_grad()
+            loss = theirs(**arguments).loss
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return step
+
+    return prepare
+
+
+def _padded(
+    model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]
+) -> dict[str, torch.Tensor]:
+    """Returns the arguments of the other side: sequences, masks and labels."""
     ids, inputs, selected = _sequences(model, batch)
     longest = max(map(len, ids))
     padded = np.zeros((len(ids), longest), "int64")
@@ -188,21 +215,11 @@ def _theirs(
         padded[row, : len(real)] = masked
         mask[row, : len(real)] = 1
         labels[row, : len(real)][target] = real[target]
-    arguments = {
+    return {
         "input_ids": torch.tensor(padded),
         "attention_mask": torch.tensor(mask),
         "labels": torch.tensor(labels),
     }
-    optimizer = torch.optim.AdamW(theirs.parameters(), **_ADAM)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = theirs(**arguments).loss
-        loss.backward()
-        optimizer.step()
-        return float(loss)
-
-    return step
 
 
 def _sequences(

@@ -126,7 +126,7 @@ def _train(workdir: pathlib.Path) -> None:
     from genomenet import catalog
     from genomenet.data import provider
     from genomenet.release import export, folder
-    from genomenet.training import loop, settings
+    from genomenet.training import pretrain, settings
     from genomenet.training import strategy as strategy_lib
 
     strategy = strategy_lib.make(_DISTRIBUTE.value)
@@ -140,7 +140,7 @@ def _train(workdir: pathlib.Path) -> None:
     dataset = provider.prepare(str(_DATASET.value), _DATA_DIR.value)
     if _NPMI.value == "dataset":
         model["npmi"] = _rank(dataset, workdir, preset, model)
-    result = loop.run(
+    result = pretrain.run(
         family=preset["family"],
         model=model,
         settings=chosen,

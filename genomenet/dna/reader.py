@@ -56,6 +56,7 @@ def read(
     paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     unique: bool = True,
+    on_error: Callable[[SequenceFileError], None] | None = None,
 ) -> Iterator[Record]:
     """Reads sequence files, one record in memory at a time.
 
@@ -66,6 +67,8 @@ def read(
         paths: Files, patterns such as `genomes/*.fa.gz`, or `-` for standard input.
             Files come in the given order, those of one pattern sorted.
         unique: Whether a name that was used before, in any of the files, is an error.
+        on_error: Called with what is wrong with a record, which is then left out,
+            instead of raising it. What makes a file unreadable is raised anyway.
 
     Yields:
         Records in file order.
@@ -81,18 +84,25 @@ def read(
     used: dict[str, str] = {}
     for path in expand(paths):
         source = files.shown(path)
-        for name, codes in _sequences(path, source):
+        for name, codes in _sequences(path, source, on_error or _refuse):
             if unique and name in used:
-                raise files.error(
-                    source, f"this name was used before, in {used[name]}", record=name
-                )
+                cause = f"this name was used before, in {used[name]}"
+                (on_error or _refuse)(files.error(source, cause, record=name))
+                continue
             if unique:
                 used[name] = source
             yield Record(name=name, codes=codes, source=source)
             del codes  # else it would live while the next record is read
 
 
-def _sequences(path: str, source: str) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+def _refuse(error: SequenceFileError) -> None:
+    """Raises an error."""
+    raise error
+
+
+def _sequences(
+    path: str, source: str, on_error: Callable[[SequenceFileError], None]
+) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     """Yields (name, codes) of one file."""
     with files.opened(path) as (kind, text):
         if kind == files.FASTA:
@@ -103,8 +113,14 @@ def _sequences(path: str, source: str) -> Iterator[tuple[str, npt.NDArray[np.uin
             named = _flat(text, source, kind)
         for name, letters in named:
             if not letters:
-                raise files.error(source, "header without sequence", record=name)
-            codes = _codes(letters, name, source)
+                cause = "header without sequence"
+                on_error(files.error(source, cause, record=name))
+                continue
+            try:
+                codes = _codes(letters, name, source)
+            except SequenceFileError as e:
+                on_error(e)
+                continue
             del letters
             yield name, codes
             del codes

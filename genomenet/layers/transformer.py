@@ -132,11 +132,13 @@ class EncoderBlock(keras.layers.Layer):
         x: Float, (B, T, C), C a multiple of H.
         mask: Bool, (B, 1, T or 1, T): which tokens (last axis) each token attends
             to. What is not attended to changes nothing.
+        at: Optional int, (B, P): the only tokens whose output is wanted, so that the
+            work on all others is saved.
         return_scores: Whether to return the attention weights too.
 
     Returns:
-        Float, (B, T, C); with `return_scores` also float (B, H, T, T), rows summing
-        to 1.
+        Float, (B, T, C), or with `at` (B, P, C); with `return_scores` also float
+        (B, H, T or P, T), rows summing to 1.
 
     Source:
         Devlin et al., BERT (2019). Differences: none.
@@ -187,10 +189,16 @@ class EncoderBlock(keras.layers.Layer):
         self,
         x: Any,
         mask: Any = None,
+        at: Any = None,
         return_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        attended, scores = self._attend(x, mask, return_scores, training)
+        read = x
+        if at is not None:
+            x = ops.take_along_axis(x, at[..., None], axis=1)  # (B, P, C)
+            if mask is not None and mask.shape[2] != 1:
+                mask = ops.take_along_axis(mask, at[:, None, :, None], axis=2)
+        attended, scores = self._attend(x, read, mask, return_scores, training)
         attended = self.dropout(self.attended(attended), training=training)
         x = self.attention_norm(x + attended)
         inner = ops.gelu(self.inner(x), approximate=False)
@@ -198,14 +206,17 @@ class EncoderBlock(keras.layers.Layer):
         return (x, scores) if return_scores else x
 
     def _attend(
-        self, x: Any, mask: Any, return_scores: bool, training: bool | None
+        self, x: Any, read: Any, mask: Any, return_scores: bool, training: bool | None
     ) -> tuple[Any, Any]:
         shape, width = ops.shape(x), x.shape[-1]
-        heads = (shape[0], shape[1], self.num_heads, width // self.num_heads)
-        query, key, value = (
-            ops.reshape(layer(x), heads)  # (B, T, H, C/H)
-            for layer in (self.query, self.key, self.value)
-        )
+
+        def heads(y: Any) -> Any:  # (B, T, C) → (B, T, H, C/H)
+            rows = ops.shape(y)
+            size = width // self.num_heads
+            return ops.reshape(y, (rows[0], rows[1], self.num_heads, size))
+
+        query = heads(self.query(x))
+        key, value = heads(self.key(read)), heads(self.value(read))
         is_dropping = bool(training) and self.attention_dropout.rate > 0
         if not (return_scores or is_dropping):
             attended = ops.dot_product_attention(query, key, value, mask=mask)
@@ -226,12 +237,19 @@ class EncoderBlock(keras.layers.Layer):
         return x_shape
 
     def compute_output_spec(
-        self, x: Any, mask: Any = None, return_scores: bool = False, **kwargs: Any
+        self,
+        x: Any,
+        mask: Any = None,
+        at: Any = None,
+        return_scores: bool = False,
+        **kwargs: Any,
     ) -> Any:
-        output = keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+        count = x.shape[1] if at is None else at.shape[1]
+        shape = (x.shape[0], count, x.shape[2])
+        output = keras.KerasTensor(shape, dtype=self.compute_dtype)
         if not return_scores:
             return output
-        shape = (x.shape[0], self.num_heads, x.shape[1], x.shape[1])
+        shape = (x.shape[0], self.num_heads, count, x.shape[1])
         return output, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:

@@ -57,8 +57,15 @@ class Family(Protocol):
     Config: Any
     POOLS: tuple[str, ...]
 
-    def build(self, config: Any) -> Any:
-        """Returns the model with fresh weights, every one of them built."""
+    def build(self, config: Any, *, head: bool = True) -> Any:
+        """Returns the model with fresh weights, every one of them built.
+
+        Without `head` it lacks what only the pretraining objective uses.
+        """
+        ...
+
+    def with_dropout(self, config: Any, rate: float) -> Any:
+        """Returns the config with this share of channels dropped in training."""
         ...
 
     def loss(
@@ -72,7 +79,9 @@ class Family(Protocol):
         """Returns the pretraining loss: pure in the weights and the batch."""
         ...
 
-    def embed(self, model: Any, batch: Mapping[str, Any], pool: str) -> Any:
+    def embed(
+        self, model: Any, batch: Mapping[str, Any], pool: str, *, training: bool = False
+    ) -> Any:
         """Returns one vector a row, or one a patch or token for pool "none"."""
         ...
 
@@ -91,6 +100,10 @@ class Family(Protocol):
 
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
         """Returns metrics that follow from the mean loss and metrics."""
+        ...
+
+    def width(self, config: Any) -> int:
+        """Returns the channels of an embedding."""
         ...
 
     def shortest(self, config: Any) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from genomenet import atomic, models
 from genomenet.dna import alphabet, encode
+from genomenet.models import classify
 from genomenet.models import family as family_lib
 from genomenet.release import card, folder, signatures
 
@@ -43,15 +44,22 @@ def write_release(
         `metrics.json`, `golden.json`, `train.flags` and a card, `README.md`.
     """
     family = models.get_family(config["family"])
-    content = {**config, "pool": family.POOLS[0]}
+    content = dict(config)
+    if not isinstance(model, classify.Classifier):
+        content["pool"] = family.POOLS[0]
     directory = pathlib.Path(directory)
     if keras.config.dtype_policy().name != "float32":
-        model = _in_float32(model, config, family)
+        model = _in_float32(model, config)
     with atomic.replacing(directory) as partial:
         partial.mkdir(parents=True)
         model.save_weights(partial / folder.WEIGHTS)
-        shortest = family.shortest(model.config)
-        signatures.save(model, family, partial / "saved_model", shortest=shortest)
+        saved_model = partial / "saved_model"
+        if isinstance(model, classify.Classifier):
+            shortest = family.shortest(model.encoder.config)
+            signatures.save_classifier(model, saved_model, shortest=shortest)
+        else:
+            shortest = family.shortest(model.config)
+            signatures.save(model, family, saved_model, shortest=shortest)
         for file, value in (
             ("config.json", content),
             ("metrics.json", dict(metrics)),
@@ -65,14 +73,12 @@ def write_release(
     return directory
 
 
-def _in_float32(
-    model: keras.Model, config: Mapping[str, Any], family: Any
-) -> keras.Model:
+def _in_float32(model: keras.Model, config: Mapping[str, Any]) -> keras.Model:
     """Returns the same weights in a model that computes in float32."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        copy = family.build(family.from_dict(config["model"]))
+        copy = folder.build(config)
     finally:
         keras.config.set_dtype_policy(policy)
     for ours, theirs in zip(copy.weights, model.weights, strict=True):
@@ -83,7 +89,8 @@ def _in_float32(
 def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any]]:
     """Returns sequences and the first values of what the model makes of them."""
     rng = np.random.default_rng(0)
-    config = model.config
+    classifier = model if isinstance(model, classify.Classifier) else None
+    config: Any = getattr(model, "encoder", model).config
     cases = []
     short = min(max(64, family.shortest(config)), config.max_length)
     for case, length in (
@@ -94,13 +101,17 @@ def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any
         codes = rng.integers(0, alphabet.NUM_BASES, length).astype(np.uint8)
         if case == "rich in N":
             codes[length // 4 : 3 * length // 4] = alphabet.N
-        vectors = family.embed(model, {"bases": codes[None]}, family.POOLS[0])
-        values = np.asarray(vectors)[0, :_GOLDEN_VALUES]
+        if classifier is not None:
+            name, found = "predict", classify.predict(classifier, codes[None])
+        else:
+            name = "embed"
+            found = family.embed(model, {"bases": codes[None]}, family.POOLS[0])
+        values = np.asarray(found)[0, :_GOLDEN_VALUES]
         cases.append(
             {
                 "case": case,
                 "sequence": encode.decode(codes).decode(),
-                "embed": [float(value) for value in values],
+                name: [float(value) for value in values],
             }
         )
     return cases

@@ -6,11 +6,13 @@ import json
 import os
 import pathlib
 import warnings
+from collections.abc import Mapping
 from typing import Any, Final
 
 import keras
 
 from genomenet import catalog, models
+from genomenet.models import classify
 from genomenet.release import download
 
 FORMAT: Final = 1
@@ -54,7 +56,8 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
             as `models/index.json` says.
 
     Returns:
-        The Keras model with its weights, as its family describes it.
+        The Keras model with its weights, as its family describes it; of a folder that
+        `genomenet.finetune` wrote a `models.classify.Classifier`.
 
     Raises:
         ValueError: If there is no such model, or its weights are missing, damaged or
@@ -62,19 +65,54 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
     """
     folder = catalog.model_folder(name)
     content = read_config(folder)
-    family = models.get_family(content["family"])
-    if not (folder / WEIGHTS).is_file():
-        fetched = download.find(folder.name, WEIGHTS)
-        if fetched is None:
-            raise ValueError(
-                f"{folder.name} has no trained weights: train it with"
-                f" python -m genomenet.train --model={name}"
-            )
-        folder = fetched
-        content = read_config(folder)
-    model = family.build(family.from_dict(content["model"]))
-    load_weights(model, folder / WEIGHTS)
+    weights = find_weights(folder)
+    if weights is None:
+        raise ValueError(
+            f"{folder.name} has no trained weights: train it with"
+            f" python -m genomenet.train --model={name}"
+        )
+    if weights.parent != folder:
+        content = read_config(weights.parent)
+    model = build(content)
+    load_weights(model, weights)
     return model
+
+
+def find_weights(folder: pathlib.Path) -> pathlib.Path | None:
+    """Returns the weights of a model: in its folder, in the cache, or fetched.
+
+    Args:
+        folder: Of the model.
+
+    Returns:
+        The file; None for a preset.
+
+    Raises:
+        ValueError: If they cannot be fetched, or are damaged.
+    """
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    fetched = download.find(folder.name, WEIGHTS)
+    return None if fetched is None else fetched / WEIGHTS
+
+
+def build(content: Mapping[str, Any]) -> keras.Model:
+    """Returns the model that a `config.json` describes, with fresh weights.
+
+    Args:
+        content: Of the file.
+
+    Returns:
+        A model of the family, or the classifier over one.
+
+    Raises:
+        ValueError: If a number or word in it makes no sense.
+    """
+    if "classifier" in content:
+        fields = classify.from_dict(content["classifier"])
+        return classify.Classifier(content["family"], content["model"], fields)
+    family = models.get_family(content["family"])
+    return family.build(family.from_dict(content["model"]))
 
 
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from genomenet.dna import alphabet
+from genomenet.models import classify
 from genomenet.models import family as family_lib
 
 
@@ -74,13 +75,80 @@ def save(
     )
 
 
-def read_strings(sequences: tf.Tensor, *, shortest: int, longest: int) -> tf.Tensor:
+class StringClassifier(tf.Module):
+    """A classifier that reads plain strings, of any length.
+
+    Args:
+        model: The classifier.
+        shortest: Bases of the shortest sequence that it can read.
+    """
+
+    def __init__(self, model: classify.Classifier, *, shortest: int):
+        super().__init__()
+        self._read_model = lambda: model
+        self._variables = [v.value for v in model.variables]
+        self._shortest = shortest
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sequences")])
+    def predict(self, sequences: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predicts sequences of any mix of lengths; long ones are read in windows.
+
+        Args:
+            sequences: String, (B,), as for `StringModel.embed`.
+
+        Returns:
+            For classes "probabilities", float32, (B, classes), "classes", string,
+            (classes,), and "label", string, (B,): the most probable class, or of
+            several labels those of at least 0.5, joined by ";". For regression
+            "value", float32, (B,).
+
+        Raises:
+            InvalidArgumentError: If a letter is none of a nucleotide, or a sequence
+                is too short; with its row.
+        """
+        model = self._read_model()
+        bases = read_strings(sequences, shortest=self._shortest, longest=None)
+        found = tf.cast(classify.predict(model, bases), tf.float32)
+        if model.config.task == classify.REGRESSION:
+            return {"value": found[:, 0]}
+        names = tf.constant(list(model.config.classes))
+        if model.config.task == classify.MULTI_LABEL:
+            rows = tf.ragged.boolean_mask(
+                tf.broadcast_to(names[None], tf.shape(found)), found >= 0.5
+            )
+            label = tf.strings.reduce_join(rows, axis=1, separator=";")
+        else:
+            label = tf.gather(names, tf.argmax(found, axis=1))
+        return {"probabilities": found, "classes": names, "label": label}
+
+
+def save_classifier(
+    model: classify.Classifier, path: str | os.PathLike[str], *, shortest: int
+) -> None:
+    """Writes a SavedModel with the endpoint `predict`.
+
+    Args:
+        model: The classifier.
+        path: The folder to make.
+        shortest: Bases of the shortest sequence that it can read.
+    """
+    module = StringClassifier(model, shortest=shortest)
+    tf.saved_model.save(
+        module,
+        os.fspath(path),
+        signatures={"predict": module.predict, "serving_default": module.predict},
+    )
+
+
+def read_strings(
+    sequences: tf.Tensor, *, shortest: int, longest: int | None
+) -> tf.Tensor:
     """Reads letters as base codes, inside the graph.
 
     Args:
         sequences: String, (B,).
         shortest: Least number of bases.
-        longest: Largest number of bases.
+        longest: Largest number of bases, or None.
 
     Returns:
         uint8, (B, L): codes, padded on the right to the longest row.
@@ -113,14 +181,14 @@ def read_strings(sequences: tf.Tensor, *, shortest: int, longest: int) -> tf.Ten
         return tf.where(is_real, codes, tf.constant(alphabet.PAD, tf.uint8))
 
 
-def _check_lengths(lengths: tf.Tensor, *, shortest: int, longest: int) -> None:
+def _check_lengths(lengths: tf.Tensor, *, shortest: int, longest: int | None) -> None:
     for is_bad, message in (
         (
             lengths < shortest,
             f"row {{}}: {{}} bases are too few: the model reads at least {shortest}",
         ),
         (
-            lengths > longest,
+            lengths > (lengths.dtype.max if longest is None else longest),
             f"row {{}}: {{}} bases are too many: the model reads at most {longest} at"
             " once; python -m genomenet.embed cuts longer sequences into windows",
         ),

@@ -1,22 +1,20 @@
-"""The training loop of every family: pretraining that can be stopped anywhere."""
+"""The training loop of every model: runs that can be stopped anywhere."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import math
-import os
+import pathlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 import keras
 import tensorflow as tf
 
-from genomenet import models
-from genomenet.data import pipeline
 from genomenet.training import checkpoint as checkpoint_lib
 from genomenet.training import progress as progress_lib
 from genomenet.training import schedule
@@ -26,7 +24,6 @@ from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
 
 _LOG_EVERY: Final = 10  # steps: between rows of metrics.jsonl, and looks at the loss
-_SEEN_WINDOWS: Final = 2048  # of the training split, for the trivial baseline
 
 
 class TrainingError(RuntimeError):
@@ -66,58 +63,88 @@ class Result:
     resumed: bool
 
 
+def go_on(rows: Sequence[Mapping[str, float]]) -> bool:
+    """Never stops a run before its last step."""
+    del rows
+    return False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a run trains, and on what.
+
+    Attributes:
+        objective: Has `loss(model, batch, *, training, gather)` and `derived(means)`,
+            as `genomenet.models.family.Family` says.
+        make_model: Makes the model with its first weights, under the strategy.
+        batches: Endless tf.data of global batches.
+        held_out: Batches of the validation split; the same at every evaluation.
+        bases_per_row: Bases that a row reads.
+        baseline: Of a model, what scores "val_chance_loss" and "val_chance" has who
+            learned nothing.
+        is_done: Of the rows of `metrics.jsonl`, whether to end before the last step.
+        best: File for the weights of the evaluation with the lowest loss, with
+            which the run ends; None ends with the last weights.
+    """
+
+    objective: Any
+    make_model: Callable[[], keras.Model]
+    batches: tf.data.Dataset
+    held_out: Sequence[Mapping[str, tf.Tensor]]
+    bases_per_row: int
+    baseline: Callable[[keras.Model], Mapping[str, float]] = lambda model: {}
+    is_done: Callable[[Sequence[Mapping[str, float]]], bool] = go_on
+    best: pathlib.Path | None = None
+
+
 def run(
+    job: Job,
+    config: workdir_lib.RunConfig,
     *,
-    family: str,
-    model: Mapping[str, Any],
-    settings: settings_lib.Settings,
-    dataset: str | os.PathLike[str],
-    workdir: str | os.PathLike[str],
-    strategy: tf.distribute.Strategy | None = None,
-    flags_text: str = "",
+    folder: workdir_lib.Workdir,
+    strategy: tf.distribute.Strategy,
 ) -> Result:
     """Trains a model, or goes on with a run that was stopped.
 
     Args:
-        family: A key of `genomenet.models.FAMILIES`.
-        model: Fields of the family's config, as JSON values.
-        settings: How to train.
-        dataset: Folder of a prepared dataset.
-        workdir: Folder of the run.
-        strategy: Where to compute, of `strategy.make`; one device by default.
-        flags_text: The command's flags, kept in the folder.
+        job: What is trained.
+        config: What the run is; `folder` has adopted it.
+        folder: Of the run.
+        strategy: Where to compute, of `strategy.make`.
 
     Returns:
         The trained model and its metrics.
 
     Raises:
-        ValueError: If the model, the settings, the dataset and the folder do not
-            fit each other.
+        ValueError: If the folder's run has been trained for longer.
         TrainingError: If the loss is not finite.
         Stopped: If a signal came; the run has been saved.
     """
-    strategy = strategy or strategy_lib.make("none")
-    members = models.get_family(family)
-    config = members.from_dict(model)
-    data = pipeline.Prepared(dataset)
-    run_config = workdir_lib.RunConfig(
-        family=family,
-        model=members.to_dict(config),
-        settings=settings,
-        dataset=_identity(data),
-    )
-    is_chief = strategy_lib.is_chief(strategy)
-    folder = workdir_lib.Workdir(workdir, read_only=not is_chief)
-    try:
-        cutting = pipeline.Cutting(**dataclasses.asdict(members.window(config)))
-        _check(data, cutting, settings, strategy)
-        folder.adopt(run_config, flags_text=flags_text)
-        with _signals() as asked:
-            return _Run(
-                members, config, run_config, data, cutting, folder, strategy
-            ).finish(asked)
-    finally:
-        folder.close()
+    with _signals() as asked:
+        return _Run(job, config, folder, strategy).finish(asked)
+
+
+def check(settings: settings_lib.Settings, strategy: tf.distribute.Strategy) -> None:
+    """Checks that the settings go with the devices.
+
+    Args:
+        settings: Of the run.
+        strategy: Of the run.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if settings.batch_size % replicas:
+        raise ValueError(
+            f"--batch_size={settings.batch_size} cannot be dealt evenly to"
+            f" {replicas} replicas"
+        )
+    if settings.precision == "mixed_float16" and replicas > 1:
+        raise ValueError(
+            "--precision=mixed_float16 works on one device only; with several take"
+            " mixed_bfloat16"
+        )
 
 
 class _Run:
@@ -125,14 +152,12 @@ class _Run:
 
     def __init__(
         self,
-        family: Any,
-        config: Any,
+        job: Job,
         run_config: workdir_lib.RunConfig,
-        data: pipeline.Prepared,
-        cutting: pipeline.Cutting,
         folder: workdir_lib.Workdir,
         strategy: tf.distribute.Strategy,
     ):
+        self.job = job
         self.run_config = run_config
         self.settings = settings = run_config.settings
         self.folder = folder
@@ -140,24 +165,18 @@ class _Run:
         keras.utils.set_random_seed(settings.seed)
         keras.config.set_dtype_policy(settings.precision)
         with strategy.scope():
-            self.model = family.build(config)
+            self.model = job.make_model()
             self.optimizer = schedule.make_optimizer(settings, self.model)
         self.steps = step_lib.Steps(
-            family, self.model, self.optimizer, strategy=strategy, settings=settings
+            job.objective,
+            self.model,
+            self.optimizer,
+            strategy=strategy,
+            settings=settings,
         )
-        self.iterator = iter(
-            pipeline.training_batches(
-                data,
-                "train",
-                cutting,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                shuffle_buffer=settings.shuffle_buffer,
-            )
-        )
-        self.family = family
-        self.held_out = _held_out(data, cutting, settings, strategy)
-        self.baseline = self._baseline(data, cutting) if self.held_out else {}
+        self.iterator = iter(job.batches)
+        self.held_out = job.held_out
+        self.baseline = dict(job.baseline(self.model)) if self.held_out else {}
         self.checkpoints = checkpoint_lib.Checkpoints(
             folder.checkpoints,
             model=self.model,
@@ -166,29 +185,8 @@ class _Run:
             keep=settings.keep,
             read_only=folder.read_only,
         )
-        sequences = settings.batch_size * settings.accumulate
-        self._sequences = sequences
-        self._bases = sequences * cutting.length
-
-    def _baseline(
-        self, data: pipeline.Prepared, cutting: pipeline.Cutting
-    ) -> dict[str, float]:
-        """Returns what a model scores that has learned nothing."""
-        batch_size = self.settings.batch_size
-        seen = pipeline.evaluation_batches(
-            data,
-            "train",
-            cutting,
-            batch_size=batch_size,
-            num_batches=-(-_SEEN_WINDOWS // batch_size),
-            seed=self.settings.seed,
-        )
-        found = self.family.trivial_baseline(self.model, list(seen), self.held_out)
-        return {
-            f"val_{name}": found[key]
-            for key, name in (("loss", "chance_loss"), ("accuracy", "chance"))
-            if key in found
-        }
+        self._sequences = settings.batch_size * settings.accumulate
+        self._bases = self._sequences * job.bases_per_row
 
     def finish(self, asked: Callable[[], int]) -> Result:
         """Trains to the last step."""
@@ -209,22 +207,31 @@ class _Run:
         self.log = None
         if not self.folder.read_only:
             self.log = workdir_lib.MetricsLog(self.folder.path, step=first)
-        if 0 < first < settings.steps:
+        self.rows = [
+            row
+            for row in workdir_lib.read_metrics(self.folder.path)
+            if row["step"] <= first
+        ]
+        is_over = first == settings.steps or self.job.is_done(self.rows)
+        if first and not is_over:
             self.progress.say(f"going on from step {first} of {settings.steps}")
         try:
-            self._train(first, totals, asked)
+            if not is_over:
+                self._train(first, totals, asked)
         finally:
             self.progress.close()
             if self.log is not None:
                 self.log.close()
         if not self.folder.read_only:
             progress_lib.save_curves(self.folder.path)
+        if self.job.best is not None and self.job.best.exists():
+            self.model.load_weights(self.job.best)
         return Result(
             model=self.model,
             config=self.run_config,
             metrics=self._last_metrics(),
             is_chief=not self.folder.read_only,
-            resumed=first == settings.steps,
+            resumed=is_over,
         )
 
     def _train(
@@ -251,14 +258,31 @@ class _Run:
                 totals.clear()
             if is_eval and self.held_out:
                 row.update(self._evaluate(step))
-            if row and self.log is not None:
-                self.log.write({"step": step, **row})
-            if is_save or is_stop:
+            if row:
+                self._note({"step": step, **row})
+            is_over = is_eval and self.job.is_done(self.rows)
+            if is_save or is_stop or is_over:
                 begin = time.monotonic()
                 self.checkpoints.save(step, totals)
                 self.progress.exclude(time.monotonic() - begin)
+            if is_over:
+                self.progress.say(f"step {step}: no longer better, ended")
+                return
             if is_stop and step < settings.steps:
                 raise Stopped(step, asked())
+
+    def _note(self, row: dict[str, float]) -> None:
+        """Writes a row of metrics, and the weights if none before were better."""
+        best = self.job.best
+        if best is not None and "val_loss" in row and not self.folder.read_only:
+            before = [r["val_loss"] for r in self.rows if "val_loss" in r]
+            if not before or row["val_loss"] < min(before):
+                partial = best.with_name(f".{best.name}")
+                self.model.save_weights(partial)
+                partial.replace(best)
+        self.rows.append(row)
+        if self.log is not None:
+            self.log.write(row)
 
     def _look(
         self, pending: list[tuple[int, dict[str, tf.Tensor]]], totals: dict[str, float]
@@ -309,7 +333,7 @@ class _Run:
             for name, value in totals.items()
             if name not in ("weight", "stop")
         }
-        return {**means, **self.family.derived(means)} if means else means
+        return {**means, **self.job.objective.derived(means)} if means else means
 
     def _learning_rate(self, step: int) -> float:
         inner: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -330,69 +354,17 @@ class _Run:
         )
 
     def _last_metrics(self) -> dict[str, float]:
+        """Returns those of the last rows, or of the weights that are kept."""
         rows = workdir_lib.read_metrics(self.folder.path)
         metrics: dict[str, float] = {}
         for row in rows:
             metrics.update(row)
-        metrics["steps"] = self.settings.steps
+        judged = [row for row in rows if "val_loss" in row]
+        if self.job.best is not None and judged:
+            metrics.update(min(judged, key=lambda row: row["val_loss"]))
         metrics.pop("step", None)
+        metrics["steps"] = rows[-1]["step"] if rows else self.settings.steps
         return metrics
-
-
-def _identity(data: pipeline.Prepared) -> dict[str, Any]:
-    """Returns what tells one prepared dataset from another."""
-    keys = ("chunk_length", "min_length", "splits", "seed", "bases")
-    return {
-        "name": data.name,
-        "version": data.version,
-        **{key: data.metadata[key] for key in keys if key in data.metadata},
-    }
-
-
-def _check(
-    data: pipeline.Prepared,
-    cutting: pipeline.Cutting,
-    settings: settings_lib.Settings,
-    strategy: tf.distribute.Strategy,
-) -> None:
-    replicas = strategy.num_replicas_in_sync
-    if settings.batch_size % replicas:
-        raise ValueError(
-            f"--batch_size={settings.batch_size} cannot be dealt evenly to"
-            f" {replicas} replicas"
-        )
-    if settings.precision == "mixed_float16" and replicas > 1:
-        raise ValueError(
-            "--precision=mixed_float16 works on one device only; with several take"
-            " mixed_bfloat16"
-        )
-    data.check("train", cutting, batch_size=settings.batch_size)
-
-
-def _held_out(
-    data: pipeline.Prepared,
-    cutting: pipeline.Cutting,
-    settings: settings_lib.Settings,
-    strategy: tf.distribute.Strategy,
-) -> list[dict[str, tf.Tensor]]:
-    """Reads the validation batches once; they are the same at every evaluation."""
-    if "validation" not in data.splits:
-        return []
-    replicas = strategy.num_replicas_in_sync
-    found = data.count("validation", cutting, at_most=settings.batch_size)
-    batch_size = found - found % replicas
-    if not batch_size:
-        return []
-    return list(
-        pipeline.evaluation_batches(
-            data,
-            "validation",
-            cutting,
-            batch_size=batch_size,
-            num_batches=settings.eval_batches,
-            seed=settings.seed,
-        )
-    )
 
 
 @contextmanager

@@ -31,12 +31,14 @@ class RunConfig:
         model: Fields of the family's config, as JSON values.
         settings: How it trains.
         dataset: Name, version and split options of the prepared dataset.
+        parts: More of the content, each a dict: of fine-tuning "classifier", "init".
     """
 
     family: str
     model: Mapping[str, Any]
     settings: settings_lib.Settings
     dataset: Mapping[str, Any]
+    parts: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the JSON values, in the format of a release's `config.json`."""
@@ -46,6 +48,7 @@ class RunConfig:
             "model": dict(self.model),
             "training": dataclasses.asdict(self.settings),
             "dataset": dict(self.dataset),
+            **{name: dict(part) for name, part in self.parts.items()},
         }
 
 
@@ -72,6 +75,12 @@ class Workdir:
     def checkpoints(self) -> pathlib.Path:
         """Where checkpoints lie."""
         return self.path / "checkpoints"
+
+    def __enter__(self) -> Workdir:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Frees the lock; the kernel does where the process is killed."""
@@ -237,8 +246,9 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
     if old.get("family") != new["family"]:
         yield f"family: {old.get('family')} → {new['family']}"
         return
-    for part in ("model", "training", "dataset"):
-        before, after = old.get(part, {}), new[part]
+    parts = set(old) | set(new)
+    for part in sorted(parts - {"format", "family"}):
+        before, after = old.get(part, {}), new.get(part, {})
         for key in sorted(set(before) | set(after)):
             is_free = part == "training" and key in settings_lib.CHANGEABLE
             if not is_free and before.get(key) != after.get(key):

@@ -81,3 +81,19 @@ def test_attention_weights_are_dropped_in_training_only():
 def test_heads_must_divide_the_channels():
     with pytest.raises(ValueError, match="9 channels for 2 heads"):
         make_block()(ops.zeros((1, 2, 9)))
+
+
+def test_wanted_tokens_alone_are_the_same():
+    layer = transformer.EncoderBlock(2, 16)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 7, 8)).astype("float32")
+    segment = np.array([[1, 1, 1, 2, 2, 2, 0], [1] * 7])
+    mask = segment[:, None, :, None] == segment[:, None, None, :]
+    at = np.array([[5, 0, 3], [6, 6, 1]])
+    whole, scores = layer(x, mask, return_scores=True)
+    some, of_some = layer(x, mask, at=at, return_scores=True)
+    rows = np.arange(2)[:, None]
+    np.testing.assert_allclose(some, np.asarray(whole)[rows, at], atol=1e-6)
+    expected = np.moveaxis(np.asarray(scores), 1, 2)[rows, at]
+    np.testing.assert_allclose(np.moveaxis(of_some, 1, 2), expected, atol=1e-6)
+    np.testing.assert_allclose(layer(x, mask, at=at), some, atol=1e-6)

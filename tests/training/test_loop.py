@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genomenet.models import selfgenomenet
-from genomenet.training import checkpoint, loop, settings, strategy, workdir
+from genomenet.training import checkpoint, loop, pretrain, settings, strategy, workdir
 
 MODEL = {
     "length": 40,
@@ -29,7 +29,7 @@ def train(data, folder, model=None, distribute="none", **changes):
         "eval_every": 6,
         **changes,
     }
-    return loop.run(
+    return pretrain.run(
         family="selfgenomenet",
         model={**MODEL, **(model or {})},
         settings=settings.Settings(**values),
@@ -175,7 +175,7 @@ def test_runs_that_cannot_be(tiny_genome, tmp_path):
     with pytest.raises(ValueError, match="holds no prepared dataset"):
         train(tmp_path, tmp_path / "c")
     with pytest.raises(ValueError, match="selfgenomenet"):
-        loop.run(
+        pretrain.run(
             family="x",
             model={},
             settings=settings.Settings(),

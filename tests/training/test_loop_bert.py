@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genomenet.release import export, folder
-from genomenet.training import loop, settings, strategy, workdir
+from genomenet.training import loop, pretrain, settings, strategy, workdir
 
 MODEL = {
     "kmer": 3,
@@ -38,7 +38,7 @@ def train(data, path, model=None, distribute="none", **changes):
         "seed": 1,
         **changes,
     }
-    return loop.run(
+    return pretrain.run(
         family="bert",
         model={**MODEL, **(model or {})},
         settings=settings.Settings(**values),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -29,7 +30,9 @@ __all__ = [
     "spans",
     "to_dict",
     "trivial_baseline",
+    "width",
     "window",
+    "with_dropout",
 ]
 
 POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default
@@ -58,7 +61,28 @@ def window(config: Config) -> family.Window:
     )
 
 
-def embed(model: BertMaskedLM, batch: Mapping[str, Any], pool: str = "mean") -> Any:
+def with_dropout(config: Config, rate: float) -> Config:
+    """Returns the config with another share of channels and attention dropped.
+
+    Args:
+        config: The numbers of the model.
+        rate: The share, in [0, 1).
+
+    Returns:
+        A config that differs in nothing else.
+    """
+    return dataclasses.replace(
+        config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate
+    )
+
+
+def embed(
+    model: BertMaskedLM,
+    batch: Mapping[str, Any],
+    pool: str = "mean",
+    *,
+    training: bool = False,
+) -> Any:
     """Embeds sequences; padding never changes a result.
 
     Args:
@@ -66,6 +90,7 @@ def embed(model: BertMaskedLM, batch: Mapping[str, Any], pool: str = "mean") -> 
         batch: "bases", codes, (B, L), padded on the right; at least k long.
         pool: "mean" and "max" pool over the k-mers, without [CLS] and [SEP], "cls"
             takes the state of [CLS], "none" gives a state for every k-mer.
+        training: Whether to drop channels.
 
     Returns:
         Float, (B, C); for "none" (B, L - k + 1, C), where states of k-mers that
@@ -84,7 +109,7 @@ def embed(model: BertMaskedLM, batch: Mapping[str, Any], pool: str = "mean") -> 
             " genomenet.embed reads them in windows"
         )
     tokens = model.tokens(batch["bases"])
-    states = model.backbone.encode(tokens, training=False)  # (B, T, C)
+    states = model.backbone.encode(tokens, training=training)  # (B, T, C)
     if pool == "cls":
         return states[:, 0]
     if pool == "none":
@@ -117,6 +142,11 @@ def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
     """
     count = length - config.kmer + 1
     return [(start, start + config.kmer) for start in range(count)]
+
+
+def width(config: Config) -> int:
+    """Returns the channels of an embedding, C."""
+    return config.hidden_size
 
 
 def shortest(config: Config) -> int:

@@ -87,6 +87,7 @@ class BertBackbone(keras.Model):
         self,
         tokens: Mapping[str, Any],
         *,
+        at: Any = None,
         training: bool | None = None,
         return_all: bool = False,
     ) -> Any:
@@ -95,11 +96,12 @@ class BertBackbone(keras.Model):
         Args:
             tokens: What `layers.kmer_tokens.KmerTokens` returns; a token attends to
                 those of its own segment.
+            at: Optional int, (B, P): the only tokens whose last state is wanted.
             training: Whether to drop channels.
             return_all: Whether to return what each layer makes, with its attention.
 
         Returns:
-            Float, (B, T, C). With `return_all` two lists: of the states before the
+            Float, (B, T, C), or with `at` (B, P, C). With `return_all` two lists: of the states before the
             first block and after each, and of the attention weights, (B, H, T, T).
         """
         segment = tokens["segment_ids"]  # (B, T)
@@ -108,9 +110,9 @@ class BertBackbone(keras.Model):
             tokens["token_ids"], tokens["position_ids"], training=training
         )
         if not return_all:
-            for block in self.blocks:
+            for block in self.blocks[:-1]:
                 x = block(x, attends, training=training)
-            return x
+            return self.blocks[-1](x, attends, at=at, training=training)
         states, attention = [x], []
         for block in self.blocks:
             x, scores = block(x, attends, return_scores=True, training=training)
@@ -135,6 +137,7 @@ class BertMaskedLM(keras.Model):
 
     Args:
         config: The numbers of the model.
+        head: Whether it has the head; fine-tuning needs none.
 
     Call arguments:
         inputs: Dict, either with "token_ids" and "padding_mask" as `BertBackbone`
@@ -142,19 +145,29 @@ class BertMaskedLM(keras.Model):
             the right with code 5.
 
     Returns:
-        Dict with "logits", float, (B, T, V), and what `BertBackbone` returns.
+        Dict of what `BertBackbone` returns, and where there is a head "logits",
+        float, (B, T, V).
 
     Source:
         Devlin et al., BERT (2019). Differences: none.
     """
 
     def __init__(
-        self, config: config_lib.BertConfig, *, name: str = "bert_mlm", **kwargs: Any
+        self,
+        config: config_lib.BertConfig,
+        *,
+        head: bool = True,
+        name: str = "bert_mlm",
+        **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         self.config = config
+        self.has_head = head
         self.backbone = BertBackbone(config, name="backbone")
         self.tokens = kmer_tokens.KmerTokens(config.kmer, name="tokens")
+        self.built = True
+        if not head:
+            return
         self.transform = _dense(config, config.hidden_size, "transform")
         self.transform_norm = keras.layers.LayerNormalization(
             epsilon=config.layer_norm_eps, name="transform_norm"
@@ -164,7 +177,6 @@ class BertMaskedLM(keras.Model):
         self.output_bias = self.add_weight(
             name="output_bias", shape=(config.vocab_size,), initializer="zeros"
         )
-        self.built = True
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
         if "bases" in inputs:
@@ -173,6 +185,8 @@ class BertMaskedLM(keras.Model):
             {name: inputs[name] for name in ("token_ids", "padding_mask")},
             training=training,
         )
+        if not self.has_head:
+            return outputs
         return {**outputs, "logits": self.predict_tokens(outputs["sequence_output"])}
 
     def predict_tokens(self, states: Any) -> Any:
@@ -184,14 +198,19 @@ class BertMaskedLM(keras.Model):
         return ops.matmul(x, ops.transpose(table)) + bias
 
     def get_config(self) -> dict[str, Any]:
-        return {"config": config_lib.to_dict(self.config), "name": self.name}
+        return {
+            "config": config_lib.to_dict(self.config),
+            "head": self.has_head,
+            "name": self.name,
+        }
 
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> BertMaskedLM:
         del custom_objects
-        return cls(config_lib.from_dict(config["config"]), name=config["name"])
+        fields = config_lib.from_dict(config["config"])
+        return cls(fields, head=config["head"], name=config["name"])
 
 
 def _dense(

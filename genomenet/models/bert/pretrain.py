@@ -40,7 +40,8 @@ def loss(
 
     Source:
         Ji et al., DNABERT (2021); Roy et al., GeneMask (2023). Differences: the
-        head runs at masked positions only; padding is not attended to.
+        head, and what the last block makes of each token, are computed at masked
+        positions only; padding is not attended to.
     """
     del gather
     config = model.config
@@ -50,11 +51,10 @@ def loss(
     if training:
         most = min(config.max_predictions, num_slots)
     masked = mask(config, tokens, batch["key"], most if training else None)
-    states = model.backbone.encode(
-        {**tokens, "token_ids": masked.inputs}, training=training
-    )
     positions, weights = masking.gather_targets(masked.selected, most)  # (B, P)
-    picked = ops.take_along_axis(states, positions[..., None], axis=1)  # (B, P, C)
+    picked = model.backbone.encode(
+        {**tokens, "token_ids": masked.inputs}, at=positions, training=training
+    )  # (B, P, C)
     targets = ops.take_along_axis(tokens["token_ids"], positions, axis=1)
     per_row, accuracy, count = masked_lm.masked_lm(
         model.predict_tokens(picked), targets, weights

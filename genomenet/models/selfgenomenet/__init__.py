@@ -27,7 +27,9 @@ __all__ = [
     "spans",
     "to_dict",
     "trivial_baseline",
+    "width",
     "window",
+    "with_dropout",
 ]
 
 POOLS: Final = ("last", "mean", "max", "none")  # the first is the default
@@ -51,7 +53,27 @@ def window(config: Config) -> family.Window:
     return family.Window(length=config.length, stride=config.length)
 
 
-def embed(model: SelfGenomeNet, batch: Mapping[str, Any], pool: str = "last") -> Any:
+def with_dropout(config: Config, rate: float) -> Config:
+    """Returns the config as it is: Self-GenomeNet drops no channels.
+
+    Args:
+        config: The numbers of the model.
+        rate: Not used.
+
+    Returns:
+        `config`.
+    """
+    del rate
+    return config
+
+
+def embed(
+    model: SelfGenomeNet,
+    batch: Mapping[str, Any],
+    pool: str = "last",
+    *,
+    training: bool = False,
+) -> Any:
     """Embeds sequences; padding never changes a result.
 
     Args:
@@ -59,6 +81,7 @@ def embed(model: SelfGenomeNet, batch: Mapping[str, Any], pool: str = "last") ->
         batch: "bases", codes, (B, L), padded on the right; at least one patch long.
         pool: "last" takes the state after the last whole patch, "mean" and "max"
             pool over the patches, "none" gives a state for every patch.
+        training: Changes nothing here.
 
     Returns:
         Float, (B, H); for "none" (B, P, H), where states of patches that reach into
@@ -71,6 +94,7 @@ def embed(model: SelfGenomeNet, batch: Mapping[str, Any], pool: str = "last") ->
         raise ValueError(
             f"Self-GenomeNet has no pool {pool!r}; it has {', '.join(POOLS)}"
         )
+    del training
     bases = batch["bases"]
     context = model({"bases": bases})["context"]  # (B, P, H)
     if pool == "none":
@@ -107,6 +131,11 @@ def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
     """
     starts = range(0, length - config.kernel_size + 1, config.stride)
     return [(start, start + config.kernel_size) for start in starts]
+
+
+def width(config: Config) -> int:
+    """Returns the channels of an embedding, H."""
+    return config.units
 
 
 def shortest(config: Config) -> int:

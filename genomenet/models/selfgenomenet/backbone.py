@@ -19,6 +19,7 @@ class SelfGenomeNet(keras.Model):
     Args:
         config: The numbers of the model.
         fold: Whether encoder and input map run as one; see `ContextNet`.
+        head: Whether it has the projections; fine-tuning needs none.
 
     Call arguments:
         inputs: Dict with "bases": codes of `dna.alphabet`, (B, L).
@@ -38,6 +39,7 @@ class SelfGenomeNet(keras.Model):
         config: config_lib.SelfGenomeNetConfig,
         *,
         fold: bool = True,
+        head: bool = True,
         name: str = "selfgenomenet",
         **kwargs: Any,
     ):
@@ -61,10 +63,12 @@ class SelfGenomeNet(keras.Model):
         # === Config ===
         self.config = config
         self.context_net = context_net
+        self.has_head = head
         # Not on the path from inputs to outputs: only the objective uses them.
         width = config.filters if config.objective == "cpc" else config.units
         self.projections = [
-            keras.layers.Dense(width, name=f"projection_{gap}") for gap in config.gaps
+            keras.layers.Dense(width, name=f"projection_{gap}")
+            for gap in (config.gaps if head else ())
         ]
         for projection in self.projections:
             projection.build((None, None, config.units))
@@ -73,6 +77,7 @@ class SelfGenomeNet(keras.Model):
         return {
             "config": config_lib.to_dict(self.config),
             "fold": self.context_net.fold,
+            "head": self.has_head,
             "name": self.name,
         }
 
@@ -82,7 +87,9 @@ class SelfGenomeNet(keras.Model):
     ) -> SelfGenomeNet:
         del custom_objects
         fields = config_lib.from_dict(config["config"])
-        return cls(fields, fold=config["fold"], name=config["name"])
+        return cls(
+            fields, fold=config["fold"], head=config["head"], name=config["name"]
+        )
 
 
 def last_state(context: Any, bases: Any, config: config_lib.SelfGenomeNetConfig) -> Any:

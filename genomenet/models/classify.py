@@ -1,0 +1,306 @@
+"""A pretrained encoder with a head for labels; of any family, keras only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+import keras
+import numpy as np
+from keras import ops
+
+from genomenet import models
+from genomenet.layers import random, strand, windows
+from genomenet.models import family as family_lib
+
+BINARY: Final = "binary"
+MULTICLASS: Final = "multiclass"
+MULTI_LABEL: Final = "multi_label"
+REGRESSION: Final = "regression"
+TASKS: Final = (BINARY, MULTICLASS, MULTI_LABEL, REGRESSION)
+OVER_WINDOWS: Final = ("mean", "attention")
+
+STRAND_STREAM: Final = 16
+"""The stream of `layers.random` that draws the strand of a row."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassifierConfig:
+    """What is predicted, and how windows become one prediction.
+
+    Attributes:
+        task: One of `TASKS`.
+        classes: Names of the classes in the order of the outputs; of regression
+            none.
+        pool: How a window becomes a vector; one of the family's `POOLS`.
+        window: Bases that the encoder reads at once.
+        length: Bases of the longest sequence it was made for.
+        over_windows: How the windows of a longer sequence become one vector:
+            "mean", or "attention", whose weights are learnt.
+        dropout: Share of channels dropped before the output, in [0, 1).
+        augment: Whether training reads a random strand of each sequence.
+        both_strands: Whether predictions are the mean over both strands.
+        mean: Of regression: what is added to the scaled output.
+        scale: Of regression: by what the output is multiplied.
+
+    Raises:
+        ValueError: If a number or word makes no sense.
+    """
+
+    task: str
+    classes: tuple[str, ...] = ()
+    pool: str = "mean"
+    window: int = 512
+    length: int = 512
+    over_windows: str = "mean"
+    dropout: float = 0.1
+    augment: bool = False
+    both_strands: bool = False
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(
+                f"task must be one of {', '.join(TASKS)}, got {self.task!r}"
+            )
+        least = {BINARY: 2, MULTICLASS: 2, MULTI_LABEL: 1, REGRESSION: 0}[self.task]
+        if len(self.classes) < least or (
+            self.task in (BINARY, REGRESSION) and len(self.classes) != least
+        ):
+            raise ValueError(f"{self.task} with {len(self.classes)} classes")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("two classes have the same name")
+        if self.over_windows not in OVER_WINDOWS:
+            raise ValueError(
+                f"over_windows must be one of {', '.join(OVER_WINDOWS)}, got"
+                f" {self.over_windows!r}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        for name in ("window", "length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1 base, got {getattr(self, name)}")
+        if not self.scale > 0:
+            raise ValueError(f"scale must be > 0, got {self.scale}")
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the logits: 1 for two classes and for regression."""
+        return 1 if self.task in (BINARY, REGRESSION) else len(self.classes)
+
+
+class Classifier(keras.Model):
+    """An encoder, read in windows where sequences are long, and a dense layer.
+
+    Args:
+        family: Of the encoder, a key of `genomenet.models.FAMILIES`.
+        encoder: Fields of the family's config.
+        config: What is predicted.
+
+    Call arguments:
+        inputs: Dict with "bases": codes of `dna.alphabet`, (B, L), padded on the
+            right with code 5, each row at least the family's `shortest` bases.
+
+    Returns:
+        Dict with "logits": float32, (B, number of outputs).
+
+    Raises:
+        ValueError: If the family has no such pool, or cannot read such a window.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        encoder: Mapping[str, Any],
+        config: ClassifierConfig,
+        *,
+        name: str = "classifier",
+        **kwargs: Any,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.family = family
+        members = models.get_family(family)
+        fields = members.from_dict(encoder)
+        if config.pool not in members.POOLS or config.pool == "none":
+            pools = ", ".join(p for p in members.POOLS if p != "none")
+            raise ValueError(f"{family} has no pool {config.pool!r}; it has {pools}")
+        self._shortest = members.shortest(fields)
+        if not self._shortest <= config.window <= fields.max_length:
+            raise ValueError(
+                f"a window of {config.window} bases is out of range: the model reads"
+                f" {self._shortest} to {fields.max_length} bases at once"
+            )
+        self.config = config
+        self.encoder = members.build(fields, head=False)
+        width = members.width(fields)
+        self.dropout = keras.layers.Dropout(config.dropout, name="dropout")
+        self.attention = None
+        if config.over_windows == "attention":
+            self.attention = keras.layers.Dense(1, name="attention")
+            self.attention.build((None, None, width))
+        # In float32 under any policy: probabilities are read off the logits.
+        self.output_layer = keras.layers.Dense(
+            config.num_outputs, dtype="float32", name="output"
+        )
+        self.output_layer.build((None, width))
+        self.built = True
+
+    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+        vectors, is_valid = self.read(inputs["bases"], training=bool(training))
+        return {
+            "logits": self.predict_logits(vectors, is_valid, training=bool(training))
+        }
+
+    def read(self, bases: Any, *, training: bool = False) -> tuple[Any, Any]:
+        """Returns the vector of each window, (B, W, C), and which count, (B, W)."""
+        members = models.get_family(self.family)
+        pieces, is_valid = windows.split(
+            bases, length=self.config.window, shortest=self._shortest
+        )
+        shape = ops.shape(pieces)  # (B, W, Lw)
+        flat = ops.reshape(pieces, (-1, shape[2]))
+        vectors = members.embed(
+            self.encoder, {"bases": flat}, self.config.pool, training=training
+        )
+        vectors = ops.reshape(vectors, (-1, shape[1], vectors.shape[-1]))
+        return vectors, is_valid
+
+    def predict_logits(self, vectors: Any, is_valid: Any, *, training: bool) -> Any:
+        """Returns the logits of vectors of windows: float32, (B, outputs)."""
+        vectors = ops.cast(vectors, "float32")
+        if self.attention is not None:
+            scores = ops.cast(self.attention(ops.tanh(vectors)), "float32")[..., 0]
+            scores = ops.where(is_valid, scores, -1e9)
+            shares = ops.exp(scores - ops.logsumexp(scores, axis=1, keepdims=True))
+        else:
+            shares = ops.cast(is_valid, "float32")
+            shares = shares / ops.sum(shares, axis=1, keepdims=True)
+        pooled = ops.sum(vectors * shares[..., None], axis=1)  # (B, C)
+        return self.output_layer(self.dropout(pooled, training=training))
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        shape = (inputs["bases"].shape[0], self.config.num_outputs)
+        return {"logits": keras.KerasTensor(shape, dtype="float32")}
+
+
+def to_dict(config: ClassifierConfig) -> dict[str, Any]:
+    """Returns the JSON values of a config."""
+    values = dataclasses.asdict(config)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def from_dict(values: Mapping[str, Any]) -> ClassifierConfig:
+    """Returns the config of JSON values, or raises ValueError."""
+    return family_lib.config_from_dict(ClassifierConfig, values)
+
+
+def loss(
+    model: Classifier,
+    batch: Mapping[str, Any],
+    *,
+    training: bool,
+    gather: family_lib.Gather = family_lib.keep_local,
+) -> family_lib.LossOutput:
+    """Scores a batch of labelled sequences.
+
+    Args:
+        model: The classifier.
+        batch: "bases", (B, L), or "vectors", (B, S, W, C), and "is_valid", (B, S, W),
+            of S strands, as `Classifier.read` gives them where the encoder is not
+            trained; "label": number of the class, (B,), 0 and 1 for each class,
+            (B, classes), or the scaled number, (B,); "weight", (B,); "key", (B, 2).
+        training: Whether weights are being trained: only then are channels dropped
+            and strands drawn.
+        gather: Not needed: no row depends on another.
+
+    Returns:
+        Cross-entropy in nats (mean over the classes where there are several labels),
+        or for regression the squared error of the scaled number; and for classes the
+        metric "accuracy".
+    """
+    del gather
+    config = model.config
+    is_other = None
+    if training and config.augment:
+        zero = np.zeros((1, 1), "int32")
+        is_other = random.uniform(batch["key"], zero, stream=STRAND_STREAM) < 0.5
+    if "vectors" in batch:
+        vectors, is_valid = batch["vectors"][:, 0], batch["is_valid"][:, 0]
+        if is_other is not None:
+            vectors = ops.where(is_other[..., None], batch["vectors"][:, 1], vectors)
+            is_valid = ops.where(is_other, batch["is_valid"][:, 1], is_valid)
+    else:
+        bases = batch["bases"]
+        if is_other is not None:
+            bases = ops.where(is_other, strand.reverse_padded(bases), bases)
+        vectors, is_valid = model.read(bases, training=training)
+    logits = model.predict_logits(vectors, is_valid, training=training)
+    per_row, hit = _score(config, logits, batch["label"])
+    weight = ops.cast(batch["weight"], "float32")
+    metrics = {}
+    if hit is not None:
+        total = ops.sum(hit * weight)
+        metrics["accuracy"] = total / ops.maximum(ops.sum(weight), 1e-9)
+    return family_lib.LossOutput(per_example=per_row, weight=weight, metrics=metrics)
+
+
+def probabilities(config: ClassifierConfig, logits: Any) -> Any:
+    """Returns what logits mean.
+
+    Args:
+        config: What is predicted.
+        logits: Float, (B, outputs).
+
+    Returns:
+        Float32: for classes (B, classes), rows summing to 1; for several labels
+        (B, classes), each on its own; for regression (B, 1), unscaled.
+    """
+    if config.task == BINARY:
+        positive = ops.sigmoid(logits)
+        return ops.concatenate([1.0 - positive, positive], axis=-1)
+    if config.task == MULTICLASS:
+        return ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))
+    if config.task == MULTI_LABEL:
+        return ops.sigmoid(logits)
+    return logits * config.scale + config.mean
+
+
+def predict(model: Classifier, bases: Any) -> Any:
+    """Predicts sequences, on both strands where the config says so.
+
+    Args:
+        model: The classifier.
+        bases: Codes, (B, L), padded on the right.
+
+    Returns:
+        As `probabilities`.
+    """
+    config = model.config
+    found = probabilities(config, model({"bases": bases}, training=False)["logits"])
+    if not config.both_strands:
+        return found
+    other = model({"bases": strand.reverse_padded(bases)}, training=False)["logits"]
+    return (found + probabilities(config, other)) / 2.0
+
+
+def derived(means: Mapping[str, float]) -> dict[str, float]:
+    """Returns no metrics beside those of the loss."""
+    del means
+    return {}
+
+
+def _score(config: ClassifierConfig, logits: Any, label: Any) -> tuple[Any, Any]:
+    """Returns the loss of each row and, for classes, whether it is right."""
+    if config.task == REGRESSION:
+        return ops.square(logits[:, 0] - ops.cast(label, "float32")), None
+    if config.task == MULTICLASS:
+        found = ops.sparse_categorical_crossentropy(label, logits, from_logits=True)
+        hit = ops.cast(ops.argmax(logits, axis=-1), "int32") == ops.cast(label, "int32")
+        return found, ops.cast(hit, "float32")
+    truth = ops.cast(label, "float32")
+    truth = truth[:, None] if config.task == BINARY else truth
+    each = ops.softplus(logits) - truth * logits  # (B, outputs)
+    hit = ops.cast((logits > 0.0) == (truth > 0.5), "float32")
+    return ops.mean(each, axis=-1), ops.mean(hit, axis=-1)

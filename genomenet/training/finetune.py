@@ -1,0 +1,329 @@
+"""Fine-tuning of a pretrained encoder on labelled sequences, or of a fresh one."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from genomenet import models
+from genomenet.data import batches, examples, labels, sources
+from genomenet.layers import strand
+from genomenet.models import classify
+from genomenet.training import loop
+from genomenet.training import settings as settings_lib
+from genomenet.training import strategy as strategy_lib
+from genomenet.training import workdir as workdir_lib
+
+ALL: Final = "all"
+HEAD: Final = "head"
+BEST: Final = "best.weights.h5"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a model is fine-tuned, beside the settings that every run has.
+
+    Attributes:
+        epochs: Times that every example is read.
+        train: "all" weights, or those of the "head" alone: a linear probe.
+        patience: Evaluations without a lower validation loss after which a run ends;
+            0 never ends it. Without a validation split nothing is evaluated.
+        class_weights: Whether all classes weigh the same.
+        warmup: Share of all steps in which the rate rises, in [0, 1].
+
+    Raises:
+        ValueError: If a number or word makes no sense.
+    """
+
+    epochs: int = 10
+    train: str = ALL
+    patience: int = 3
+    class_weights: bool = False
+    warmup: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be >= 1, got {self.epochs}")
+        if self.train not in (ALL, HEAD):
+            raise ValueError(f"train must be {ALL} or {HEAD}, got {self.train!r}")
+        if self.patience < 0:
+            raise ValueError(f"patience must be >= 0, got {self.patience}")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"warmup must be 0 to 1, got {self.warmup}")
+
+
+def run(
+    *,
+    family: str,
+    encoder: Mapping[str, Any],
+    classifier: classify.ClassifierConfig,
+    data: examples.Data,
+    settings: settings_lib.Settings,
+    plan: Plan,
+    workdir: str | os.PathLike[str],
+    pretrained: keras.Model | None = None,
+    origin: Mapping[str, Any] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    flags_text: str = "",
+) -> loop.Result:
+    """Fine-tunes a model, or goes on with a run that was stopped.
+
+    Args:
+        family: A key of `genomenet.models.FAMILIES`.
+        encoder: Fields of the family's config, as JSON values.
+        classifier: What is predicted.
+        data: What is learnt from, and where it has a validation split what the run is
+            evaluated on after each epoch.
+        settings: How to train; numbers of steps follow from the plan.
+        plan: How to fine-tune.
+        workdir: Folder of the run.
+        pretrained: A model of the family whose weights the encoder begins with;
+            fresh weights if None.
+        origin: What `pretrained` is: kept, and compared when a run goes on.
+        strategy: Where to compute, of `strategy.make`; one device by default.
+        flags_text: The command's flags, kept in the folder.
+
+    Returns:
+        The classifier, with the weights of the lowest validation loss where there is
+        a validation split, and its metrics.
+
+    Raises:
+        ValueError: If the parts do not fit each other.
+        TrainingError: If the loss is not finite.
+        Stopped: If a signal came; the run has been saved.
+    """
+    strategy = strategy or strategy_lib.make("none")
+    members = models.get_family(family)
+    _check(data, members.shortest(members.from_dict(encoder)))
+    train, validation = data[examples.TRAIN], data.get(examples.VALIDATION)
+    settings = resolve(settings, plan, len(train))
+    loop.check(settings, strategy)
+    run_config = workdir_lib.RunConfig(
+        family=family,
+        model=members.to_dict(members.from_dict(encoder)),
+        settings=settings,
+        dataset=_identity(data),
+        parts={
+            "classifier": classify.to_dict(classifier),
+            "plan": dataclasses.asdict(plan),
+            "init": dict(origin or {"from": "random"}),
+        },
+    )
+    read_only = not strategy_lib.is_chief(strategy)
+    with workdir_lib.Workdir(workdir, read_only=read_only) as folder:
+        folder.adopt(run_config, flags_text=flags_text)
+
+        def make_model() -> classify.Classifier:
+            model = classify.Classifier(family, encoder, classifier)
+            if pretrained is not None:
+                transfer(pretrained, model.encoder)
+            model.encoder.trainable = plan.train == ALL
+            return model
+
+        reads = _Reader(plan, classifier, settings, make_model, strategy)
+        weights = np.ones(len(train), np.float32)
+        if plan.class_weights:
+            weights = examples.class_weights(train, data.task)
+        length = max(int(split.lengths.max()) for split in (train, validation) if split)
+        held_out: list[Any] = []
+        if validation is not None:
+            arrays = reads.arrays(validation, length, np.ones(len(validation)))
+            held_out = list(
+                batches.in_order(
+                    arrays, batch_size=settings.batch_size, seed=settings.seed
+                )
+            )
+        job = loop.Job(
+            objective=classify,
+            make_model=reads.make_model,
+            batches=batches.endless(
+                reads.arrays(train, length, weights),
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+            ),
+            held_out=held_out,
+            bases_per_row=int(train.lengths.mean()),
+            baseline=lambda model: _baseline(data),
+            is_done=lambda rows: _is_done(rows, plan.patience),
+            best=folder.path / BEST if held_out else None,
+        )
+        return loop.run(job, run_config, folder=folder, strategy=strategy)
+
+
+def resolve(
+    settings: settings_lib.Settings, plan: Plan, rows: int
+) -> settings_lib.Settings:
+    """Returns the settings with the numbers of steps that a plan makes.
+
+    Args:
+        settings: How to train.
+        plan: How to fine-tune.
+        rows: Examples of an epoch.
+
+    Returns:
+        The settings: an evaluation and a checkpoint after every epoch.
+    """
+    per_epoch = batches.steps_per_epoch(rows, settings.batch_size)
+    return dataclasses.replace(
+        settings,
+        steps=plan.epochs * per_epoch,
+        warmup_steps=round(plan.warmup * plan.epochs * per_epoch),
+        eval_every=per_epoch,
+        checkpoint_every=per_epoch,
+        keep=1,
+    )
+
+
+def transfer(source: keras.Model, target: keras.Model) -> None:
+    """Copies the weights of one model that another has by the same paths.
+
+    Args:
+        source: A pretrained model, or a classifier's encoder.
+        target: An encoder of the same family.
+
+    Raises:
+        ValueError: If a weight is missing in the source, or has another shape.
+    """
+    found = {weight.path: weight for weight in source.weights}
+    for weight in target.weights:
+        given = found.get(weight.path)
+        if given is None or tuple(given.shape) != tuple(weight.shape):
+            reason = "is missing" if given is None else f"has the shape {given.shape}"
+            raise ValueError(f"pretrained weights do not fit: {weight.path} {reason}")
+        weight.assign(given)
+
+
+class _Reader:
+    """Turns examples into arrays: bases, or vectors where the encoder stays as it is.
+
+    An encoder that is not trained need not run in every epoch.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        config: classify.ClassifierConfig,
+        settings: settings_lib.Settings,
+        make_model: Any,
+        strategy: tf.distribute.Strategy,
+    ):
+        self._config = config
+        self._batch_size = settings.batch_size
+        self._model: classify.Classifier | None = None
+        self.make_model = make_model
+        if plan.train == HEAD:
+            keras.utils.set_random_seed(settings.seed)
+            keras.config.set_dtype_policy(settings.precision)
+            with strategy.scope():
+                model = make_model()
+            self._model, self.make_model = model, lambda: model
+
+    def arrays(
+        self, split: examples.Examples, length: int, weights: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Returns what `classify.loss` reads, all rows of a split."""
+        label = split.labels
+        if self._config.task == labels.REGRESSION:
+            label = (label - self._config.mean) / self._config.scale
+        common = {
+            "label": label.astype("float32")
+            if label.dtype.kind == "f"
+            else label.astype("int32"),
+            "weight": weights.astype("float32"),
+        }
+        bases = split.padded(length)
+        if self._model is None:
+            return {"bases": bases, **common}
+        vectors, is_valid = self._embed(self._model, bases)
+        return {"vectors": vectors, "is_valid": is_valid, **common}
+
+    def _embed(
+        self, model: classify.Classifier, bases: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the vectors of all windows of both strands, or of one."""
+
+        @tf.function
+        def read(rows: tf.Tensor) -> Any:
+            found = [model.read(rows)]
+            if self._config.augment:
+                found.append(model.read(strand.reverse_padded(rows)))
+            vectors, is_valid = zip(*found, strict=True)
+            return tf.stack(vectors, axis=1), tf.stack(is_valid, axis=1)
+
+        size = max(self._batch_size, 64)
+        found = []
+        for start in range(0, len(bases), size):
+            part = bases[start : start + size]
+            rest = size - len(part)
+            rows = np.concatenate([part, np.zeros((rest, part.shape[1]), part.dtype)])
+            found.append([x.numpy()[: len(part)] for x in read(tf.constant(rows))])
+        vectors, is_valid = zip(*found, strict=True)
+        return np.concatenate(vectors).astype("float32"), np.concatenate(is_valid)
+
+
+def _check(data: examples.Data, shortest: int) -> None:
+    """Refuses what cannot be learnt from."""
+    for name, split in data.splits.items():
+        short = np.flatnonzero(split.lengths < shortest)
+        if len(short):
+            row = int(short[0])
+            raise sources.DatasetError(
+                f"{data.name}, {name}: {split.ids[row]} has {split.lengths[row]} bases,"
+                f" the model reads at least {shortest}"
+                + (f" ({len(short)} such sequences)" if len(short) > 1 else "")
+            )
+    if data.task.kind in (labels.BINARY, labels.MULTICLASS):
+        counts = np.bincount(data["train"].labels, minlength=len(data.task.classes))
+        for name, count in zip(data.task.classes, counts, strict=True):
+            if not count:
+                raise sources.DatasetError(
+                    f"{data.name}: class {name!r} has no training example"
+                )
+
+
+def _identity(data: examples.Data) -> dict[str, Any]:
+    """Returns what tells one set of examples from another."""
+    return {
+        "name": data.name,
+        "task": data.task.kind,
+        **{
+            f"{name}_{what}": value
+            for name, split in data.splits.items()
+            for what, value in (("rows", len(split)), ("digest", split.digest()))
+        },
+    }
+
+
+def _baseline(data: examples.Data) -> dict[str, float]:
+    """Returns what guessing by the frequencies of the training labels scores."""
+    truth, held_out = data["train"].labels, data["validation"].labels
+    if data.task.kind == labels.REGRESSION:
+        spread = float(truth.std()) or 1.0
+        return {
+            "val_chance_loss": float(np.mean(((held_out - truth.mean()) / spread) ** 2))
+        }
+    if data.task.kind == labels.MULTI_LABEL:
+        share = (truth.sum(0) + 1) / (len(truth) + 2)
+        each = -np.where(held_out, np.log(share), np.log1p(-share))
+        hit = (share > 0.5) == held_out
+        return {"val_chance_loss": float(each.mean()), "val_chance": float(hit.mean())}
+    counts = np.bincount(truth, minlength=len(data.task.classes)) + 1
+    share = counts / counts.sum()
+    return {
+        "val_chance_loss": float(-np.log(share[held_out]).mean()),
+        "val_chance": float((held_out == share.argmax()).mean()),
+    }
+
+
+def _is_done(rows: Sequence[Mapping[str, float]], patience: int) -> bool:
+    """Whether the last `patience` evaluations brought no lower loss."""
+    losses = [row["val_loss"] for row in rows if "val_loss" in row]
+    if not patience or len(losses) <= patience:
+        return False
+    return min(losses[-patience:]) >= min(losses[:-patience])
