@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+_shuffle: Any = tf.random.experimental.stateless_shuffle  # pyright: ignore[reportAttributeAccessIssue]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -35,7 +36,7 @@ def endless(arrays: Arrays, *, batch_size: int, seed: int) -> tf.data.Dataset:
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         key = tf.stack([tf.constant(seed, tf.int64), number])
-        order = tf.random.experimental.stateless_shuffle(tf.range(rows), key)
+        order = _shuffle(tf.range(rows), key)
         order = tf.concat([order, tf.fill([filler], -1)], axis=0)
         order = tf.reshape(order, (-1, batch_size))
         return tf.data.Dataset.from_tensor_slices(order)

@@ -35,7 +35,7 @@ class Examples:
     codes: npt.NDArray[np.uint8]
     offsets: npt.NDArray[np.int64]
     labels: npt.NDArray[Any]
-    ids: Sequence[str]
+    ids: list[str]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -134,7 +134,7 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
     """
     import tensorflow_datasets as tfds  # slow to import
 
-    builder = tfds.builder_from_directory(os.fspath(directory))
+    builder: Any = tfds.builder_from_directory(os.fspath(directory))
     features: Any = builder.info.features
     if set(features) != {"sequence", "label", "id"}:
         raise sources.DatasetError(

@@ -74,23 +74,24 @@ class Predictor:
 
 
 def labels_of(
-    config: classify.ClassifierConfig, found: npt.NDArray[np.float32]
+    task: str, classes: Sequence[str], found: npt.NDArray[np.float32]
 ) -> list[str]:
     """Returns what probabilities mean in words.
 
     Args:
-        config: What is predicted.
+        task: One of `classify.TASKS`.
+        classes: Their names.
         found: Of `classify.probabilities`, (N, outputs).
 
     Returns:
         The most probable class of each; of several labels those of at least 0.5,
         joined by ";"; of regression nothing.
     """
-    if config.task == classify.REGRESSION:
+    if task == classify.REGRESSION:
         return []
-    if config.task == classify.MULTI_LABEL:
+    if task == classify.MULTI_LABEL:
         return [
-            ";".join(n for n, p in zip(config.classes, row, strict=True) if p >= 0.5)
+            ";".join(n for n, p in zip(classes, row, strict=True) if p >= 0.5)
             for row in found
         ]
-    return [config.classes[number] for number in found.argmax(axis=1)]
+    return [str(classes[number]) for number in found.argmax(axis=1)]

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from genomenet.layers import dropout as dropout_lib
+
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class TokenEmbedding(keras.layers.Layer):
@@ -58,7 +60,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(
             epsilon=epsilon, name="norm", dtype=self.dtype_policy
         )
-        self.dropout = keras.layers.Dropout(
+        self.dropout = dropout_lib.Dropout(
             dropout, name="dropout", dtype=self.dtype_policy
         )
 
@@ -160,10 +162,10 @@ class EncoderBlock(keras.layers.Layer):
         self.intermediate_size = intermediate_size
         self.epsilon = epsilon
         self.stddev = stddev
-        self.dropout = keras.layers.Dropout(
+        self.dropout = dropout_lib.Dropout(
             dropout, name="dropout", dtype=self.dtype_policy
         )
-        self.attention_dropout = keras.layers.Dropout(
+        self.attention_dropout = dropout_lib.Dropout(
             attention_dropout, name="attention_dropout", dtype=self.dtype_policy
         )
 

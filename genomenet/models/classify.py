@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from genomenet import models
+from genomenet.layers import dropout as dropout_lib
 from genomenet.layers import random, strand, windows
 from genomenet.models import family as family_lib
 
@@ -135,7 +136,7 @@ class Classifier(keras.Model):
         self.config = config
         self.encoder = members.build(fields, head=False)
         width = members.width(fields)
-        self.dropout = keras.layers.Dropout(config.dropout, name="dropout")
+        self.dropout = dropout_lib.Dropout(config.dropout, name="dropout")
         self.attention = None
         if config.over_windows == "attention":
             self.attention = keras.layers.Dense(1, name="attention")

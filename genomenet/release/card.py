@@ -8,7 +8,7 @@ from typing import Any
 
 
 def stub(
-    name: str, config: Mapping[str, Any], metrics: Mapping[str, float], command: str
+    name: str, config: Mapping[str, Any], metrics: Mapping[str, Any], command: str
 ) -> str:
     """Returns the text of a card, to be completed by whoever releases the model.
 
@@ -22,9 +22,27 @@ def stub(
         Markdown with the headings that every card has.
     """
     dataset = config.get("dataset", {})
-    held_out = {k: v for k, v in metrics.items() if k.startswith("val_")}
-    rows = [f"| {key[4:]} | {value:.6g} |" for key, value in sorted(held_out.items())]
-    table = ["| held-out metric | value |", "|--|--|", *rows] if rows else ["None."]
+    use = "Embeddings of DNA sequences, and fine-tuning. To be completed."
+    data = (
+        f"`{dataset.get('name')}` {dataset.get('version')}, splits"
+        f" {dataset.get('splits')} (train/validation/test, in percent of bases);"
+        " validation and test were held out."
+    )
+    if "classifier" in config:
+        classifier = config["classifier"]
+        what = ", ".join(classifier["classes"]) or "a number"
+        use = f"Predicts {what} ({classifier['task']}). To be completed."
+        data = (
+            f"`{dataset.get('name')}`: {dataset.get('train_rows')} sequences; scored on"
+            f" {metrics.get('split')}."
+        )
+        table = _intervals(metrics.get("metrics", {}))
+    else:
+        held_out = {k: v for k, v in metrics.items() if k.startswith("val_")}
+        rows = [
+            f"| {key[4:]} | {value:.6g} |" for key, value in sorted(held_out.items())
+        ]
+        table = ["| held-out metric | value |", "|--|--|", *rows] if rows else ["None."]
     training = config.get("training", {})
     return "\n".join(
         [
@@ -32,13 +50,11 @@ def stub(
             "",
             "## Intended use",
             "",
-            "Embeddings of DNA sequences, and fine-tuning. To be completed.",
+            use,
             "",
             "## Training data",
             "",
-            f"`{dataset.get('name')}` {dataset.get('version')}, splits"
-            f" {dataset.get('splits')} (train/validation/test, in percent of bases);"
-            " validation and test were held out.",
+            data,
             "",
             "## Metrics",
             "",
@@ -71,3 +87,15 @@ def stub(
             "",
         ]
     )
+
+
+def _intervals(metrics: Mapping[str, Any]) -> list[str]:
+    """Returns a table of metrics with their 95 % intervals."""
+    rows = ["| metric | value | 95 % interval |", "|--|--|--|"]
+    for name, found in metrics.items():
+        value, low, high = (
+            "undefined" if found[key] is None else f"{found[key]:.4f}"
+            for key in ("value", "low", "high")
+        )
+        rows.append(f"| {name} | {value} | {low} to {high} |")
+    return rows

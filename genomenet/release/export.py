@@ -90,7 +90,8 @@ def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any
     """Returns sequences and the first values of what the model makes of them."""
     rng = np.random.default_rng(0)
     classifier = model if isinstance(model, classify.Classifier) else None
-    config: Any = getattr(model, "encoder", model).config
+    encoder: Any = model if classifier is None else classifier.encoder
+    config = encoder.config
     cases = []
     short = min(max(64, family.shortest(config)), config.max_length)
     for case, length in (

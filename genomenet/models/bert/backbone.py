@@ -101,8 +101,9 @@ class BertBackbone(keras.Model):
             return_all: Whether to return what each layer makes, with its attention.
 
         Returns:
-            Float, (B, T, C), or with `at` (B, P, C). With `return_all` two lists: of the states before the
-            first block and after each, and of the attention weights, (B, H, T, T).
+            Float, (B, T, C), or with `at` (B, P, C). With `return_all` two lists: of
+            the states before the first block and after each, and of the attention
+            weights, (B, H, T, T).
         """
         segment = tokens["segment_ids"]  # (B, T)
         attends = ops.equal(segment[:, None, :, None], segment[:, None, None, :])

@@ -1,0 +1,129 @@
+"""One experiment: from the name of a model and labelled sequences to a classifier."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import keras
+
+from genomenet import catalog, models
+from genomenet.data import examples, labels
+from genomenet.models import classify
+from genomenet.release import folder
+
+PRETRAINED: Final = "pretrained"
+RANDOM: Final = "random"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start:
+    """What an experiment begins with.
+
+    Attributes:
+        family: A key of `genomenet.models.FAMILIES`.
+        encoder: Fields of the family's config, as JSON values.
+        model: The pretrained model, or None: weights are drawn.
+        origin: Name and checksum of the weights, for the record.
+    """
+
+    family: str
+    encoder: Mapping[str, Any]
+    model: keras.Model | None
+    origin: Mapping[str, Any]
+
+
+def read_start(
+    name: str | os.PathLike[str], init: str | None = None, *, dropout: float = 0.0
+) -> Start:
+    """Reads a preset or a trained model to begin with.
+
+    Args:
+        name: Name of a model, or path of its folder.
+        init: "pretrained" or "random"; by default pretrained where it has weights.
+        dropout: Share of channels that the encoder drops in training.
+
+    Returns:
+        The start.
+
+    Raises:
+        ValueError: If there is no such model, or no weights where they are asked for.
+    """
+    path = catalog.model_folder(name)
+    content = folder.read_config(path)
+    family = models.get_family(content["family"])
+    config = family.with_dropout(family.from_dict(content["model"]), dropout)
+    weights = None if init == RANDOM else folder.find_weights(path)
+    if init == PRETRAINED and weights is None:
+        raise ValueError(
+            f"{path.name} has no trained weights for --init=pretrained: train it with"
+            f" python -m genomenet.train --model={name}, or take --init=random"
+        )
+    model: Any = None
+    origin: dict[str, Any] = {"from": RANDOM, "model": path.name}
+    if weights is not None:
+        model = folder.load_model(path)
+        model = getattr(model, "encoder", model)
+        origin = {**origin, "from": PRETRAINED, "sha256": _sha256(weights)}
+    return Start(
+        family=content["family"],
+        encoder=family.to_dict(config),
+        model=model,
+        origin=origin,
+    )
+
+
+def make_config(
+    start: Start,
+    data: examples.Data,
+    *,
+    pool: str | None = None,
+    window: int | None = None,
+    **fields: Any,
+) -> classify.ClassifierConfig:
+    """Returns what is predicted from data with a model.
+
+    Args:
+        start: Of the experiment.
+        data: Whose training split tells lengths, and of regression the scale.
+        pool: How a window becomes one vector; the family's default if None.
+        window: Bases read at once. By default the longest sequence if it is at most
+            twice as long as the model's training rows, else such a row.
+        **fields: More of `classify.ClassifierConfig`.
+
+    Returns:
+        The config.
+    """
+    family = models.get_family(start.family)
+    encoder = family.from_dict(start.encoder)
+    longest = max(int(split.lengths.max()) for split in data.splits.values())
+    width = window or 0
+    if window is None:
+        at_once = min(2 * encoder.length, encoder.max_length)
+        is_short = longest <= at_once
+        width = longest if is_short else min(encoder.length, encoder.max_length)
+        width = max(width, family.shortest(encoder))
+    if data.task.kind == labels.REGRESSION:
+        truth = data[examples.TRAIN].labels
+        fields = {
+            "mean": float(truth.mean()),
+            "scale": float(truth.std()) or 1.0,
+            **fields,
+        }
+    return classify.ClassifierConfig(
+        task=data.task.kind,
+        classes=data.task.classes,
+        pool=pool or family.POOLS[0],
+        window=width,
+        length=longest,
+        **fields,
+    )
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,199 @@
+"""What a fine-tuned model is worth, written where people look."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet import atomic
+from genomenet.data import examples, labels
+from genomenet.evaluation import metrics, plots
+from genomenet.inference import predict
+from genomenet.models import classify
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """Scores of one split, and how the model was made and asked.
+
+    Attributes:
+        split: "test", or where there is none "validation", or "train".
+        scores: Of the split.
+        protocol: What was done on which strands and how much was learnt from.
+        training: Metrics of the run.
+    """
+
+    split: str
+    scores: metrics.Scores
+    protocol: Mapping[str, Any]
+    training: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of `metrics.json`."""
+        return {
+            "split": self.split,
+            "metrics": self.scores.to_json()["values"],
+            "counts": self.scores.counts,
+            "warnings": list(self.scores.warnings),
+            "protocol": dict(self.protocol),
+            "training": dict(self.training),
+        }
+
+    def summary(self) -> str:
+        """Returns the scores as a table for people, warnings first."""
+        lines = [f"WARNING: {warning}" for warning in self.scores.warnings]
+        count = self.scores.counts["rows"]
+        lines.append(f"{self.split} ({count:,} sequences), with 95 % intervals:")
+        for name, found in self.scores.values.items():
+            lines.append(
+                f"  {name:<18}{found.value:>8.4f}  [{found.low:.4f}, {found.high:.4f}]"
+            )
+        return "\n".join(lines)
+
+
+def describe(data: examples.Data) -> Iterator[str]:
+    """Yields what to know before training: sizes, and what may mislead.
+
+    Args:
+        data: The splits.
+
+    Yields:
+        Lines.
+    """
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
+    lengths = np.concatenate([split.lengths for split in data.splits.values()])
+    kinds = f" of {len(data.task.classes)} classes" if data.task.classes else ""
+    yield (
+        f"{data.name}: {data.task.kind}{kinds}; {sizes} sequences of {lengths.min():,}"
+        f" to {lengths.max():,} bases"
+    )
+    for split, count in examples.overlap(data).items():
+        if count:
+            yield (
+                f"WARNING: {count:,} of {len(data[split]):,} {split} sequences are also"
+                " in training, on either strand: scores may be too good"
+            )
+    if data.task.kind in (labels.BINARY, labels.MULTICLASS):
+        for split, found in data.splits.items():
+            counts = np.bincount(found.labels, minlength=len(data.task.classes))
+            for name, count in zip(data.task.classes, counts, strict=True):
+                if count <= 1:
+                    few = "no example" if not count else "a single example"
+                    yield f"WARNING: class {name!r} has {few} in {split}"
+    for split, found in data.splits.items():
+        is_n = np.concatenate([[0], np.cumsum(found.codes == 4)])
+        share = np.diff(is_n[found.offsets]) / np.maximum(found.lengths, 1)
+        if count := int((share > 0.5).sum()):
+            yield f"WARNING: {count:,} {split} sequences are more than half N"
+
+
+def write(
+    model: classify.Classifier,
+    data: examples.Data,
+    directory: str | os.PathLike[str],
+    *,
+    training: Mapping[str, float],
+    batch_size: int = 64,
+    show_progress: bool = True,
+) -> Report:
+    """Predicts the test split and writes scores, plots and predictions.
+
+    Args:
+        model: The classifier.
+        data: Its splits; without a test split validation is scored, without both
+            training.
+        directory: The folder to write: `metrics.json`, `predictions.tsv`, and of
+            classes `confusion.png`, `roc.png` and `precision_recall.png`, of
+            regression `scatter.png`.
+        training: Metrics of the run.
+        batch_size: Sequences that are predicted at once.
+        show_progress: Whether to show a bar.
+
+    Returns:
+        The report.
+    """
+    split = next(
+        name
+        for name in (examples.TEST, examples.VALIDATION, examples.TRAIN)
+        if name in data.splits
+    )
+    found = data[split]
+    predictor = predict.Predictor(model, batch_size=batch_size)
+    sequences = [found[number] for number in range(len(found))]
+    predicted = predictor.predict(sequences, show_progress=show_progress)
+    values = predicted[:, 0] if data.task.kind == labels.REGRESSION else predicted
+    scores = metrics.score(data.task, found.labels, values)
+    config = model.config
+    report = Report(
+        split=split,
+        scores=scores,
+        protocol={
+            "training_sequences": len(data[examples.TRAIN]),
+            "augmented_with_reverse_complements": config.augment,
+            "predicted_on_both_strands": config.both_strands,
+            "pool": config.pool,
+            "window": config.window,
+            "over_windows": config.over_windows,
+            **{
+                f"{name}_sequences_also_in_training": count
+                for name, count in examples.overlap(data).items()
+            },
+        },
+        training=training,
+    )
+    folder = pathlib.Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report.to_json(), indent=2) + "\n"
+    atomic.write_text(folder / "metrics.json", text)
+    atomic.write_text(folder / "predictions.tsv", _table(data, found, predicted))
+    if data.task.kind == labels.REGRESSION:
+        plots.save_scatter(folder / "scatter.png", found.labels, values)
+    else:
+        for name, draw in (
+            ("confusion", plots.save_confusion),
+            ("roc", plots.save_roc),
+            ("precision_recall", plots.save_precision_recall),
+        ):
+            draw(folder / f"{name}.png", data.task, found.labels, values)
+    return report
+
+
+def _table(
+    data: examples.Data, found: examples.Examples, predicted: npt.NDArray[np.float32]
+) -> str:
+    """Returns a row for each sequence: id, length, truth, prediction."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    task = data.task
+    if task.kind == labels.REGRESSION:
+        writer.writerow(["id", "length", "label", "value"])
+        named: list[list[Any]] = [
+            [f"{label:g}", f"{row[0]:.6g}"]
+            for label, row in zip(found.labels, predicted, strict=True)
+        ]
+    else:
+        writer.writerow(["id", "length", "label", "predicted", *task.classes])
+        guesses = predict.labels_of(task.kind, task.classes, predicted)
+        named = [
+            [_name(task, label), guess, *(f"{p:.6g}" for p in row)]
+            for label, guess, row in zip(found.labels, guesses, predicted, strict=True)
+        ]
+    for name, length, values in zip(found.ids, found.lengths, named, strict=True):
+        writer.writerow([name, length, *values])
+    return text.getvalue()
+
+
+def _name(task: labels.Task, label: Any) -> str:
+    if task.kind != labels.MULTI_LABEL:
+        return task.classes[label]
+    pairs = zip(task.classes, label, strict=True)
+    return labels.SEPARATOR.join(name for name, value in pairs if value)
