@@ -1,0 +1,202 @@
+import json
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from genomenet.data import examples, sources
+from genomenet.inference import predict
+from genomenet.models import bert, classify, selfgenomenet
+from genomenet.training import finetune, loop, settings, workdir
+
+SELF = {
+    "length": 40,
+    "kernel_size": 8,
+    "stride": 4,
+    "filters": 16,
+    "units": 16,
+    "gaps": [1],
+}
+MOTIF = "GATTACAGATTACA"
+
+
+def table(tmp_path, rows=96, task="binary"):
+    rng = np.random.default_rng(0)
+    lines = ["sequence\tlabel"]
+    for number in range(rows):
+        text = "".join(rng.choice(list("ACGT"), 60))
+        if number % 2:
+            text = text[:20] + MOTIF + text[34:]
+        label = ("no", "yes")[number % 2]
+        lines.append(f"{text}\t{number % 2 + 0.5 if task == 'regression' else label}")
+    path = tmp_path / "t.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return examples.read_tables({"train": str(path)})
+
+
+def run(data, folder, *, epochs=3, fields=None, plan=None, **arguments):
+    config = classify.ClassifierConfig(
+        **{
+            "task": data.task.kind,
+            "classes": data.task.classes,
+            "window": 40,
+            "dropout": 0.0,
+            **(fields or {}),
+        }
+    )
+    return finetune.run(
+        **{
+            "family": "selfgenomenet",
+            "encoder": SELF,
+            "classifier": config,
+            "data": data,
+            "settings": settings.Settings(batch_size=16, learning_rate=1e-2),
+            "plan": finetune.Plan(epochs=epochs, **(plan or {})),
+            "workdir": folder,
+            **arguments,
+        }
+    )
+
+
+def predictions(result, split):
+    sequences = [split[number] for number in range(len(split))]
+    return predict.Predictor(result.model).predict(sequences)
+
+
+@pytest.mark.slow
+def test_a_motif_is_learnt(tmp_path):
+    data = table(tmp_path, rows=320)
+    result = run(data, tmp_path / "run", epochs=10, plan={"patience": 0})
+    assert result.metrics["val_loss"] < 0.8 * result.metrics["val_chance_loss"]
+    found = predictions(result, data["train"]).argmax(axis=1)
+    assert (found == data["train"].labels).mean() > 0.85
+    rows = workdir.read_metrics(tmp_path / "run")
+    best = min(row["val_loss"] for row in rows if "val_loss" in row)
+    assert result.metrics["val_loss"] == best
+
+
+@pytest.mark.parametrize("train", ["all", "head"])
+def test_going_on_is_exact(tmp_path, monkeypatch, train):
+    data = table(tmp_path)
+    fields = {"augment": True}
+    plan = {"train": train}
+    whole = run(data, tmp_path / "whole", fields=fields, plan=plan)
+    original, calls = loop._Run._evaluate, []
+
+    def interrupt(self, step):
+        calls.append(step)
+        signal.raise_signal(signal.SIGTERM)
+        return original(self, step)
+
+    monkeypatch.setattr(loop._Run, "_evaluate", interrupt)
+    with pytest.raises(loop.Stopped):
+        run(data, tmp_path / "cut", fields=fields, plan=plan)
+    monkeypatch.setattr(loop._Run, "_evaluate", original)
+    cut = run(data, tmp_path / "cut", fields=fields, plan=plan)
+    assert len(calls) == 1
+    for a, b in zip(whole.model.weights, cut.model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_a_probe_leaves_the_encoder_as_it_is(tmp_path):
+    data = table(tmp_path)
+    pretrained = selfgenomenet.build(selfgenomenet.from_dict(SELF))
+    result = run(data, tmp_path / "run", plan={"train": "head"}, pretrained=pretrained)
+    theirs = {w.path: w.numpy() for w in pretrained.weights}
+    assert result.model.encoder.weights
+    for weight in result.model.encoder.weights:
+        np.testing.assert_array_equal(weight.numpy(), theirs[weight.path])
+    assert np.abs(result.model.output_layer.kernel.numpy()).max() > 0
+
+
+def test_pretrained_weights_are_where_training_begins(tmp_path):
+    data = table(tmp_path)
+    pretrained = selfgenomenet.build(selfgenomenet.from_dict(SELF))
+    before = {w.path: w.numpy() for w in pretrained.weights}
+    tiny = settings.Settings(batch_size=16, learning_rate=1e-9)
+    result = run(data, tmp_path / "run", epochs=1, pretrained=pretrained, settings=tiny)
+    for weight in result.model.encoder.weights:
+        np.testing.assert_allclose(weight.numpy(), before[weight.path], atol=1e-6)
+    for weight in pretrained.weights:
+        np.testing.assert_array_equal(weight.numpy(), before[weight.path])
+
+
+def test_weights_of_another_model_are_refused():
+    source = selfgenomenet.build(selfgenomenet.from_dict(SELF))
+    other = selfgenomenet.build(selfgenomenet.from_dict({**SELF, "units": 8}))
+    with pytest.raises(ValueError, match=r"do not fit: .* has the shape"):
+        finetune.transfer(source, other)
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    target = bert.build(bert.from_dict({**small, "intermediate_size": 8, "kmer": 3}))
+    with pytest.raises(ValueError, match=r"do not fit: .* is missing"):
+        finetune.transfer(source, target)
+
+
+@pytest.mark.slow
+def test_it_ends_where_validation_gets_no_better(tmp_path):
+    data = table(tmp_path)
+    rng = np.random.default_rng(1)
+    train = data["train"]
+    shuffled = examples.Examples(
+        codes=train.codes,
+        offsets=train.offsets,
+        labels=rng.permutation(train.labels),
+        ids=train.ids,
+    )
+    result = run(data.with_train(shuffled), tmp_path / "run", epochs=30)
+    rows = workdir.read_metrics(tmp_path / "run")
+    losses = [row["val_loss"] for row in rows if "val_loss" in row]
+    assert len(losses) < 30
+    assert losses.index(min(losses)) == len(losses) - 4
+    again = run(data.with_train(shuffled), tmp_path / "run", epochs=30)
+    assert again.resumed
+    for a, b in zip(result.model.weights, again.model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_without_validation_all_epochs_are_run(tmp_path):
+    data = table(tmp_path)
+    alone = examples.Data(name="alone", task=data.task, splits={"train": data["train"]})
+    result = run(alone, tmp_path / "run", epochs=2)
+    assert result.metrics["steps"] == 2 * -(-len(data["train"]) // 16)
+    assert not (tmp_path / "run" / finetune.BEST).exists()
+
+
+@pytest.mark.slow
+def test_numbers_are_learnt_on_their_scale(tmp_path):
+    data = table(tmp_path, rows=320, task="regression")
+    fields = {"mean": 1.0, "scale": 0.5}
+    result = run(data, tmp_path / "run", epochs=10, fields=fields, plan={"patience": 0})
+    found = predictions(result, data["train"])[:, 0]
+    assert np.corrcoef(found, data["train"].labels)[0, 1] > 0.7
+    assert abs(found.mean() - data["train"].labels.mean()) < 0.2
+
+
+def test_other_examples_are_another_run(tmp_path):
+    data = table(tmp_path)
+    run(data, tmp_path / "run", epochs=1)
+    fewer = examples.draw_shots(data["train"], data.task, 4, seed=0)
+    with pytest.raises(workdir.WorkdirError, match=r"train_rows: 76 → 8|train_rows"):
+        run(data.with_train(fewer), tmp_path / "run", epochs=1)
+    content = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert content["plan"]["epochs"] == 1
+    assert content["init"] == {"from": "random"}
+
+
+def test_what_cannot_be_learnt_from_is_named(tmp_path):
+    data = table(tmp_path)
+    none = data["train"].take(np.flatnonzero(data["train"].labels == 0))
+    with pytest.raises(sources.DatasetError, match="'yes' has no training example"):
+        run(data.with_train(none), tmp_path / "a")
+    path = tmp_path / "short.tsv"
+    path.write_text("sequence\tlabel\nACGT\tno\nACGTACGTACGT\tyes\n")
+    short = examples.read_tables({"train": str(path), "test": str(path)})
+    with pytest.raises(sources.DatasetError, match=r"short.tsv:2 has 4 .* at least 8"):
+        run(short, tmp_path / "b")
+
+
+@pytest.fixture(autouse=True)
+def _float32():
+    yield
+    keras.config.set_dtype_policy("float32")
