@@ -29,6 +29,7 @@ __all__ = [
     "catalog",
     "data",
     "dna",
+    "evaluation",
     "inference",
     "layers",
     "list_datasets",

@@ -36,7 +36,8 @@ def loss(
 
     Returns:
         Loss per row, weighted by its targets, and the metrics "accuracy" at masked
-        positions and "dropped", spans a row beyond `max_predictions`.
+        positions, "accuracy_hidden" at those of them that show [MASK], and "dropped",
+        spans a row beyond `max_predictions`.
 
     Source:
         Ji et al., DNABERT (2021); Roy et al., GeneMask (2023). Differences: the
@@ -56,15 +57,20 @@ def loss(
         {**tokens, "token_ids": masked.inputs}, at=positions, training=training
     )  # (B, P, C)
     targets = ops.take_along_axis(tokens["token_ids"], positions, axis=1)
-    per_row, accuracy, count = masked_lm.masked_lm(
-        model.predict_tokens(picked), targets, weights
-    )
+    logits = model.predict_tokens(picked)  # (B, P, V)
+    per_row, accuracy, count = masked_lm.masked_lm(logits, targets, weights)
     total = ops.maximum(ops.sum(count), 1.0)
+    # A tenth of the targets is shown as it is: who copies is right there.
+    shown = ops.take_along_axis(masked.inputs, positions, axis=1)
+    is_hidden = weights * ops.cast(shown == kmer.MASK_ID, "float32")
+    best = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    num_right = ops.sum(is_hidden * ops.cast(best == targets, "float32"))
     return family.LossOutput(
         per_example=per_row,
         weight=count,
         metrics={
             "accuracy": ops.sum(accuracy * count) / total,
+            "accuracy_hidden": num_right / ops.maximum(ops.sum(is_hidden), 1.0),
             "dropped": ops.mean(ops.cast(masked.num_dropped, "float32")),
         },
     )

@@ -97,6 +97,10 @@ def test_loss_is_that_of_the_whole_head():
     )
     hits = (logits.argmax(-1) == targets)[selected].mean()
     np.testing.assert_allclose(float(result.metrics["accuracy"]), hits, rtol=1e-5)
+    is_hidden = selected & (harness.array(masked.inputs) == kmer.MASK_ID)
+    hits = (logits.argmax(-1) == targets)[is_hidden].mean()
+    found = float(result.metrics["accuracy_hidden"])
+    np.testing.assert_allclose(found, hits, rtol=1e-5)
 
 
 def test_no_target_is_no_loss():
