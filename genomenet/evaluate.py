@@ -1,0 +1,152 @@
+"""Compares models and baselines: `python -m genomenet.evaluate --help`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import app, flags, logging
+
+_PROTOCOL = flags.DEFINE_enum(
+    "protocol",
+    None,
+    ["few_shot", "label_fraction"],
+    "few_shot varies the examples of each class; label_fraction the share of the"
+    " labels, each with fine-tuning and with a linear probe.",
+    required=True,
+)
+_MODELS = flags.DEFINE_list(
+    "models",
+    None,
+    "Names of models, or their folders, joined by commas. Those with weights are also"
+    " trained from random ones.",
+    required=True,
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Name of a dataset of labelled sequences, or its folder."
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of all datasets (default: as in TFDS)."
+)
+_TABLE = flags.DEFINE_string(
+    "table", None, "TSV or CSV with columns sequence, label, as in genomenet.finetune."
+)
+_TEST_TABLE = flags.DEFINE_string("test_table", None, "Test set of --table.")
+_TASK = flags.DEFINE_enum(
+    "task",
+    "auto",
+    ["auto", "binary", "multiclass", "multi_label", "regression"],
+    "What the labels of --table mean; found in the labels if not given.",
+)
+_SHOTS = flags.DEFINE_list(
+    "shots", None, "Examples of each class (default: 10,50,100,500,1000)."
+)
+_FRACTIONS = flags.DEFINE_list(
+    "fractions", None, "Shares of the labels (default: 0.001,0.01,0.1,1.0)."
+)
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 5, "Runs of each model and setting, with seeds 0, 1, …", lower_bound=1
+)
+_K = flags.DEFINE_integer(
+    "k",
+    None,
+    "Bases of the k-mers of the baseline (default: 6, below 100 bases 5).",
+    lower_bound=1,
+    upper_bound=8,
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the results (default: runs/<protocol>-<data>)."
+)
+
+_AGAIN = "run the same command again to go on"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Does all runs that are not done yet, and writes and prints the results."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    if bool(_DATASET.value) == bool(_TABLE.value):
+        raise app.UsageError("give one of --dataset and --table")
+    if _DATASET.value and _TEST_TABLE.value:
+        raise app.UsageError("--test_table goes with --table")
+    settings = _settings()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    from genomenet import startup
+
+    startup.load_tensorflow()
+    from genomenet.training import loop
+
+    try:
+        _evaluate(settings)
+    except loop.Stopped as stopped:
+        _stop(stopped.signal_number, None)
+    except (ValueError, OSError, ImportError, loop.TrainingError) as e:
+        print(f"evaluate: {e}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _evaluate(settings: tuple[int | float, ...]) -> None:
+    from genomenet.evaluation import protocols, report, results, runner
+    from genomenet.evaluation import sampler as sampler_lib
+
+    protocol = protocols.Protocol(kind=_PROTOCOL.value, settings=settings)
+    data, directory = _data()
+    for line in report.describe(data):
+        print(line, file=sys.stderr)
+    name = f"{protocol.kind}-{data.name.split('.')[0]}"
+    workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}")
+    runner.run(
+        protocol,
+        _MODELS.value,
+        sampler_lib.Sampler(data, directory),
+        seeds=_SEEDS.value,
+        workdir=workdir,
+        k=_K.value,
+    )
+    print(results.write(workdir, protocol, data.task))
+    print(f"results:   {workdir}/results.csv, results.md, results.png")
+
+
+def _data() -> tuple[Any, pathlib.Path | None]:
+    """Reads the examples; of a prepared dataset also returns its folder."""
+    from genomenet.data import examples, provider
+
+    if _DATASET.value:
+        path = provider.prepare(_DATASET.value, _DATA_DIR.value)
+        return examples.read_prepared(path), path
+    tables = {examples.TRAIN: str(_TABLE.value)}
+    if _TEST_TABLE.value:
+        tables[examples.TEST] = _TEST_TABLE.value
+    return examples.read_tables(tables, task=_TASK.value), None
+
+
+def _settings() -> tuple[int | float, ...]:
+    """Returns the settings of the protocol that were asked for, or none."""
+    is_few_shot = _PROTOCOL.value == "few_shot"
+    given, other = (_SHOTS, _FRACTIONS) if is_few_shot else (_FRACTIONS, _SHOTS)
+    if other.value is not None:
+        raise app.UsageError(f"--{other.name} does not go with {_PROTOCOL.value}")
+    try:
+        kind = int if is_few_shot else float
+        return tuple(kind(value) for value in given.value or ())
+    except ValueError:
+        text = ",".join(given.value or ())
+        raise app.UsageError(f"--{given.name}={text}: not all are numbers") from None
+
+
+def _stop(number: int, frame: Any) -> None:
+    """Ends the command; what is done has been kept."""
+    del frame
+    print(_AGAIN, file=sys.stderr)
+    sys.exit(128 + (number or signal.SIGTERM))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)

@@ -1,0 +1,277 @@
+"""Protocols of evaluation: their settings, and the runs that they are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from genomenet.evaluation import tables
+from genomenet.training import settings as settings_lib
+
+FEW_SHOT: Final = "few_shot"
+LABEL_FRACTION: Final = "label_fraction"
+# Protocol → column of its setting, its default values.
+COLUMNS: Final = {FEW_SHOT: "shots", LABEL_FRACTION: "label_fraction"}
+DEFAULTS: Final[Mapping[str, tuple[int | float, ...]]] = {
+    FEW_SHOT: (10, 50, 100, 500, 1000),
+    LABEL_FRACTION: (0.001, 0.01, 0.1, 1.0),
+}
+PRETRAINED: Final = "pretrained"
+RANDOM: Final = "random"
+ALL: Final = "all"
+HEAD: Final = "head"
+KMER: Final = "k-mer regression"
+CNN: Final = "small CNN"
+BASELINES: Final = (KMER, CNN)
+
+DROPOUT: Final = 0.1
+WARMUP: Final = 0.1
+CNN_BATCH: Final = 32
+CNN_RATE: Final = 1e-3
+
+_MANY_SHOTS: Final = 500
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How long and how fast a model trains.
+
+    Attributes:
+        epochs: Times that all examples are read, at least.
+        batch_size: Examples a step.
+        learning_rate: Peak rate.
+        least_steps: Steps below which there are more epochs.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    least_steps: int = 0
+
+    def epochs_of(self, rows: int) -> int:
+        """Returns the epochs over so many examples."""
+        per_epoch = -(-rows // self.batch_size)
+        return max(self.epochs, -(-self.least_steps // per_epoch))
+
+    def settings(self, seed: int) -> settings_lib.Settings:
+        """Returns how the loop trains; steps follow from the epochs."""
+        return settings_lib.Settings(
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            schedule="linear",
+            weight_decay=0.01,
+            beta_1=0.9,
+            beta_2=0.999,
+            epsilon=1e-8,
+            clip_norm=1.0,
+            seed=seed,
+        )
+
+    def __str__(self) -> str:
+        more = f", at least {self.least_steps} steps" if self.least_steps else ""
+        return (
+            f"{self.epochs} epochs{more}, batches of {self.batch_size}, learning rate"
+            f" {self.learning_rate:g}"
+        )
+
+
+_FEW: Final = Recipe(epochs=20, batch_size=5, learning_rate=1e-4)
+_MANY: Final = Recipe(epochs=5, batch_size=15, learning_rate=5e-5)
+_OF_FRACTION: Final = {
+    ALL: Recipe(epochs=10, batch_size=32, learning_rate=3e-4, least_steps=200),
+    HEAD: Recipe(epochs=10, batch_size=32, learning_rate=1e-2, least_steps=200),
+}
+CNN_RECIPE: Final = Recipe(
+    epochs=1, batch_size=CNN_BATCH, learning_rate=CNN_RATE, least_steps=200
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What is varied, and how models are trained for it.
+
+    Neither protocol has a validation set: the last weights are tested.
+
+    Attributes:
+        kind: "few_shot" or "label_fraction".
+        settings: Examples of each class, or shares of the labels, ascending.
+
+    Raises:
+        ValueError: If there is no such protocol, or a setting makes no sense.
+
+    Source:
+        Few shots: Roy et al., GeneMask (ECAI 2023). Differences: no first steps are
+        left out; a random strand is read in training and both in prediction; between
+        100 and 500 shots train as 100. Label fractions: Gündüz et al., Self-GenomeNet
+        (2023), who have 1, 10 and 100 %; optimizer, batch and rate are those of few
+        shots and of `genomenet.finetune`.
+    """
+
+    kind: str
+    settings: tuple[int | float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in COLUMNS:
+            raise ValueError(f"no protocol {self.kind!r}: {', '.join(COLUMNS)}")
+        chosen = tuple(sorted(set(self.settings or DEFAULTS[self.kind])))
+        object.__setattr__(self, "settings", chosen)
+        for value in chosen:
+            if self.kind == FEW_SHOT and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"shots must be whole numbers >= 1, got {value}")
+            if self.kind == LABEL_FRACTION and not 0 < value <= 1:
+                raise ValueError(f"fractions must be above 0, at most 1, got {value}")
+
+    @property
+    def column(self) -> str:
+        """Name of what is varied, in tables."""
+        return COLUMNS[self.kind]
+
+    @property
+    def trains(self) -> tuple[str, ...]:
+        """What is trained of a model."""
+        return (ALL,) if self.kind == FEW_SHOT else (ALL, HEAD)
+
+    def recipe(self, setting: float, train: str = ALL) -> Recipe:
+        """Returns how a model is trained under a setting."""
+        if self.kind == LABEL_FRACTION:
+            return _OF_FRACTION[train]
+        return _MANY if setting >= _MANY_SHOTS else _FEW
+
+    def describe(self) -> Iterator[str]:
+        """Yields the numbers of the protocol, a sentence each."""
+        found: dict[str, list[str]] = {}
+        for setting in self.settings:
+            for train in self.trains:
+                what = f"`train={train}`" if len(self.trains) > 1 else f"{setting}"
+                shown = found.setdefault(str(self.recipe(setting, train)), [])
+                shown.extend([what] if what not in shown else [])
+        for recipe, of in found.items():
+            what = "shots" if self.kind == FEW_SHOT else "(head: a linear probe)"
+            yield f"{', '.join(of)} {what}: {recipe}."
+        yield (
+            f"AdamW (0.9, 0.999, epsilon 1e-8, decay 0.01), gradients clipped to 1.0,"
+            f" warm-up over {WARMUP:.0%} of the steps, then linear decay; dropout"
+            f" {DROPOUT}. No validation set: the last weights are tested."
+        )
+        yield (
+            "Models train on a random strand of each sequence and predict the mean of"
+            " both. `random …` is the same architecture from random weights."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """One model under one setting with one seed.
+
+    Attributes:
+        name: Of the model, or one of `BASELINES`.
+        init: "pretrained" or "random"; of a baseline nothing.
+        train: "all" or "head"; of a baseline nothing.
+        setting: Shots, or the share of the labels.
+        seed: Of weights and order, and of the examples where they are drawn.
+    """
+
+    name: str
+    init: str = ""
+    train: str = ""
+    setting: int | float
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """What tables and figures call the model."""
+        name = f"random {self.name}" if self.init == RANDOM else self.name
+        return f"{name}, head" if self.train == HEAD else name
+
+    @property
+    def key(self) -> tuple[str, int | float, int]:
+        """What tells a run from the others of its protocol."""
+        return self.label, self.setting, self.seed
+
+
+def plan(protocol: Protocol, models: Mapping[str, bool], seeds: int) -> list[Run]:
+    """Lists the runs, seed by seed, so that a first table is there early.
+
+    Args:
+        protocol: The protocol.
+        models: Name of each model → whether it has weights.
+        seeds: Runs of each model and setting.
+
+    Returns:
+        The runs: models with weights also from random ones, and all baselines.
+
+    Raises:
+        ValueError: If `seeds` < 1.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be >= 1, got {seeds}")
+    kinds = [
+        (name, init, train)
+        for name, has_weights in models.items()
+        for init in ((PRETRAINED, RANDOM) if has_weights else (RANDOM,))
+        for train in protocol.trains
+    ]
+    kinds += [(name, "", "") for name in BASELINES]
+    return [
+        Run(name=name, init=init, train=train, setting=setting, seed=seed)
+        for seed in range(seeds)
+        for setting in protocol.settings
+        for name, init, train in kinds
+    ]
+
+
+def remaining(rows: Sequence[tables.Row], runs: Sequence[Run], column: str) -> float:
+    """Estimates the seconds of runs from those of finished ones.
+
+    Args:
+        rows: Tidy rows of finished runs.
+        runs: To be done.
+        column: Of the setting.
+
+    Returns:
+        The sum over runs of the median of the same model and setting; of the same
+        model, or of all, where there is none yet. NaN without any row.
+    """
+    known: dict[tuple[Any, ...], list[float]] = {}
+    for row in rows:
+        kind = (row[tables.MODEL], row[column])
+        for part in (kind, kind[:1], ()):
+            known.setdefault(part, []).append(float(row["seconds"]))
+    medians = {kind: statistics.median(values) for kind, values in known.items()}
+    total = 0.0
+    for run in runs:
+        kinds = ((run.label, run.setting), (run.label,), ())
+        total += next((medians[k] for k in kinds if k in medians), float("nan"))
+    return total
+
+
+def comparisons(rows: Sequence[tables.Row]) -> set[frozenset[str]]:
+    """Returns the pairs of models that answer a question.
+
+    Args:
+        rows: Tidy rows.
+
+    Returns:
+        Pairs of labels: each model that is pretrained, or has no weights, with the
+        baselines, with itself from random weights or with a linear probe, and with
+        other models that are trained alike.
+    """
+    labels: dict[str, tuple[str, str, str]] = {
+        row[tables.MODEL]: (str(row["name"]), row.get("init", ""), row.get("train", ""))
+        for row in rows
+    }
+    trained = {name for name, init, _ in labels.values() if init == PRETRAINED}
+    found = set()
+    for first, (name, init, train) in labels.items():
+        if not init or (init == RANDOM and name in trained):
+            continue
+        for second, (other, other_init, other_train) in labels.items():
+            is_baseline = not other_init
+            is_itself = other == name and (other_init == init or other_train == train)
+            is_rival = other not in (name, *BASELINES) and other_train == train
+            is_rival &= other_init == PRETRAINED or other not in trained
+            if first != second and (is_baseline or is_itself or is_rival):
+                found.add(frozenset((first, second)))
+    return found

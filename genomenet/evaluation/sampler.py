@@ -1,0 +1,87 @@
+"""Which examples each run of a protocol learns from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from genomenet.data import examples, labels
+from genomenet.evaluation import protocols
+
+
+class Sampler:
+    """Gives each run its examples.
+
+    Args:
+        data: Of the task; its validation split is left out.
+        directory: Of the prepared dataset, where it is one. A split `train_…` that
+            holds as many examples of each class as wanted is taken as it is.
+
+    Raises:
+        ValueError: If there is no test split.
+    """
+
+    def __init__(self, data: examples.Data, directory: pathlib.Path | None = None):
+        if examples.TEST not in data.splits:
+            raise ValueError(f"{data.name} has no test split; see --test_table")
+        kept = {name: data[name] for name in (examples.TRAIN, examples.TEST)}
+        self.data = dataclasses.replace(data, splits=kept)
+        self._directory = directory
+        self._sizes = _published_sizes(directory)
+        self._published: dict[float, tuple[examples.Data, str] | None] = {}
+
+    def draw(
+        self, protocol: protocols.Protocol, setting: Any, seed: int
+    ) -> tuple[examples.Data, str]:
+        """Returns the examples of a run, and where the training ones come from.
+
+        Args:
+            protocol: The protocol.
+            setting: Shots, or the share of the labels.
+            seed: Of the draw.
+
+        Returns:
+            The examples; the name of a published split, or "drawn".
+
+        Raises:
+            DatasetError: If there are too few.
+        """
+        train, task = self.data[examples.TRAIN], self.data.task
+        if protocol.kind == protocols.LABEL_FRACTION:
+            drawn = examples.draw_fraction(train, task, setting, seed=seed)
+            return self.data.with_train(drawn), "drawn"
+        if setting not in self._published:
+            self._published[setting] = self._find(setting)
+        if found := self._published[setting]:
+            return found
+        drawn = examples.draw_shots(train, task, setting, seed=seed)
+        return self.data.with_train(drawn), "drawn"
+
+    def _find(self, shots: int) -> tuple[examples.Data, str] | None:
+        """Returns the published set of so many of each class: names may mislead."""
+        task = self.data.task
+        if task.kind not in (labels.BINARY, labels.MULTICLASS):
+            return None
+        for name, size in self._sizes.items():
+            if self._directory is None or size != shots * len(task.classes):
+                continue
+            train = examples.read_prepared(self._directory, train=name)[examples.TRAIN]
+            if (np.bincount(train.labels, minlength=len(task.classes)) == shots).all():
+                return self.data.with_train(train), name
+        return None
+
+
+def _published_sizes(directory: pathlib.Path | None) -> dict[str, int]:
+    """Returns the splits `train_…` of a prepared dataset → their examples."""
+    if directory is None:
+        return {}
+    content = json.loads((directory / "dataset_info.json").read_text(encoding="utf-8"))
+    return {
+        split["name"]: sum(map(int, split["shardLengths"]))
+        for split in content["splits"]
+        if split["name"].startswith(f"{examples.TRAIN}_")
+    }
