@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         catalog,
         data,
         dna,
+        evaluation,
         inference,
         layers,
         losses,

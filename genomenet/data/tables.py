@@ -8,7 +8,7 @@ import dataclasses
 import gzip
 import os
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Final, TextIO
 
 from genomenet.data import sources
@@ -86,11 +86,46 @@ def read_tables(
             yield _row(values, path, number, may_lack_label, kmer)
 
 
+def read_sequences(
+    paths: Sequence[str],
+    *,
+    on_error: Callable[[sources.DatasetError], None] | None = None,
+) -> Iterator[Row]:
+    """Reads the sequences of tables, as `read_tables` does, which need no label.
+
+    Overlapping k-mers, set apart by blanks, are joined.
+
+    Args:
+        paths: Existing files.
+        on_error: Called with what is wrong with a row, which is then left out,
+            instead of raising it. What makes a file unreadable is raised anyway.
+
+    Yields:
+        Rows in file order, without label and split.
+
+    Raises:
+        DatasetError: If a file is not usable as it is.
+    """
+    for path in paths:
+        lines = read_fields(path, required=[SEQUENCE], on_error=on_error)
+        for number, values in lines:
+            kept = {k: v for k, v in values.items() if k in (SEQUENCE, ID)}
+            words = kept[SEQUENCE].split()
+            kmer = len(words[0]) if len(words) > 1 else 0
+            try:
+                row = _row({**kept, LABEL: ""}, path, number, True, kmer)
+            except sources.DatasetError as e:
+                (on_error or _refuse)(e)
+                continue
+            yield row
+
+
 def read_fields(
     path: str,
     *,
     required: Sequence[str],
     columns: Mapping[str, str] | None = None,
+    on_error: Callable[[sources.DatasetError], None] | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Reads the lines of a TSV or CSV file, as `read_tables` does, unchecked.
 
@@ -99,6 +134,8 @@ def read_fields(
         required: Columns that must be there.
         columns: Name of a column in the file → the name wanted, where they differ;
             upper and lower case are the same.
+        on_error: Called with what is wrong with a line, which is then left out,
+            instead of raising it.
 
     Yields:
         Number of a line, from 1, and its fields by column, without blanks at the
@@ -111,7 +148,9 @@ def read_fields(
     with opened(path) as text:
         csv.field_size_limit(_MAX_FIELD)
         try:
-            for number, values in _lines(text, path, required, columns or {}):
+            for number, values in _lines(
+                text, path, required, columns or {}, on_error or _refuse
+            ):
                 yield number, values
         except csv.Error as e:
             raise error(path, f"not readable as a table: {e}", number + 1) from None
@@ -205,8 +244,16 @@ def split_name(name: str) -> str:
     return _SPLITS.get(name.lower(), "")
 
 
+def _refuse(error: sources.DatasetError) -> None:
+    raise error
+
+
 def _lines(
-    text: TextIO, path: str, required: Sequence[str], columns: Mapping[str, str]
+    text: TextIO,
+    path: str,
+    required: Sequence[str],
+    columns: Mapping[str, str],
+    on_error: Callable[[sources.DatasetError], None],
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields the number of the last line read, and its fields."""
     first = text.readline()
@@ -230,7 +277,8 @@ def _lines(
             continue
         if len(fields) != len(names):
             cause = f"{len(fields)} columns, its header has {len(names)}"
-            raise error(path, cause, number)
+            on_error(error(path, cause, number))
+            continue
         yield number, dict(zip(names, map(str.strip, fields), strict=True))
 
 

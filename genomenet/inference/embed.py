@@ -65,12 +65,16 @@ def embed_files(
     stride = stride or window
     _check(family, model, pool, window, stride, both_strands)
     skipped: collections.Counter[str] = collections.Counter()
+
+    def on_short(record: reader.Record) -> None:
+        skipped[record.name] += len(record.codes)
+
     found = windows_lib.cut(
         reader.read(inputs),
         window=window,
         stride=stride,
         shortest=family.shortest(model.config),
-        skipped=skipped,
+        on_short=on_short,
     )
     call = _compiled(family, model, pool, both_strands)
     rows = 0

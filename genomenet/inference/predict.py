@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from genomenet import models
 from genomenet.dna import alphabet
 from genomenet.models import classify
 
-_GRID: Final = 64  # bases: lengths of padded rows, so that few graphs are traced
+_GRID: Final = 64  # bases: lengths of padded rows
 
 
 class Predictor:
@@ -31,7 +31,14 @@ class Predictor:
         self.shortest: int = models.get_family(model.family).shortest(
             model.encoder.config
         )
-        self._call = tf.function(lambda bases: classify.predict(model, bases))
+        config = model.config
+        self.width = 1 if config.task == classify.REGRESSION else len(config.classes)
+        # Bases of a padded batch, at most: of longer rows it holds fewer.
+        self._most = batch_size * -(-max(config.length, config.window) // _GRID) * _GRID
+        # Traced for the first shape, and once more for all others.
+        self._call = tf.function(
+            lambda bases: classify.predict(model, bases), reduce_retracing=True
+        )
 
     def rows(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Predicts rows of one length: (B, L), padded → (B, outputs)."""
@@ -52,25 +59,44 @@ class Predictor:
         Returns:
             As `models.classify.probabilities`, in their order.
         """
-        config = self.model.config
-        width = 1 if config.task == classify.REGRESSION else len(config.classes)
-        found = np.zeros((len(sequences), width), np.float32)
+        found = np.zeros((len(sequences), self.width), np.float32)
+        with tqdm.tqdm(
+            total=len(sequences),
+            desc="predicting",
+            unit="sequence",
+            disable=not show_progress,
+        ) as bar:
+            for numbers, values in self.batches(sequences):
+                found[numbers] = values
+                bar.update(len(numbers))
+        return found
+
+    def batches(
+        self, sequences: Sequence[npt.NDArray[np.uint8]], *, window: int = 0
+    ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]]:
+        """Predicts sequences of any mix of lengths, batch by batch.
+
+        Args:
+            sequences: As for `predict`.
+            window: Bases that none is longer than, where that is known: batches of
+                such sequences have this one shape.
+
+        Yields:
+            Numbers of the sequences of a batch, and their predictions.
+        """
         # Neighbours in length share a batch, so that little is padded.
-        order = np.argsort([len(s) for s in sequences], kind="stable")
-        steps = range(0, len(order), self.batch_size)
-        for start in tqdm.tqdm(
-            steps, desc="predicting", unit="batch", disable=not show_progress
-        ):
-            numbers = order[start : start + self.batch_size]
-            longest = max(len(sequences[number]) for number in numbers)
-            rows = np.full(
-                (self.batch_size, -(-longest // _GRID) * _GRID), alphabet.PAD, np.uint8
-            )
+        order = np.argsort([-len(s) for s in sequences], kind="stable")
+        while len(order):
+            longest = len(sequences[order[0]])
+            length = -(-longest // _GRID) * _GRID
+            length = min(length, window) if window else length
+            size = min(self.batch_size, max(1, self._most // length))
+            numbers, order = order[:size], order[size:]
+            rows = np.full((size, length), alphabet.PAD, np.uint8)
             rows[len(numbers) :] = alphabet.N
             for row, number in zip(rows, numbers, strict=False):
                 row[: len(sequences[number])] = sequences[number]
-            found[numbers] = self.rows(rows)[: len(numbers)]
-        return found
+            yield numbers, self.rows(rows)[: len(numbers)]
 
 
 def labels_of(

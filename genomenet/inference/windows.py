@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -54,16 +53,16 @@ def cut(
     window: int,
     stride: int,
     shortest: int,
-    skipped: collections.Counter[str],
+    on_short: Callable[[reader.Record], None],
 ) -> Iterator[Window]:
     """Cuts records into windows, one record in memory at a time.
 
     Args:
         records: Of `reader.read`.
-        window: Bases of a window.
+        window: Bases of a window; 0 keeps every record whole.
         stride: Bases between neighbouring starts.
         shortest: Bases below which a record is skipped.
-        skipped: Counts the bases of skipped records by name.
+        on_short: Called with each skipped record.
 
     Yields:
         The windows, in order.
@@ -71,10 +70,11 @@ def cut(
     for record in records:
         length = len(record.codes)
         if length < shortest:
-            skipped[record.name] += length
+            on_short(record)
             continue
-        for start in starts(length, window=window, stride=stride):
-            end = min(start + window, length)
+        size = window or length
+        for start in starts(length, window=size, stride=stride or size):
+            end = min(start + size, length)
             yield Window(record.name, start, end, record.codes[start:end])
 
 

@@ -83,7 +83,10 @@ def test_sequences_longer_than_pythons_limit(tmp_path):
         ('sequence\tlabel\nAC\t"1\n', ": line 2: not readable as a table"),
         (">a\nACGT\n", ": a FASTA file: use --fasta or --class_fasta"),
         (b"sequence\tlabel\nAC\t\xff\n", ": not a text file in UTF-8"),
-        (gzip.compress(b"sequence\tlabel\nAC\t1\n")[:-9], ": truncated or damaged gz"),
+        (
+            gzip.compress(b"sequence\tlabel\nAC\t1\n", mtime=0)[:-9],
+            ": truncated or damaged gz",
+        ),
     ],
 )
 def test_errors_name_the_file_the_line_and_the_cause(tmp_path, text, expected):
@@ -129,3 +132,27 @@ def test_kmers_that_do_not_fit(tmp_path, sequence, expected):
     with pytest.raises(sources.DatasetError) as error:
         read(path, kmer=3)
     assert str(error.value) == f"{path}: line 3: {expected}"
+
+
+def test_sequences_need_no_label(tmp_path):
+    text = "id\tsequence\tsplit\nx\tACGT\tmine\ny\tACG CGT GTT\tmine\n"
+    path = write(tmp_path, text)
+    rows = [(r.id, r.sequence, r.label) for r in tables.read_sequences([str(path)])]
+    assert rows == [("x", b"ACGT", ""), ("y", b"ACGTT", "")]
+
+
+def test_bad_rows_are_left_out_where_that_is_wanted(tmp_path):
+    path = write(tmp_path, "sequence\tid\nAC!\ta\nAC\n\tb\nGT\tc\n")
+    errors = []
+    rows = tables.read_sequences([str(path)], on_error=errors.append)
+    assert [row.id for row in rows] == ["c"]
+    assert [str(e).removeprefix(f"{path}: ") for e in errors] == [
+        "line 2: '!' at position 3 is not a nucleotide letter",
+        "line 3: 1 columns, its header has 2",
+        "line 4: empty sequence",
+    ]
+    with pytest.raises(sources.DatasetError, match="line 2: '!' at position 3"):
+        list(tables.read_sequences([str(path)]))
+    path.write_text("seq\tid\nAC\ta\n")
+    with pytest.raises(sources.DatasetError, match="no column 'sequence'"):
+        list(tables.read_sequences([str(path)], on_error=errors.append))

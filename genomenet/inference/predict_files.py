@@ -1,0 +1,236 @@
+"""Predictions of sequence files and tables, streamed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tqdm
+
+from genomenet import atomic, catalog
+from genomenet.inference import inputs as inputs_lib
+from genomenet.inference import predict, prediction_table
+from genomenet.inference import tracks as tracks_lib
+from genomenet.inference import windows as windows_lib
+from genomenet.models import classify
+from genomenet.release import folder as folder_lib
+
+_AHEAD: Final = 16  # batches that are read before they are sorted by length
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How files are predicted.
+
+    Attributes:
+        window: Bases of a window of sequence files; by default those of the longest
+            sequence that the classifier was made for; 0 reads each record whole.
+        stride: Bases between windows; the window by default.
+        batch_size: Windows that are predicted at once.
+        both_strands: Whether to average over both strands; as the classifier was
+            evaluated if None.
+        on_error: "stop" at a record that is not usable, or "skip" it.
+        bedgraph: Folder for a bedGraph file of each class, or None.
+        bigwig: Folder for a bigWig file of each class, or None.
+    """
+
+    window: int | None = None
+    stride: int | None = None
+    batch_size: int = 64
+    both_strands: bool | None = None
+    on_error: str = inputs_lib.STOP
+    bedgraph: str | os.PathLike[str] | None = None
+    bigwig: str | os.PathLike[str] | None = None
+
+
+def predict_files(
+    name: str | os.PathLike[str],
+    inputs: str | Sequence[str],
+    output: str | os.PathLike[str],
+    options: Options | None = None,
+    *,
+    warn: Callable[[str], None],
+    show_progress: bool = True,
+) -> inputs_lib.Counts:
+    """Predicts sequence files or tables; memory does not grow with them.
+
+    It grows with the longest record.
+
+    Args:
+        name: Name or release folder of a classifier.
+        inputs: Sequence files, patterns, or "-" for standard input; or tables with a
+            column `sequence`, of which each row is predicted as a whole.
+        output: A .tsv, .tsv.gz or .parquet file: name, start, end (0-based,
+            half-open, forward strand), label and the probability of each class; of
+            regression "value" alone. It appears when it is complete.
+        options: How.
+        warn: Called with a line on what is left out.
+        show_progress: Whether to show a bar.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ValueError: If the model, a file or an option is not usable, or there is
+            nothing to predict.
+        ImportError: If bigWig is wanted and pybigtools is missing.
+    """
+    options = options or Options()
+    output = pathlib.Path(output)
+    prediction_table.check_name(output)
+    predictor = load(name, options)
+    config = predictor.model.config
+    counts = inputs_lib.Counts()
+    given = inputs_lib.Inputs(
+        [inputs] if isinstance(inputs, str) else inputs,
+        on_error=options.on_error,
+        shortest=predictor.shortest,
+        counts=counts,
+        warn=warn,
+    )
+    window, stride = _window(options, predictor, given.are_tables)
+    if output.exists() and any(
+        os.path.exists(path) and output.samefile(path) for path in given.paths
+    ):
+        raise ValueError(f"{output} is the input: choose another --output")
+    is_value = config.task == classify.REGRESSION
+    columns = ["value"] if is_value else list(config.classes)
+    with (
+        tracks_lib.Tracks(
+            columns, bedgraph=options.bedgraph, bigwig=options.bigwig
+        ) as tracks,
+        atomic.replacing(output) as partial,
+        tqdm.tqdm(
+            unit="b", unit_scale=True, desc="predicting", disable=not show_progress
+        ) as bar,
+    ):
+        found = windows_lib.cut(
+            given.read(),
+            window=window,
+            stride=stride,
+            shortest=predictor.shortest,
+            on_short=given.on_short,
+        )
+        with contextlib.closing(
+            prediction_table.PredictionTable(
+                partial, output, columns, has_label=not is_value
+            )
+        ) as table:
+            for group, values in _predicted(predictor, found, window, bar):
+                labels = predict.labels_of(config.task, config.classes, values)
+                places = [(w.name, w.start, w.end) for w in group]
+                table.write(places, labels, values)
+                tracks.write(group, values)
+                counts.rows += len(group)
+                _count_labels(counts, labels, config.task)
+        if not counts.rows:
+            raise ValueError(given.nothing())
+        tracks.finish()
+    return counts
+
+
+def load(name: str | os.PathLike[str], options: Options) -> predict.Predictor:
+    """Loads a classifier.
+
+    Args:
+        name: Name or release folder.
+        options: Of which those of the model are taken.
+
+    Returns:
+        The classifier, compiled.
+
+    Raises:
+        ValueError: If there is none, or it is an encoder without a head.
+    """
+    content = folder_lib.read_config(catalog.model_folder(name))
+    if "classifier" not in content:
+        raise ValueError(
+            f"{name} is an encoder, which predicts no labels: fine-tune it with"
+            f" python -m genomenet.finetune --model={name} --table=labelled.tsv"
+        )
+    model: Any = folder_lib.load_model(name)
+    if options.both_strands is not None:
+        model.config = dataclasses.replace(
+            model.config, both_strands=options.both_strands
+        )
+    return predict.Predictor(model, batch_size=options.batch_size)
+
+
+def _window(
+    options: Options, predictor: predict.Predictor, are_tables: bool
+) -> tuple[int, int]:
+    """Returns the bases of a window, 0 for whole records, and of a stride."""
+    shortest = predictor.shortest
+    if are_tables:
+        for flag in ("window", "stride", "bedgraph", "bigwig"):
+            if getattr(options, flag) is not None:
+                raise ValueError(
+                    f"--{flag} goes with sequence files: each row of a table is"
+                    " predicted as a whole"
+                )
+        return 0, 0
+    window = options.window
+    if window is None:
+        window = max(predictor.model.config.length, shortest)
+    if window == 0:
+        if options.stride is not None:
+            raise ValueError("--stride does not go with --window=0")
+        return 0, 0
+    if window < shortest:
+        raise ValueError(
+            f"--window={window} is too short: the model reads at least {shortest}"
+            " bases; 0 reads each record whole"
+        )
+    stride = window if options.stride is None else options.stride
+    if not 1 <= stride <= window:
+        raise ValueError(f"--stride={stride} must be 1 to --window={window} bases")
+    return window, stride
+
+
+def _predicted(
+    predictor: predict.Predictor,
+    found: Iterator[windows_lib.Window],
+    window: int,
+    bar: tqdm.tqdm,
+) -> Iterator[tuple[list[windows_lib.Window], npt.NDArray[np.float32]]]:
+    """Yields some windows and their values, in order."""
+    count = _AHEAD * predictor.batch_size
+    bases = count * max(window, predictor.model.config.length)
+    for group in _groups(found, count=count, bases=bases):
+        values = np.zeros((len(group), predictor.width), np.float32)
+        codes = [piece.codes for piece in group]
+        for numbers, part in predictor.batches(codes, window=window):
+            values[numbers] = part
+            bar.update(sum(len(codes[number]) for number in numbers))
+        yield group, values
+
+
+def _groups(
+    found: Iterator[windows_lib.Window], *, count: int, bases: int
+) -> Iterator[list[windows_lib.Window]]:
+    """Collects windows until there are enough of them, or of bases."""
+    group: list[windows_lib.Window] = []
+    held = 0
+    for piece in found:
+        group.append(piece)
+        held += len(piece.codes)
+        if len(group) >= count or held >= bases:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
+
+
+def _count_labels(counts: inputs_lib.Counts, labels: Sequence[str], task: str) -> None:
+    """Counts each of several labels on its own."""
+    if task == classify.MULTI_LABEL:
+        parts = [label.split(";") if label else ["(none)"] for label in labels]
+        labels = list(itertools.chain(*parts))
+    counts.labels.update(labels)

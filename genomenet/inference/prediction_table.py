@@ -1,0 +1,132 @@
+"""Tables of predictions, with the interval behind each row: TSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+_ENDINGS: Final = (".tsv", ".tsv.gz", ".parquet")
+_ROWS: Final = 1 << 14  # written at once
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Checks that a file's name says the format of a table of predictions.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it ends with none of the known endings.
+    """
+    if not os.fspath(path).endswith(_ENDINGS):
+        raise ValueError(f"{path} must end with {', '.join(_ENDINGS)}")
+
+
+class PredictionTable:
+    """Columns name, start, end, label where there are classes, and the values.
+
+    A value that has the name of another column is called "class_" and its name.
+
+    Args:
+        partial: The file to make.
+        path: Its name when it is complete, which says the format.
+        columns: Names of the values, C.
+        has_label: Whether there is a label.
+    """
+
+    def __init__(
+        self,
+        partial: pathlib.Path,
+        path: pathlib.Path,
+        columns: Sequence[str],
+        *,
+        has_label: bool,
+    ):
+        own = ["name", "start", "end", *(["label"] if has_label else [])]
+        self._header = [*own, *(f"class_{c}" if c in own else c for c in columns)]
+        self._rows: list[tuple[Any, ...]] = []
+        open_file = _ParquetRows if path.suffix == ".parquet" else _TsvRows
+        is_packed = path.suffix == ".gz"
+        self._file = open_file(partial, self._header, len(columns), is_packed)
+
+    def write(
+        self,
+        places: Sequence[tuple[str, int, int]],
+        labels: Sequence[str],
+        values: npt.NDArray[np.float32],
+    ) -> None:
+        """Appends rows: places and values, (N, C), and N labels or none."""
+        named = [(label,) for label in labels] or [()] * len(places)
+        for place, label, row in zip(places, named, values.tolist(), strict=True):
+            self._rows.append((*place, *label, *row))
+        if len(self._rows) >= _ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Finishes the file."""
+        try:
+            self._flush()
+        finally:
+            self._file.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._file.write(self._rows)
+        self._rows = []
+
+
+class _TsvRows:
+    """Tab-separated text, where wanted gzip, with six digits a value."""
+
+    def __init__(
+        self, path: pathlib.Path, header: Sequence[str], width: int, is_packed: bool
+    ):
+        self._width = width
+        self._raw = path.open("wb")
+        stream: Any = self._raw
+        if is_packed:  # without name and time: the same rows give the same bytes
+            stream = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
+        self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+        self._csv = csv.writer(self._text, delimiter="\t", lineterminator="\n")
+        self._csv.writerow(header)
+
+    def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        for row in rows:
+            values = [f"{value:.6g}" for value in row[-self._width :]]
+            self._csv.writerow([*row[: -self._width], *values])
+
+    def close(self) -> None:
+        self._text.close()
+        self._raw.close()
+
+
+class _ParquetRows:
+    """Text, int64 and float32 columns."""
+
+    def __init__(
+        self, path: pathlib.Path, header: Sequence[str], width: int, is_packed: bool
+    ):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        del is_packed
+        self._pa = pa
+        kinds: dict[str, Any] = dict.fromkeys(header[-width:], pa.float32())
+        kinds |= {"name": pa.string(), "start": pa.int64(), "end": pa.int64()}
+        self._schema = pa.schema([(n, kinds.get(n, pa.string())) for n in header])
+        self._file = pq.ParquetWriter(path, self._schema)
+
+    def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        self._file.write_table(self._pa.table(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,117 @@
+"""Predicts labels of sequence files and tables: `python -m genomenet.predict --help`.
+
+The classifier is what `genomenet.finetune` made.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absl import app, flags, logging
+
+if TYPE_CHECKING:
+    from genomenet.inference import inputs
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "Release folder of a classifier, or its name.", required=True
+)
+_INPUT = flags.DEFINE_list(
+    "input",
+    None,
+    "Sequence files, patterns, or - for standard input, joined by commas; or tables"
+    " (TSV, CSV) with a column sequence and where wanted id, a prediction a row.",
+    required=True,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A .tsv, .tsv.gz or .parquet file to write.", required=True
+)
+_WINDOW = flags.DEFINE_integer(
+    "window",
+    None,
+    "Bases of a window, of longer records (default: the longest sequence the"
+    " classifier was made for); 0: each record as a whole.",
+    lower_bound=0,
+)
+_STRIDE = flags.DEFINE_integer(
+    "stride", None, "Bases between windows (default: the window).", lower_bound=1
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Windows predicted at once.", lower_bound=1
+)
+_BOTH_STRANDS = flags.DEFINE_bool(
+    "both_strands", None, "Predict the mean of both strands (default: as evaluated)."
+)
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error",
+    "stop",
+    ["stop", "skip"],
+    "What to do at a malformed record or row; skip: report it and go on.",
+)
+_BEDGRAPH = flags.DEFINE_string(
+    "bedgraph",
+    None,
+    "Folder for a .bedgraph file of each class: its probability, of overlapping"
+    " windows the mean.",
+)
+_BIGWIG = flags.DEFINE_string(
+    "bigwig", None, "The same as .bw files; needs the extra tracks."
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes one row a window."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    from genomenet import startup
+
+    startup.load_tensorflow()
+    from genomenet.inference import predict_files
+
+    options = predict_files.Options(
+        window=_WINDOW.value,
+        stride=_STRIDE.value,
+        batch_size=_BATCH_SIZE.value,
+        both_strands=_BOTH_STRANDS.value,
+        on_error=_ON_ERROR.value,
+        bedgraph=_BEDGRAPH.value,
+        bigwig=_BIGWIG.value,
+    )
+    try:
+        counts = predict_files.predict_files(
+            _MODEL.value, _INPUT.value, _OUTPUT.value, options, warn=_warn
+        )
+    except (ValueError, OSError, ImportError) as e:
+        print(f"predict: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("predict: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+    for line in _summary(counts):
+        print(line)
+
+
+def _warn(line: str) -> None:
+    """Reports what is left out, without tearing the bar."""
+    import tqdm
+
+    tqdm.tqdm.write(f"predict: {line}", file=sys.stderr)
+
+
+def _summary(counts: inputs.Counts) -> list[str]:
+    lines = [
+        f"records:   {counts.records:,}",
+        f"windows:   {counts.rows:,} in {_OUTPUT.value}",
+        f"skipped:   {counts.short:,} too short, {counts.bad:,} malformed",
+    ]
+    for label, count in counts.labels.most_common():
+        lines.append(f"label:     {label}: {count:,} ({count / counts.rows:.1%})")
+    return lines
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)

@@ -1,0 +1,364 @@
+"""Predictions of whole files, against the classifier called directly."""
+
+import csv
+import dataclasses
+import gzip
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from genomenet.dna import encode
+from genomenet.inference import inputs, predict, predict_files
+from genomenet.models import classify
+from genomenet.release import export, folder
+
+ENCODER = {
+    "length": 60,
+    "kernel_size": 8,
+    "stride": 4,
+    "filters": 16,
+    "units": 8,
+    "gaps": [2],
+    "max_length": 500,
+}
+CLASSES = ("a", "b/c", "end")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    rng = np.random.default_rng(0)
+    config = classify.ClassifierConfig(
+        task="multiclass", classes=CLASSES, window=50, length=80, both_strands=True
+    )
+    model = classify.Classifier("selfgenomenet", ENCODER, config)
+    for weight in model.output_layer.weights:  # clear differences between windows
+        weight.assign(rng.normal(0, 20, weight.shape))
+    content = {
+        "format": 1,
+        "family": "selfgenomenet",
+        "model": ENCODER,
+        "classifier": classify.to_dict(config),
+    }
+    return export.write_release(
+        model, content, directory=path, name=path.name, metrics={}
+    )
+
+
+@pytest.fixture(scope="module")
+def loaded(model):
+    return folder.load_model(model)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _loaded_once():
+    """Keeps classifiers compiled from one test to the next."""
+    load, kept = predict_files.load, {}
+
+    def load_once(name, options):
+        key = (str(name), options.batch_size, options.both_strands)
+        if key not in kept:
+            kept[key] = load(name, options)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict_files, "load", load_once)
+        yield
+
+
+def run(model, given, output, warn=None, **options):
+    return predict_files.predict_files(
+        model,
+        given if isinstance(given, list) else str(given),
+        output,
+        predict_files.Options(**options),
+        warn=(lambda line: None) if warn is None else warn.append,
+        show_progress=False,
+    )
+
+
+def read(path):
+    text = path.read_bytes()
+    text = gzip.decompress(text) if path.suffix == ".gz" else text
+    return list(csv.reader(io.StringIO(text.decode()), delimiter="\t"))
+
+
+def sequences(fasta):
+    blocks = [block.split("\n", 1) for block in fasta.read_text().split(">")[1:]]
+    return {head.split()[0]: body.replace("\n", "") for head, body in blocks}
+
+
+def expected(loaded, sequence):
+    return np.asarray(classify.predict(loaded, encode.encode(sequence)[None]))[0]
+
+
+@pytest.mark.parametrize("window", [None, 120, 0])
+def test_each_row_is_its_window(model, loaded, tiny_fasta, tmp_path, window):
+    output = tmp_path / "o.tsv"
+    stride = None if window == 0 else 30
+    counts = run(model, tiny_fasta, output, window=window, stride=stride, batch_size=64)
+    header, *rows = read(output)
+    assert header == ["name", "start", "end", "label", "a", "b/c", "class_end"]
+    assert (counts.records, counts.rows) == (3, len(rows))
+    records = sequences(tiny_fasta)
+    for name, start, end, label, *values in rows[:: len(rows) // 3]:
+        wanted = expected(loaded, records[name][int(start) : int(end)])
+        np.testing.assert_allclose(np.array(values, float), wanted, atol=2e-5)
+        assert label == CLASSES[wanted.argmax()]
+    assert dict(counts.labels) == {
+        label: [row[3] for row in rows].count(label) for label in {r[3] for r in rows}
+    }
+    if window == 0:
+        assert [row[:3] for row in rows] == [
+            [name, "0", str(len(sequence))] for name, sequence in records.items()
+        ]
+
+
+def test_borders_of_windows(model, tmp_path):
+    fasta = tmp_path / "x.fa"
+    bases = "ACGTTGCA" * 30
+    fasta.write_text(
+        f">a\n{bases[:80]}\n>b\n{bases[:81]}\n>c\n{bases[:170]}\n>d\nACGTACGT"
+    )
+    run(model, fasta, tmp_path / "o.tsv", stride=40)
+    places = [
+        (row[0], int(row[1]), int(row[2])) for row in read(tmp_path / "o.tsv")[1:]
+    ]
+    assert places == [
+        ("a", 0, 80),
+        ("b", 0, 80),
+        ("b", 1, 81),
+        ("c", 0, 80),
+        ("c", 40, 120),
+        ("c", 80, 160),
+        ("c", 90, 170),
+        ("d", 0, 8),
+    ]
+
+
+def test_long_records_take_one_shape_and_others_one_trace_more(loaded):
+    predictor = predict.Predictor(loaded, batch_size=4)
+    rng = np.random.default_rng(0)
+    shapes = []
+    rows = predictor.rows
+    predictor.rows = lambda codes: shapes.append(codes.shape) or rows(codes)
+    for lengths in ([90] * 9, [30, 90, 70], [200, 500]):
+        codes = [rng.integers(0, 4, n).astype(np.uint8) for n in lengths]
+        window = 90 if max(lengths) <= 90 else 0
+        for numbers, values in predictor.batches(codes, window=window):
+            wanted = expected(loaded, encode.decode(codes[numbers[-1]]))
+            np.testing.assert_allclose(values[-1], wanted, atol=2e-5)
+    assert shapes[:3] == [(4, 90)] * 3
+    assert shapes[-2:] == [(1, 512), (2, 256)]  # of long rows fewer
+    assert predictor._call.experimental_get_tracing_count() <= 3
+
+
+def test_tables_fasta_and_parquet_agree(model, tiny_fasta, tmp_path):
+    records = sequences(tiny_fasta)
+    lines = ["id,note,sequence", *(f'{n},"x,y",{s}' for n, s in records.items())]
+    table = tmp_path / "x.txt"
+    table.write_text("\n".join(lines))
+    run(model, table, tmp_path / "t.tsv")
+    run(model, tiny_fasta, tmp_path / "f.tsv.gz", window=0)
+    run(model, tiny_fasta, tmp_path / "f.parquet", window=0)
+    rows = read(tmp_path / "t.tsv")
+    assert rows == read(tmp_path / "f.tsv.gz")
+    columns = pq.read_table(tmp_path / "f.parquet")
+    assert columns.column_names == rows[0]
+    assert [str(t) for t in columns.schema.types][:5] == [
+        *("string", "int64", "int64", "string", "float"),
+    ]
+    for row, values in zip(rows[1:], columns.to_pylist(), strict=True):
+        assert row[:4] == [str(values[n]) for n in ("name", "start", "end", "label")]
+        probabilities = np.array([values[name] for name in rows[0][4:]])
+        np.testing.assert_allclose(np.array(row[4:], float), probabilities, rtol=1e-5)
+
+
+def test_labels_of_a_table_are_left_alone(model, tmp_path):
+    table = tmp_path / "x.tsv"
+    table.write_text("sequence\tlabel\tsplit\n" + "ACGT" * 5 + "\t\tmine\n")
+    run(model, table, tmp_path / "o.tsv")
+    assert read(tmp_path / "o.tsv")[1][:3] == ["x.tsv:2", "0", "20"]
+
+
+BAD_FASTA = (
+    ">a\n" + "ACGT" * 9 + "\n>b\nAC!T\n>c\n>a\nACGTACGTACGT\n>d\nACG\n>e\n" + "TTGA" * 9
+)
+
+
+def test_malformed_and_short_records_are_left_out(model, tmp_path):
+    fasta = tmp_path / "x.fa"
+    fasta.write_text(BAD_FASTA)
+    warned = []
+    counts = run(model, fasta, tmp_path / "o.tsv", warned, on_error="skip")
+    assert (counts.records, counts.short, counts.bad) == (2, 1, 3)
+    assert [row[0] for row in read(tmp_path / "o.tsv")[1:]] == ["a", "e"]
+    assert warned == [
+        f"{fasta}: record 'b': '!' at position 3 is not a nucleotide letter",
+        f"{fasta}: record 'c': header without sequence",
+        f"{fasta}: record 'a': this name was used before, in {fasta}",
+        f"{fasta}: record 'd': 3 bases are too few: the model reads at least 8",
+    ]
+
+
+def test_malformed_rows_are_left_out(model, tmp_path):
+    table = tmp_path / "x.tsv"
+    table.write_text("sequence\tid\nACGTACGTACGT\ta\nACGT!\tb\nAC\nAC\tc\n")
+    warned = []
+    counts = run(model, table, tmp_path / "o.tsv", warned, on_error="skip")
+    assert (counts.records, counts.short, counts.bad) == (1, 1, 2)
+    assert warned == [
+        f"{table}: line 3: '!' at position 5 is not a nucleotide letter",
+        f"{table}: line 4: 1 columns, its header has 2",
+        f"{table}: record 'c': 2 bases are too few: the model reads at least 8",
+    ]
+
+
+def test_many_short_records_are_reported_once(model, tmp_path):
+    fasta = tmp_path / "x.fa"
+    fasta.write_text("".join(f">{i}\nACG\n" for i in range(50)))
+    warned = []
+    with pytest.raises(ValueError, match="nothing to predict: 50 sequences are shorte"):
+        run(model, fasta, tmp_path / "o.tsv", warned)
+    assert len(warned) == 11
+    assert [path.name for path in tmp_path.iterdir()] == ["x.fa"]
+
+
+def test_an_error_in_the_middle_leaves_nothing(model, tmp_path):
+    fasta = tmp_path / "x.fa"
+    fasta.write_text(">a\n" + "ACGT" * 2000 + "\n>b\nAC!T\n")
+    options = {"stride": 4, "bedgraph": tmp_path / "tracks"}
+    with pytest.raises(ValueError, match="record 'b': '!' at position 3"):
+        run(model, fasta, tmp_path / "o.tsv", **options)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files == [fasta]
+
+
+def test_standard_input(model, tiny_fasta, tmp_path, monkeypatch):
+    run(model, tiny_fasta, tmp_path / "a.tsv")
+    with gzip.open(tmp_path / "x.gz", "wb") as file:
+        file.write(tiny_fasta.read_bytes())
+    with open(tmp_path / "x.gz", "rb") as file:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+        run(model, "-", tmp_path / "b.tsv")
+    assert read(tmp_path / "a.tsv") == read(tmp_path / "b.tsv")
+
+
+@pytest.fixture
+def make(monkeypatch, loaded):
+    """Makes classifiers of other tasks, without writing them."""
+
+    def make(**fields):
+        config = dataclasses.replace(loaded.config, both_strands=False, **fields)
+        model = classify.Classifier("selfgenomenet", ENCODER, config)
+        predictor = predict.Predictor(model)
+        monkeypatch.setattr(predict_files, "load", lambda name, options: predictor)
+        return model
+
+    return make
+
+
+def test_several_labels(make, tmp_path, tiny_fasta):
+    make(task="multi_label")
+    counts = run("", tiny_fasta, tmp_path / "o.tsv")
+    header, *rows = read(tmp_path / "o.tsv")
+    assert header[3:] == ["label", "a", "b/c", "class_end"]
+    for row in rows:
+        values = dict(zip(CLASSES, map(float, row[4:]), strict=True))
+        assert row[3] == ";".join(name for name, p in values.items() if p >= 0.5)
+    found = [name for row in rows for name in (row[3] or "(none)").split(";")]
+    assert dict(counts.labels) == {name: found.count(name) for name in found}
+
+
+def test_numbers(make, tmp_path, tiny_fasta):
+    model = make(task="regression", classes=(), mean=500.0, scale=2.0)
+    counts = run("", tiny_fasta, tmp_path / "o.tsv", bedgraph=tmp_path / "tracks")
+    header, *rows = read(tmp_path / "o.tsv")
+    assert header == ["name", "start", "end", "value"]
+    assert not counts.labels
+    wanted = expected(model, sequences(tiny_fasta)["contig_1"][:80]).item()
+    assert float(rows[0][3]) == pytest.approx(wanted, rel=1e-5)
+    text = (tmp_path / "tracks" / "value.bedgraph").read_text()
+    assert text.splitlines()[0].split("\t") == rows[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": 7}, "window=7 is too short: the model reads at least 8"),
+        ({"stride": 100}, "stride=100 must be 1 to --window=80"),
+        ({"window": 0, "stride": 3}, "stride does not go with --window=0"),
+        ({"on_error": "no"}, "on_error must be stop or skip, got 'no'"),
+    ],
+)
+def test_options_that_make_no_sense(model, tiny_fasta, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(model, tiny_fasta, tmp_path / "o.tsv", **options)
+
+
+def test_files_that_make_no_sense(model, tiny_fasta, tmp_path):
+    table = tmp_path / "x.tsv"
+    table.write_text("sequence\nACGTACGTACGT\n")
+    with pytest.raises(ValueError, match="o.csv must end with .tsv, .tsv.gz, .parquet"):
+        run(model, tiny_fasta, tmp_path / "o.csv")
+    with pytest.raises(ValueError, match="--input mixes tables and sequence files"):
+        run(model, [str(table), str(tiny_fasta)], tmp_path / "o.tsv")
+    with pytest.raises(ValueError, match="x.tsv is the input"):
+        run(model, table, table)
+    with pytest.raises(ValueError, match="--window goes with sequence files"):
+        run(model, table, tmp_path / "o.tsv", window=50)
+    table.write_text("seq\nACGTACGTACGT\n")
+    with pytest.raises(ValueError, match="no column 'sequence' in its header"):
+        run(model, table, tmp_path / "o.tsv")
+    with pytest.raises(ValueError, match="no such file"):
+        run(model, tmp_path / "none.fa", tmp_path / "o.tsv")
+
+
+def test_a_fasta_file_of_any_name_is_no_table(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text(">a sequence\tx\nACGT\n")
+    assert not inputs.is_table(str(path))
+
+
+def test_an_encoder_is_to_be_fine_tuned(tmp_path, tiny_fasta):
+    with pytest.raises(ValueError, match="selfgenomenet is an encoder, .* fine-tune"):
+        run("selfgenomenet", tiny_fasta, tmp_path / "o.tsv")
+
+
+MEASURE = """
+import resource, sys
+from genomenet.inference import predict_files
+options = predict_files.Options(bedgraph=sys.argv[3] + ".tracks")
+counts = predict_files.predict_files(
+    *sys.argv[1:], options, warn=print, show_progress=False
+)
+print(counts.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_input(model, tmp_path):
+    rows, megabytes = [], []
+    for millions in (5, 20):
+        fasta = tmp_path / f"{millions}.fa"
+        rng = np.random.default_rng(millions)
+        with fasta.open("w") as file:
+            for record in range(millions):
+                bases = encode.decode(rng.integers(0, 4, 1_000_000).astype("uint8"))
+                file.write(f">r{record}\n{bases.decode()}\n")
+        output = tmp_path / f"{millions}.parquet"
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, model, fasta, output],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        row, megabyte = map(int, done.stdout.split())
+        rows.append(row)
+        megabytes.append(megabyte)
+    assert rows[1] == 4 * rows[0]
+    assert megabytes[1] < megabytes[0] + 60
