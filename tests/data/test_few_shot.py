@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from genomenet.data import prepare, recipes, sources
 
 
-class Task(recipes.FewShot):
+class Task(recipes.FewShot, skip_registration=True):
     """A task with two published training sets."""
 
     FOLDER = "Task"

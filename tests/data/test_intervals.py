@@ -201,7 +201,7 @@ def test_builders_can_be_pickled(tmp_path, plain):
     assert copy.identity() == builder.identity()
 
 
-class Enhancers(recipes.LabelledIntervals):
+class Enhancers(recipes.LabelledIntervals, skip_registration=True):
     """A recipe that finds both in the manual directory."""
 
     CLASSES = ("negative", "positive")

@@ -11,7 +11,7 @@ from genomenet.data import prepare, recipes, sources
 LENGTH = 20
 
 
-class Reads(recipes.LabelledReads):
+class Reads(recipes.LabelledReads, skip_registration=True):
     """Two species; the one has two chromosomes, the other a validation strain."""
 
     CLASSES = ("one", "two")

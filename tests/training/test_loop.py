@@ -82,6 +82,7 @@ def test_weights_without_a_checkpoint(tmp_path):
         checkpoint.load_weights(model, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_longer_run_and_a_signal_end_with_the_same_weights(
     reference, tiny_genome, tmp_path, monkeypatch
 ):
@@ -114,6 +115,7 @@ def test_two_devices_train_the_same_model(reference, tiny_genome, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_accumulation_is_the_same_on_two_devices(tiny_genome, tmp_path):
     runs = [
         train(tiny_genome, tmp_path / name, distribute=name, accumulate=3, steps=4)
@@ -123,6 +125,7 @@ def test_accumulation_is_the_same_on_two_devices(tiny_genome, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_local_negatives_are_another_loss(tiny_genome, tmp_path):
     model = {"negatives": "local"}
     train(tiny_genome, tmp_path, model=model, distribute="mirrored")
