@@ -1,0 +1,1 @@
+"""Sequence motifs: found in sequences, in what a model looked at, and named."""
