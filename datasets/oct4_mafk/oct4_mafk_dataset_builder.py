@@ -1,4 +1,4 @@
-"""Binding sites of two transcription factors: OCT4 against MAFK."""
+"""Binding sites of OCT4 against those of MAFK, in a table in this folder."""
 
 from typing import ClassVar
 
@@ -13,12 +13,10 @@ class Builder(recipes.LabelledSequences):
 
     CLASSES = ("MAFK", "OCT4")
     COLUMNS: ClassVar = {"interval": "id"}
-    MANUAL_FILES = ("oct4_mafk.tsv.gz", "oct4_mafk.tsv")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Give --manual_dir, a folder with oct4_mafk.tsv or oct4_mafk.tsv.gz: a table "
-        "with the columns interval (as chr1:15710957-15711157), sequence and label "
-        "(OCT4 or MAFK). The README of this dataset says where the peaks come from."
-    )
+
+    def _sources(self, dl_manager):
+        del dl_manager  # nothing to download
+        return [self.pkg_dir_path / "oct4_mafk.tsv.gz"]
 
     def split_of(self, row):
         """Returns the split of a row, by its chromosome."""
