@@ -257,7 +257,7 @@ class _Best:
                     self.is_reverse[numbers[is_better]] = bool(strand)
             with np.errstate(divide="ignore"):
                 missed = tried * np.log1p(-best)  # log of 1 − p
-            self.pvalues[numbers] = np.abs(np.expm1(missed))
+            self.pvalues[numbers] = -np.expm1(missed).astype(np.float64)
 
 
 class _Null:
