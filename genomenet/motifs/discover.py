@@ -1,0 +1,707 @@
+"""Finds motifs that set primary sequences apart from controls.
+
+Words that more primary sequences than controls hold are the seeds. The best become
+matrices, each refined with the sites it finds until the two sets are told apart no
+better. Sequences held out of all that say how significant the result is. Then its
+sites are erased, and the search starts anew.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.dna import alphabet, encode
+from genomenet.motifs import background as background_lib
+from genomenet.motifs import pwm, scan, shuffle, significance, words
+
+Named = tuple[str, npt.NDArray[np.uint8]]
+
+_SEED_WIDTHS: Final = (6, 8, 10, 12, 15, 20)  # bases; between them columns are added
+_NUM_WORDS: Final = 100  # best words of a width
+_NUM_SEEDS: Final = 12  # unlike ones among these, which are tried as matrices
+_NUM_REFINED: Final = 4  # of these, how many are refined
+_NUM_WIDENED: Final = 3  # of all refined ones, how many are fitted in width
+_MAX_ITERATIONS: Final = 20
+_SEED_COUNTS: Final = 10.0  # sites that a word is taken for
+# Nats that a column must add: three numbers are fitted with it.
+_COLUMN_PENALTY: Final = 3.0
+_LEAST_INFORMATION: Final = 0.25  # bits of the first and the last column
+_LEAST_HOLDOUT: Final = 5  # sequences
+# With few sequences more shuffled ones make the difference clear.
+_LEAST_CONTROLS: Final = 500
+_NUM_NULLS: Final = 24  # searches in permuted sequences, where none can be held out
+_LENGTH_TOLERANCE: Final = 0.01  # of mean lengths, for Fisher's test
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to search.
+
+    Attributes:
+        min_width: Bases of the narrowest motif, 6 or more.
+        max_width: Bases of the widest motif, 20 or less.
+        num_motifs: Motifs to look for at most; None for as many as there are.
+        threshold: Hold-out p-value above which a motif is taken for chance. A motif
+            is significant if its E-value does not exceed this either, so that of the
+            data sets without a motif no larger share yields a significant one.
+        patience: Motifs above the threshold, one after the other, that end the search.
+        both_strands: Whether motifs lie on either strand.
+        holdout: Share of the sequences held out for testing, below 1; 0 for none.
+        order: Order of the Markov chain of the background, and of the shuffled
+            controls, 0 to 5.
+        seed: Fixes hold-out and shuffling, and so the result.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    min_width: int = 8
+    max_width: int = 15
+    num_motifs: int | None = 5
+    threshold: float = 0.05
+    patience: int = 3
+    both_strands: bool = True
+    holdout: float = 0.1
+    order: int = 2
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        low, high = scan.SMALLEST_WIDTH, scan.LARGEST_WIDTH
+        if not low <= self.min_width <= self.max_width <= high:
+            raise ValueError(
+                f"widths must be {low} to {high} bases, the smallest first, got "
+                f"{self.min_width} and {self.max_width}"
+            )
+        if self.num_motifs is not None and self.num_motifs < 1:
+            raise ValueError(f"num_motifs must be 1 or more, got {self.num_motifs}")
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"threshold must be above 0, 1 at most: {self.threshold}")
+        if self.patience < 1:
+            raise ValueError(f"patience must be 1 or more, got {self.patience}")
+        if not 0 <= self.holdout < 1:
+            raise ValueError(f"holdout must be 0 or more, below 1: {self.holdout}")
+        if not 0 <= self.order <= background_lib.LARGEST_ORDER:
+            largest = background_lib.LARGEST_ORDER
+            raise ValueError(f"order must be 0 to {largest}, got {self.order}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {self.seed}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Discovery:
+    """What a search found.
+
+    Attributes:
+        motifs: Significant motifs first, then by p-value. Numbers of each are in its
+            `scores`: "significant" (1 or 0), "pvalue" of the sequences held out,
+            "evalue" (that times the number of motifs tested), "train_pvalue", their
+            decimal logarithms "log10_pvalue" and "log10_train_pvalue" (a p-value below
+            1e-308 is 0), "positives" of "num_positives" primary sequences and
+            "negatives" of "num_negatives" controls held out with a site,
+            "positive_share" and "negative_share" of all sequences with a site,
+            "enrichment" (ratio of these shares, one sequence added to each),
+            "threshold" (bits), "threshold_pvalue" (of a random place), "information"
+            (bits), "holdout" (share held out; 0 where p-values come from permuted
+            sequences).
+        background: Frequencies of A, C, G, T in the controls.
+        num_sequences: Primary sequences that were searched.
+        num_controls: Controls.
+        controls: "given" or "shuffled".
+        warnings: What the user should know, one line each.
+    """
+
+    motifs: tuple[pwm.Motif, ...]
+    background: tuple[float, float, float, float]
+    num_sequences: int
+    num_controls: int
+    controls: str
+    warnings: tuple[str, ...]
+
+
+class _Model(NamedTuple):
+    """A matrix and how well it separates training sequences.
+
+    Attributes:
+        counts: Of its sites, (W, 4).
+        threshold: Bits from which on a place is a site.
+        deviance: Nats, see `significance.deviance`.
+    """
+
+    counts: npt.NDArray[np.float64]
+    threshold: float
+    deviance: float
+
+    @property
+    def objective(self) -> float:
+        """What a search maximises, nats."""
+        return self.deviance - _COLUMN_PENALTY * len(self.counts)
+
+
+class _Found(NamedTuple):
+    """A motif with what is needed to name it."""
+
+    motif: pwm.Motif
+    log_pvalue: float
+
+
+def discover(
+    sequences: Sequence[Named],
+    controls: Sequence[Named] | None = None,
+    options: Options | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> Discovery:
+    """Finds motifs of sequences.
+
+    A motif that is reported has the matrix that was tested: its counts are those of
+    its sites in the training sequences. Sites of a motif are erased before the next
+    is looked for, so sites of two motifs do not overlap.
+
+    Where fewer than 5 sequences could be held out, all are used for training, and the
+    p-value is that of the best training p-value among searches in the same sequences
+    with primary ones and controls drawn anew, by an extreme value distribution.
+
+    Args:
+        sequences: Name and codes of `dna.alphabet`, uint8, (L,), of each.
+        controls: The same of sequences without the motifs; None to shuffle the
+            primary ones with their (order + 1)-mers kept.
+        options: How to search; None for the defaults.
+        progress: Called with a line of text now and then.
+
+    Returns:
+        The motifs. They depend on the sequences and options only, not on threads.
+
+    Raises:
+        ValueError: If there are fewer than two usable sequences, or no usable control.
+
+    Source:
+        After Bailey, STREME (2021). Differences: no suffix tree; widths between those
+        of the seeds are reached by adding and removing columns; thresholds are chosen
+        by a likelihood ratio instead of the test itself; the p-value without hold-out.
+    """
+    options = options or Options()
+    task = _prepare(sequences, controls, options, progress or (lambda line: None))
+    found = task.run()
+    found.sort(key=lambda f: (not f.motif.scores["significant"], f.log_pvalue))
+    motifs = (
+        dataclasses.replace(f.motif, name=f"{rank}-{f.motif.consensus}")
+        for rank, f in enumerate(found, 1)
+    )
+    return Discovery(
+        motifs=tuple(motifs),
+        background=task.background.frequencies,
+        num_sequences=len(task.names),
+        num_controls=task.train.num_control + task.test.num_control,
+        controls="shuffled" if controls is None else "given",
+        warnings=tuple(task.warnings),
+    )
+
+
+def _prepare(
+    sequences: Sequence[Named],
+    controls: Sequence[Named] | None,
+    options: Options,
+    progress: Callable[[str], None],
+) -> _Search:
+    """Checks, shuffles and splits sequences."""
+    warnings: list[str] = []
+    primary = _usable(sequences, "primary sequence", options.min_width, warnings)
+    names = _unique_names(primary, warnings)
+    if len(primary) < 2:
+        raise ValueError(
+            f"{len(primary)} usable primary sequence(s) of {len(sequences)}: motifs "
+            "need 2 at least"
+        )
+    texts = [codes for _, codes in primary]
+    if controls is None:
+        copies = max(1, math.ceil(_LEAST_CONTROLS / len(texts)))
+        progress(f"shuffling {len(texts)} sequences")
+        control = shuffle.shuffle(
+            texts * copies, order=options.order, seed=options.seed
+        )
+    else:
+        kept = _usable(controls, "control", options.min_width, warnings)
+        control = [codes for _, codes in kept]
+        copies = 1
+        if not control:
+            raise ValueError(f"no usable control of {len(controls)}")
+    is_test = _drawn(len(texts), options.holdout, options.seed, stream=0)
+    # Copies of a sequence are held out with it.
+    is_control_test = (
+        np.tile(is_test, copies)
+        if controls is None
+        else _drawn(len(control), options.holdout, options.seed, stream=1)
+    )
+    if min(is_test.sum(), is_control_test.sum()) < _LEAST_HOLDOUT:
+        if options.holdout:
+            warnings.append(
+                f"too few sequences to hold {options.holdout:.0%} out for testing "
+                f"({len(texts)} primary, {len(control)} controls): p-values come from "
+                "training, compared with searches in permuted sequences"
+            )
+        is_test[:] = is_control_test[:] = False
+    return _Search(
+        options=options,
+        background=background_lib.fit(
+            control, order=options.order, both_strands=options.both_strands
+        ),
+        names=names,
+        is_test=is_test,
+        train=_split(texts, ~is_test, control, ~is_control_test, options),
+        test=_split(texts, is_test, control, is_control_test, options),
+        warnings=warnings,
+        progress=progress,
+    )
+
+
+def _usable(
+    sequences: Sequence[Named], kind: str, width: int, warnings: list[str]
+) -> list[Named]:
+    """Returns the sequences in which a motif finds place."""
+    kept = []
+    for name, codes in sequences:
+        runs = np.flatnonzero(np.concatenate([[True], codes >= alphabet.N, [True]]))
+        if np.diff(runs).max(initial=0) > width:
+            kept.append((name, codes))
+    missing = len(sequences) - len(kept)
+    if missing:
+        warnings.append(
+            f"{missing} of {len(sequences)} {kind}s left out: no {width} bases in a "
+            "row without N"
+        )
+    return kept
+
+
+def _unique_names(sequences: list[Named], warnings: list[str]) -> list[str]:
+    """Returns names, with a number where several sequences share one."""
+    names = [name for name, _ in sequences]
+    counts = collections.Counter(names)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        warnings.append(
+            f"{len(repeated)} name(s) such as {repeated[0]!r} belong to several "
+            "primary sequences: '#' and a sequence's rank are added"
+        )
+    return [
+        f"{name}#{rank}" if counts[name] > 1 else name
+        for rank, name in enumerate(names, 1)
+    ]
+
+
+def _drawn(
+    number: int, share: float, seed: int, *, stream: int
+) -> npt.NDArray[np.bool_]:
+    """Draws a share of sequences, rounded down."""
+    order = np.random.default_rng((seed, stream)).permutation(number)
+    drawn = np.zeros(number, bool)
+    drawn[order[: int(number * share)]] = True
+    return drawn
+
+
+def _split(
+    primary: list[npt.NDArray[np.uint8]],
+    is_primary: npt.NDArray[np.bool_],
+    control: list[npt.NDArray[np.uint8]],
+    is_control: npt.NDArray[np.bool_],
+    options: Options,
+) -> scan.SequenceSet:
+    """Returns some of the sequences."""
+    return scan.SequenceSet(
+        [primary[i] for i in np.flatnonzero(is_primary)],
+        [control[i] for i in np.flatnonzero(is_control)],
+        both_strands=options.both_strands,
+    )
+
+
+@dataclasses.dataclass
+class _Search:
+    """A search as it goes on: the texts lose the sites of each motif found.
+
+    Attributes:
+        options: As given.
+        background: Of the controls.
+        names: Of all primary sequences.
+        is_test: Which of them are held out.
+        train: Sequences to find motifs in.
+        test: Sequences to test them on; none where p-values come from permutations.
+        warnings: Lines for the user.
+        progress: Takes a line of text.
+    """
+
+    options: Options
+    background: background_lib.Background
+    names: list[str]
+    is_test: npt.NDArray[np.bool_]
+    train: scan.SequenceSet
+    test: scan.SequenceSet
+    warnings: list[str]
+    progress: Callable[[str], None]
+
+    def run(self) -> list[_Found]:
+        """Finds one motif after the other."""
+        options = self.options
+        found: list[_Found] = []
+        misses = 0
+        with concurrent.futures.ThreadPoolExecutor(_num_threads()) as pool:
+            fit = _Fit(options, self.background, _mapper(pool))
+            null = None if self.test.num_primary else self._null(fit)
+            limit = math.inf if options.num_motifs is None else options.num_motifs
+            while len(found) < limit and misses < options.patience:
+                model = fit.search(self.train)
+                if model is None:
+                    break
+                found.append(self._tested(fit, model, null))
+                is_miss = found[-1].log_pvalue > math.log(options.threshold)
+                misses = misses + 1 if is_miss else 0
+                self.progress(
+                    f"motif {len(found)}: {found[-1].motif.consensus}, p = "
+                    f"{_power(found[-1].log_pvalue)}"
+                )
+        return [self._judged(f, len(found)) for f in found]
+
+    def _null(self, fit: _Fit) -> npt.NDArray[np.float64]:
+        """Returns best log p-values of searches in permuted sequences."""
+        number = len(self.train.starts)
+        best = []
+        for count in range(_NUM_NULLS):
+            rng = np.random.default_rng((self.options.seed, 2, count))
+            chosen = rng.permutation(number) < self.train.num_primary
+            permuted = self.train.select(chosen)
+            model = fit.search(permuted)
+            best.append(0.0 if model is None else fit.log_pvalue(model, permuted))
+            self.progress(f"permutation {count + 1} of {_NUM_NULLS}")
+        return np.array(best)
+
+    def _tested(
+        self, fit: _Fit, model: _Model, null: npt.NDArray[np.float64] | None
+    ) -> _Found:
+        """Tests a model, notes its sites and erases them."""
+        train_pvalue = fit.log_pvalue(model, self.train)
+        motif = pwm.Motif("", model.counts, self.background.frequencies)
+        log_odds = motif.log_odds()
+        distribution = significance.score_distribution(log_odds, self.background)
+        sites: list[tuple[int, pwm.Site]] = []
+        tables = []
+        parts = [(self.train, ~self.is_test), (self.test, self.is_test)]
+        for part, chosen in parts:
+            if not part.num_primary:
+                tables.append((0, 0))
+                continue
+            scores = part.score(log_odds)
+            tables.append(_table(part, scores, model.threshold))
+            hits = part.hits(scores, model.threshold)
+            sites += self._sites(
+                part, hits, np.flatnonzero(chosen), log_odds, distribution
+            )
+            part.erase(scores, model.threshold)
+        if null is None:
+            tested, (held, held_control) = self.test, tables[1]
+            log_pvalue = fit.log_test(held, held_control, tested, motif.width)
+        else:
+            tested, (held, held_control) = self.train, tables[0]
+            log_pvalue = significance.gumbel(train_pvalue, null)
+        positives, negatives = np.sum(tables, axis=0).tolist()
+        num_controls = self.train.num_control + self.test.num_control
+        scores = {
+            "log10_pvalue": log_pvalue / math.log(10),
+            "pvalue": math.exp(log_pvalue),
+            "train_pvalue": math.exp(train_pvalue),
+            "log10_train_pvalue": train_pvalue / math.log(10),
+            "positives": held,
+            "num_positives": tested.num_primary,
+            "negatives": held_control,
+            "num_negatives": tested.num_control,
+            "positive_share": positives / len(self.names),
+            "negative_share": negatives / num_controls,
+            "enrichment": (positives + 1)
+            / (len(self.names) + 1)
+            * (num_controls + 1)
+            / (negatives + 1),
+            "threshold": model.threshold,
+            "threshold_pvalue": distribution.pvalue(model.threshold),
+            "information": float(motif.information().sum()),
+            "holdout": self.options.holdout if null is None else 0.0,
+        }
+        sites.sort(key=lambda pair: pair[0])
+        motif = dataclasses.replace(
+            motif, sites=tuple(site for _, site in sites), scores=scores
+        )
+        return _Found(motif, log_pvalue)
+
+    def _sites(
+        self,
+        part: scan.SequenceSet,
+        hits: scan.Hits,
+        numbers: npt.NDArray[np.intp],
+        log_odds: npt.NDArray[np.float64],
+        distribution: significance.ScoreDistribution,
+    ) -> list[tuple[int, pwm.Site]]:
+        """Returns sites with the number of their sequence."""
+        pvalues = distribution.pvalues(hits.words)
+        scores = log_odds[np.arange(len(log_odds)), hits.words].sum(-1)
+        starts = hits.places - part.starts[hits.sequences]
+        return [
+            (
+                int(numbers[sequence]),
+                pwm.Site(
+                    sequence=self.names[numbers[sequence]],
+                    start=start,
+                    strand="-" if is_reverse else "+",
+                    word=encode.decode(word).decode(),
+                    score=score,
+                    pvalue=pvalue,
+                ),
+            )
+            for sequence, start, is_reverse, word, score, pvalue in zip(
+                hits.sequences.tolist(),
+                starts.tolist(),
+                hits.is_reverse.tolist(),
+                hits.words,
+                scores.tolist(),
+                pvalues.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _judged(self, found: _Found, num_tested: int) -> _Found:
+        """Adds what depends on the number of motifs, and picks a strand."""
+        evalue = found.motif.scores["pvalue"] * num_tested
+        threshold = self.options.threshold
+        is_significant = evalue <= threshold
+        motif = found.motif
+        if self.options.both_strands:
+            motif = min(
+                motif, motif.reverse_complement, key=lambda m: (m.consensus, m.name)
+            )
+        scores = {
+            **motif.scores,
+            "evalue": evalue,
+            "significant": float(is_significant),
+        }
+        return _Found(dataclasses.replace(motif, scores=scores), found.log_pvalue)
+
+
+class _Fit(NamedTuple):
+    """Finds the matrix that separates sequences best.
+
+    Attributes:
+        options: Widths.
+        background: For scores.
+        map: Calls a function on each of some arguments, in any order, and returns
+            the results in theirs.
+    """
+
+    options: Options
+    background: background_lib.Background
+    map: Callable[[Callable, Iterable], list]
+
+    def search(self, sequences: scan.SequenceSet) -> _Model | None:
+        """Returns the best model, None where no word is enriched."""
+        refined: list[_Model] = []
+        for width in self._seed_widths():
+            seeds = self._seeds(sequences, width)
+            refined += self.map(lambda seed: self.refine(sequences, seed), seeds)
+        if not refined:
+            return None
+        refined.sort(key=lambda model: -model.objective)
+        widened = self.map(
+            lambda model: self.fit_width(sequences, model), refined[:_NUM_WIDENED]
+        )
+        return max(widened, key=lambda model: model.objective)
+
+    def _seed_widths(self) -> list[int]:
+        low, high = self.options.min_width, self.options.max_width
+        return sorted({low, *(w for w in _SEED_WIDTHS if low <= w <= high)})
+
+    def _seeds(self, sequences: scan.SequenceSet, width: int) -> list[_Model]:
+        """Returns the best words of a width as models."""
+        counts = words.count(sequences, width)
+        deviance = significance.deviance(
+            counts.positives,
+            sequences.num_primary,
+            counts.negatives,
+            sequences.num_control,
+            share=self._share(sequences, width),
+        )
+        best = np.argsort(-deviance, kind="stable")[:_NUM_WORDS]
+        letters = words.letters(counts.words[best[deviance[best] > 0]], width)
+        rows = words.distinct(letters, _NUM_SEEDS, both_strands=sequences.both_strands)
+        models: list[_Model] = self.map(
+            lambda word: self._separated(
+                sequences, _SEED_COUNTS * np.eye(alphabet.NUM_BASES)[word]
+            )[0],
+            letters[rows],
+        )
+        models.sort(key=lambda model: -model.deviance)
+        return models[:_NUM_REFINED]
+
+    def _log_odds(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return pwm.Motif("", counts, self.background.frequencies).log_odds()
+
+    def _separated(
+        self, sequences: scan.SequenceSet, counts: npt.NDArray[np.float64]
+    ) -> tuple[_Model, scan.Scores]:
+        """Returns a model with the threshold that separates best."""
+        scores = sequences.score(self._log_odds(counts))
+        best = sequences.best(scores)
+        order = np.argsort(-best, kind="stable")
+        ranked = best[order]
+        is_primary = order < sequences.num_primary
+        # Thresholds lie between two scores, both of them some evidence for a site.
+        is_cut = np.append(ranked[1:] < ranked[:-1], True) & (ranked > 0)
+        cuts = np.flatnonzero(is_cut)
+        if not len(cuts):
+            return _Model(counts, math.inf, 0.0), scores
+        positives = np.cumsum(is_primary, dtype=np.int64)[cuts]
+        deviance = significance.deviance(
+            positives,
+            sequences.num_primary,
+            cuts + 1 - positives,
+            sequences.num_control,
+            share=self._share(sequences, len(counts)),
+        )
+        cut = int(cuts[np.argmax(deviance)])
+        # A threshold between two scores is not sensitive to rounding.
+        following = float(ranked[cut + 1]) if cut + 1 < len(ranked) else -math.inf
+        threshold = (float(ranked[cut]) + max(following, 0.0)) / 2
+        return _Model(counts, threshold, float(deviance.max())), scores
+
+    def _share(self, sequences: scan.SequenceSet, width: int) -> float | None:
+        """Returns the share of places in primary sequences; None for like lengths."""
+        primary, control = sequences.num_sites(width)
+        mean = primary / sequences.num_primary
+        other = control / sequences.num_control
+        if abs(mean - other) <= _LENGTH_TOLERANCE * max(mean, other):
+            return None
+        return primary / (primary + control)
+
+    def refine(self, sequences: scan.SequenceSet, model: _Model) -> _Model:
+        """Makes a matrix of the sites of the last, while that separates better."""
+        current, scores = self._separated(sequences, model.counts)
+        best = None  # a model with counts of sites, as the first may be a mere word
+        for _ in range(_MAX_ITERATIONS):
+            if not math.isfinite(current.threshold):
+                break
+            hits = sequences.hits(scores, current.threshold)
+            if not len(hits.places):
+                break
+            current, scores = self._separated(sequences, _counts(hits.words))
+            if best is not None and current.deviance <= best.deviance:
+                break
+            best = current
+        return best or current
+
+    def fit_width(self, sequences: scan.SequenceSet, model: _Model) -> _Model:
+        """Adds and removes columns at the ends while that pays."""
+        low, high = self.options.min_width, self.options.max_width
+        model = self._trim(sequences, model)
+        tried = {(0, 0)}
+        left = right = 0  # columns added on either side, negative where removed
+        for _ in range(2 * (high - low) + 1):
+            changed = []
+            for a, b in _CHANGES:
+                if (left + a, right + b) not in tried:
+                    tried.add((left + a, right + b))
+                    changed.append((self._changed(sequences, model, a, b), a, b))
+            following, a, b = max(
+                changed, key=lambda c: c[0].objective, default=(model, 0, 0)
+            )
+            if following.objective <= model.objective:
+                break
+            model, left, right = following, left + a, right + b
+        return self._trim(sequences, model)
+
+    def _trim(self, sequences: scan.SequenceSet, model: _Model) -> _Model:
+        """Removes columns at the ends that hold next to nothing."""
+        while len(model.counts) > self.options.min_width:
+            information = pwm.Motif("", model.counts).information()[[0, -1]]
+            weaker = int(np.argmin(information))
+            if information[weaker] >= _LEAST_INFORMATION:
+                break
+            trimmed = model.counts[1:] if weaker == 0 else model.counts[:-1]
+            model = self.refine(sequences, _Model(trimmed, 0, 0))
+        return model
+
+    def _changed(
+        self, sequences: scan.SequenceSet, model: _Model, left: int, right: int
+    ) -> _Model:
+        """Returns a refined model with columns added; the same one if that is none."""
+        width, high = len(model.counts), self.options.max_width
+        if not self.options.min_width <= width + left + right <= high:
+            return model
+        hits = self._hits(sequences, model)
+        flanked = sequences.flanked(hits, width, high)
+        counts = _counts(flanked[:, high - left : high + width + right])
+        if not counts.sum(1).all():
+            return model
+        return self.refine(sequences, _Model(counts, 0, 0))
+
+    def _hits(self, sequences: scan.SequenceSet, model: _Model) -> scan.Hits:
+        scores = sequences.score(self._log_odds(model.counts))
+        return sequences.hits(scores, model.threshold)
+
+    def log_pvalue(self, model: _Model, sequences: scan.SequenceSet) -> float:
+        """Returns the logarithm of a model's p-value on sequences."""
+        scores = sequences.score(self._log_odds(model.counts))
+        table = _table(sequences, scores, model.threshold)
+        return self.log_test(*table, sequences, len(model.counts))
+
+    def log_test(
+        self, positives: int, negatives: int, sequences: scan.SequenceSet, width: int
+    ) -> float:
+        """Tests a table: Fisher's test, or the binomial one where lengths differ."""
+        share = self._share(sequences, width)
+        if share is not None:
+            return significance.binomial(positives, negatives, share)
+        return significance.fisher(
+            positives, sequences.num_primary, negatives, sequences.num_control
+        )
+
+
+# Columns to add left and right: one or two at an end, a shift, one fewer at an end.
+_CHANGES: Final = ((1, 0), (0, 1), (2, 0), (0, 2), (-1, 0), (0, -1), (1, -1), (-1, 1))
+
+
+def _counts(letters: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Counts bases of words by column, (N, W) → (W, 4); N counts for none."""
+    bases = np.arange(alphabet.NUM_BASES)
+    return (letters[..., None] == bases).sum(0).astype(np.float64)
+
+
+def _table(
+    sequences: scan.SequenceSet, scores: scan.Scores, threshold: float
+) -> tuple[int, int]:
+    """Counts primary sequences and controls with a site."""
+    has_site = sequences.best(scores) >= threshold
+    positives = int(has_site[: sequences.num_primary].sum())
+    return positives, int(has_site.sum()) - positives
+
+
+def _num_threads() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _mapper(
+    pool: concurrent.futures.Executor,
+) -> Callable[[Callable[[_A], _B], Iterable[_A]], list[_B]]:
+    return lambda function, arguments: list(pool.map(function, arguments))
+
+
+def _power(log_pvalue: float) -> str:
+    """Writes a p-value given by its logarithm, however small."""
+    exponent = math.floor(log_pvalue / math.log(10))
+    return f"{math.exp(log_pvalue - exponent * math.log(10)):.1f}e{exponent:+03d}"
