@@ -59,7 +59,6 @@ def write_report(
     about: Mapping[str, str],
     lengths: Mapping[str, int],
     matches: Sequence[compare.Match] | None = None,
-    num_controls: int = 0,
     warnings: Sequence[str] = (),
 ) -> None:
     """Writes one HTML file that needs no other: no script, no font, no network.
@@ -70,7 +69,6 @@ def write_report(
         about: How they were found: names and values, as they are to be read.
         lengths: Bases of each sequence, by its name.
         matches: Of `compare.compare`; None where nothing was compared.
-        num_controls: Number of the control sequences.
         warnings: What the reader should know first.
     """
     notes = list(warnings)
@@ -80,7 +78,7 @@ def write_report(
             logos[motif.name] = logo(motif)
     except ImportError as e:
         notes.append(str(e))
-    columns = _columns(motifs, lengths, matches, num_controls, logos)
+    columns = _columns(motifs, lengths, matches, logos)
     count = f"{len(motifs)} motif{'s' * (len(motifs) != 1)}"
     of = f"{len(lengths):,} sequences of {sum(lengths.values()):,} bases"
     settings = "".join(
@@ -189,7 +187,6 @@ def _columns(
     motifs: Sequence[pwm.Motif],
     lengths: Mapping[str, int],
     matches: Sequence[compare.Match] | None,
-    num_controls: int,
     logos: Mapping[str, bytes],
 ) -> list[_Column]:
     """Returns the columns that there is something to show in."""
@@ -199,9 +196,6 @@ def _columns(
             return []
         cell = lambda m: form(m.scores.get(name, math.nan))  # noqa: E731
         return [_Column(head, meaning, cell, is_number=True)]
-
-    def share(total: int) -> Callable[[float], str]:
-        return lambda x: "" if math.isnan(x) or not total else f"{x / total:.1%}"
 
     found = [
         _Column("", "", lambda m: str(1 + motifs.index(m)), is_number=True),
@@ -215,8 +209,8 @@ def _columns(
         _Column("sites", "", lambda m: f"{len(m.sites):,}", is_number=True),
         *scored("p", "Of the enrichment in held-out sequences.", "pvalue", _power),
         *scored("E", "p times the motifs tried.", "evalue", _power),
-        *scored("in sequences", "Share with a site.", "positives", share(len(lengths))),
-        *scored("in controls", "Share with a site.", "negatives", share(num_controls)),
+        *scored("in sequences", "Share with a site.", "positive_share", _percent),
+        *scored("in controls", "Share with a site.", "negative_share", _percent),
     ]
     if matches is not None:
         meaning = (
@@ -263,8 +257,11 @@ def _logo_cell(motif: pwm.Motif, png: bytes | None) -> str:
         data = base64.b64encode(png).decode()
         image = f'<img class="logo" alt="{name}" src="data:image/png;base64,{data}">'
     consensus = f'<div class="consensus">{motif.consensus}</div>'
-    is_new = motif.consensus not in motif.name
-    return image + consensus + (f'<div class="faint">{name}</div>' if is_new else "")
+    notes = [] if motif.consensus in motif.name else [name]
+    if motif.scores.get("significant", 1.0) == 0:
+        notes.append("not significant")
+    faint = "".join(f'<div class="faint">{note}</div>' for note in notes)
+    return image + consensus + faint
 
 
 def _names(motif: pwm.Motif, matches: Sequence[compare.Match]) -> str:
@@ -306,6 +303,10 @@ def _power(value: float) -> str:
         return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
     digits, _, power = f"{value:.1e}".partition("e")
     return f"{digits}·10<sup>{int(power)}</sup>".replace("-", "−")
+
+
+def _percent(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.1%}"
 
 
 def _text(value: object) -> str:

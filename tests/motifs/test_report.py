@@ -22,7 +22,12 @@ def motif(word="ATGC", name="1-ATGC", **changes):
         pwm.Site("s2", 98, "-", word, 5.0, 1e-4),
         pwm.Site("s2", 196, "-", word, 5.0, 1e-4),
     )
-    scores = {"pvalue": 3e-7, "evalue": 0.02, "positives": 3.0, "negatives": 1.0}
+    scores = {
+        "pvalue": 3e-7,
+        "evalue": 0.02,
+        "positive_share": 0.75,
+        "negative_share": 0.125,
+    }
     return pwm.Motif(
         name, np.array(counts), **{"sites": sites, "scores": scores, **changes}
     )
@@ -98,7 +103,7 @@ def hide(monkeypatch, hidden):
 def test_the_table_says_what_was_found(written, monkeypatch):
     hide(monkeypatch, "logomaker")
     matches = [match(0.002), match(0.05, 1), match(0.2, 2)]
-    page = written([motif()], matches=matches, num_controls=8)
+    page = written([motif()], matches=matches)
     head, row = page.rows[:2]
     assert dict(zip(head, row, strict=True)) == {
         "": "1",
@@ -157,9 +162,11 @@ def test_no_motif_and_no_scores_are_no_error(written, monkeypatch):
     assert "No motif was found." in page.text
     assert "too few sequences" in page.text
     assert [tag for tag, _ in page.elements].count("table") == 1
-    page = written([motif(scores={"pvalue": float("nan")}, sites=())])
+    page = written(
+        [motif(scores={"pvalue": float("nan"), "significant": 0.0}, sites=())]
+    )
     assert page.rows[0] == ["", "motif", "width", "sites", "p"]
-    assert page.rows[1] == ["1", "ATGC", "4", "0", ""]
+    assert page.rows[1] == ["1", "ATGCnot significant", "4", "0", ""]
 
 
 def test_without_logomaker_the_page_says_so(written, monkeypatch, tmp_path):
