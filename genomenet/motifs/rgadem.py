@@ -44,6 +44,9 @@ _MESSAGES: Final = {
     f" for R 4.2: {_PIP}",
     "no rGADEM": f"the R package rGADEM is missing ({{detail}}): {_BIOC}",
 }
+_LOAD: Final = """
+tryCatch({ loadNamespace("rGADEM"); "" }, error = conditionMessage)
+"""
 _CHECK_SECONDS: Final = 120.0
 _MOST_SEQUENCES: Final = 44_000  # sizes of arrays in GADEM
 _MOST_BASES: Final = 20_000
@@ -392,10 +395,9 @@ def _answer(task: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     except Exception as e:  # of any kind where rpy2 and R do not fit
         return {"situation": "unfit rpy2", "detail": f"{type(e).__name__}: {e}"}
     (folder / "started").touch()
-    try:
-        robjects.r("""loadNamespace("rGADEM")""")
-    except Exception as e:
-        return {"situation": "no rGADEM", "detail": str(e)}
+    problem = robjects.r(_LOAD)[0]
+    if problem:
+        return {"situation": "no rGADEM", "detail": problem}
     if task["sequences"] is None:
         return {"situation": "ready", "detail": _versions(robjects)}
     try:
