@@ -35,6 +35,8 @@ _SEED_COUNTS: Final = 10.0  # sites that a word is taken for
 # Nats that a column must add: three numbers are fitted with it.
 _COLUMN_PENALTY: Final = 3.0
 _LEAST_INFORMATION: Final = 0.25  # bits of the first and the last column
+_MUCH_INFORMATION: Final = 0.5  # bits; of columns beside a motif, on average
+_KEPT: Final = 0.95  # share of the deviance that such columns may not go below
 _LEAST_HOLDOUT: Final = 5  # sequences
 # With few sequences more shuffled ones make the difference clear.
 _LEAST_CONTROLS: Final = 500
@@ -217,8 +219,8 @@ def _prepare(
 ) -> _Search:
     """Checks, shuffles and splits sequences."""
     warnings: list[str] = []
-    primary = _usable(sequences, "primary sequence", options.min_width, warnings)
-    names = _unique_names(primary, warnings)
+    named = _unique_names(sequences, warnings)
+    primary = _usable(named, "primary sequence", options.min_width, warnings)
     if len(primary) < 2:
         raise ValueError(
             f"{len(primary)} usable primary sequence(s) of {len(sequences)}: motifs "
@@ -257,7 +259,7 @@ def _prepare(
         background=background_lib.fit(
             control, order=options.order, both_strands=options.both_strands
         ),
-        names=names,
+        names=[name for name, _ in primary],
         is_test=is_test,
         train=_split(texts, ~is_test, control, ~is_control_test, options),
         test=_split(texts, is_test, control, is_control_test, options),
@@ -284,19 +286,18 @@ def _usable(
     return kept
 
 
-def _unique_names(sequences: list[Named], warnings: list[str]) -> list[str]:
-    """Returns names, with a number where several sequences share one."""
-    names = [name for name, _ in sequences]
-    counts = collections.Counter(names)
+def _unique_names(sequences: Sequence[Named], warnings: list[str]) -> list[Named]:
+    """Adds a number to names that several sequences share."""
+    counts = collections.Counter(name for name, _ in sequences)
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         warnings.append(
             f"{len(repeated)} name(s) such as {repeated[0]!r} belong to several "
-            "primary sequences: '#' and a sequence's rank are added"
+            "primary sequences: '#' and the place in the input are added"
         )
     return [
-        f"{name}#{rank}" if counts[name] > 1 else name
-        for rank, name in enumerate(names, 1)
+        (f"{name}#{place}" if counts[name] > 1 else name, codes)
+        for place, (name, codes) in enumerate(sequences, 1)
     ]
 
 
@@ -519,7 +520,7 @@ class _Fit(NamedTuple):
         widened = self.map(
             lambda model: self.fit_width(sequences, model), refined[:_NUM_WIDENED]
         )
-        return max(widened, key=lambda model: model.objective)
+        return self._widen(sequences, max(widened, key=lambda model: model.objective))
 
     def _seed_widths(self) -> list[int]:
         low, high = self.options.min_width, self.options.max_width
@@ -623,6 +624,31 @@ class _Fit(NamedTuple):
             model, left, right = following, left + a, right + b
         return self._trim(sequences, model)
 
+    def _widen(self, sequences: scan.SequenceSet, model: _Model) -> _Model:
+        """Adds columns at the ends that hold much, though none is needed any more."""
+        high = self.options.max_width
+        while room := high - len(model.counts):
+            width = len(model.counts)
+            hits = self._hits(sequences, model)
+            counts = _counts(sequences.flanked(hits, width, room))
+            bits = _information(counts, len(hits.places)) - _MUCH_INFORMATION
+            left = np.concatenate([[0], np.cumsum(bits[:room][::-1])])
+            right = np.concatenate([[0], np.cumsum(bits[room + width :])])
+            sums = np.where(
+                np.add.outer(np.arange(room + 1), np.arange(room + 1)) <= room,
+                np.add.outer(left, right),
+                -np.inf,
+            )
+            more_left, more_right = divmod(int(np.argmax(sums)), room + 1)
+            if not more_left + more_right:
+                break
+            counts = counts[room - more_left : room + width + more_right]
+            following = self.refine(sequences, _Model(counts, 0, 0))
+            if following.deviance < _KEPT * model.deviance:
+                break
+            model = following
+        return model
+
     def _trim(self, sequences: scan.SequenceSet, model: _Model) -> _Model:
         """Removes columns at the ends that hold next to nothing."""
         while len(model.counts) > self.options.min_width:
@@ -678,6 +704,17 @@ def _counts(letters: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """Counts bases of words by column, (N, W) → (W, 4); N counts for none."""
     bases = np.arange(alphabet.NUM_BASES)
     return (letters[..., None] == bases).sum(0).astype(np.float64)
+
+
+def _information(
+    counts: npt.NDArray[np.float64], num_sites: int
+) -> npt.NDArray[np.float64]:
+    """Returns bits of columns, less what chance gives; none where sites mostly end."""
+    number = counts.sum(1)
+    p = counts / np.maximum(number, 1)[:, None]
+    bits = 2 + np.sum(p * np.log2(np.where(p > 0, p, 1)), axis=1)
+    bits -= 1.5 / math.log(2) / np.maximum(number, 1)
+    return np.where(2 * number >= num_sites, bits, -np.inf)
 
 
 def _table(

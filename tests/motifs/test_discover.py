@@ -137,6 +137,22 @@ def test_the_seed_alone_fixes_the_result(monkeypatch):
     assert as_text(run(seed=2).motifs) != as_text(first.motifs)
 
 
+def test_the_search_ends_with_motifs_that_are_chance():
+    sequences, _ = planted(60, 50, 1, OCTAMER, 0.8)
+    controls = random_sequences(60, 50, 2, "c")
+    options = discover.Options(num_motifs=None, patience=2, max_width=8, holdout=0.4)
+    found = discover.discover(sequences, controls, options)
+    first, *others = found.motifs
+    assert holds(first, OCTAMER)
+    assert first.scores["significant"] == 1
+    assert len(others) >= 2
+    assert all(m.scores["pvalue"] > 0.05 for m in others[-2:])
+    for motif in found.motifs:
+        evalue = motif.scores["pvalue"] * len(found.motifs)
+        assert motif.scores["evalue"] == pytest.approx(evalue)
+        assert motif.scores["significant"] == (evalue <= 0.05)
+
+
 def test_one_strand():
     rng = np.random.default_rng(0)
     sequences = random_sequences(60, 50, 5)
@@ -197,13 +213,13 @@ def test_unusable_sequences_are_left_out_with_a_warning():
     )
     assert found.num_sequences == 61
     assert found.warnings == (
+        "1 name(s) such as 's1' belong to several primary sequences: '#' and the "
+        "place in the input are added",
         "3 of 64 primary sequences left out: no 8 bases in a row without N",
-        "1 name(s) such as 's1' belong to several primary sequences: '#' and a "
-        "sequence's rank are added",
     )
     names = {site.sequence for site in found.motifs[0].sites}
     assert "s1" not in names
-    assert names & {"s1#2", "s1#61"}
+    assert names & {"s1#2", "s1#64"}
 
 
 UNKNOWN = ("n", np.full(30, 4, np.uint8))
