@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -22,6 +23,10 @@ class TokenEmbedding(keras.layers.Layer):
         dropout: Share of channels dropped in training, in [0, 1).
         epsilon: Added to the variance by the normalisation.
         stddev: Standard deviation of fresh weights.
+
+    Attributes:
+        edit: None, or a function of the embeddings of the tokens, (B, T, C), and their
+            ids, (B, T), that returns what is read in their place: for attribution.
 
     Call arguments:
         token_ids: Int, (B, T).
@@ -57,6 +62,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.num_types = num_types
         self.epsilon = epsilon
         self.stddev = stddev
+        self.edit: Callable[[Any, Any], Any] | None = None
         self.norm = keras.layers.LayerNormalization(
             epsilon=epsilon, name="norm", dtype=self.dtype_policy
         )
@@ -84,6 +90,8 @@ class TokenEmbedding(keras.layers.Layer):
         self, token_ids: Any, position_ids: Any = None, training: bool | None = None
     ) -> Any:
         x = ops.take(self._cast(self.tokens), token_ids, axis=0)
+        if self.edit is not None:
+            x = self.edit(x, token_ids)
         positions = self._cast(self.positions)
         if position_ids is None:
             length = ops.shape(token_ids)[1]

@@ -110,6 +110,10 @@ class Family(Protocol):
         """Returns the bases of the shortest sequence that can be embedded."""
         ...
 
+    def reader(self, model: Any) -> Any:
+        """Returns the layer whose `edit` meets bases or tokens as numbers."""
+        ...
+
     def spans(self, config: Any, length: int) -> Sequence[tuple[int, int]]:
         """Returns the interval of bases behind each vector of pool "none"."""
         ...

@@ -257,7 +257,7 @@ class _Best:
                     self.is_reverse[numbers[is_better]] = bool(strand)
             with np.errstate(divide="ignore"):
                 missed = tried * np.log1p(-best)  # log of 1 − p
-            self.pvalues[numbers] = -np.expm1(missed).astype(np.float64)
+            self.pvalues[numbers] = -np.expm1(missed)
 
 
 class _Null:
@@ -288,9 +288,8 @@ class _Null:
         if last - first == 1:
             return self._columns[first]
         if (first, last) not in self._sums:
-            self._sums[first, last] = np.convolve(
-                self._density(first, last - 1), self._columns[last - 1]
-            )
+            found = np.convolve(self._density(first, last - 1), self._columns[last - 1])
+            self._sums[first, last] = found.astype(np.float64)
         return self._sums[first, last]
 
 

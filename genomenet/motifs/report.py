@@ -36,13 +36,13 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.motifs { width: 100%; }
 th { text-align: left; font-weight: 600; color: #5a6675; font-size: .85em;
   border-bottom: 2px solid #c9d1da; vertical-align: bottom; }
-th, td { padding: .5em .7em; }
+th, td { padding: .5em .45em; }
 td { border-bottom: 1px solid #e4e9ee; vertical-align: middle; }
 .number { text-align: right; white-space: nowrap; }
 .consensus { font-family: ui-monospace, "DejaVu Sans Mono", monospace;
   font-size: .85em; overflow-wrap: anywhere; }
 .faint { color: #6b7786; font-size: .85em; }
-img.logo { display: block; max-height: 74px; max-width: 340px; }
+img.logo { display: block; max-height: 74px; max-width: 280px; }
 .name { white-space: nowrap; }
 table.settings td { padding: .2em 1.5em .2em 0; border: 0; vertical-align: top; }
 table.settings td:first-child { color: #5a6675; }
@@ -289,7 +289,7 @@ def _positions(motif: pwm.Motif, lengths: Mapping[str, int]) -> str:
         if top
     )
     return (
-        '<svg width="120" height="38" viewBox="0 0 120 38" fill="#4a6fa5" role="img"'
+        '<svg width="100" height="38" viewBox="0 0 120 38" fill="#4a6fa5" role="img"'
         f' aria-label="positions of sites">{bars}'
         '<rect x="0" y="37" width="119" height="1" fill="#c9d1da"/></svg>'
     )

@@ -21,11 +21,13 @@ __all__ = [
     "BertBackbone",
     "BertMaskedLM",
     "Config",
+    "attend",
     "build",
     "derived",
     "embed",
     "from_dict",
     "loss",
+    "reader",
     "shortest",
     "spans",
     "to_dict",
@@ -125,9 +127,36 @@ def embed(
     return ops.cast(total / count, states.dtype)
 
 
+def attend(model: BertMaskedLM, batch: Mapping[str, Any]) -> Any:
+    """Returns how much [CLS] attends to each k-mer in the last block.
+
+    Args:
+        model: The model.
+        batch: "bases", as for `embed`.
+
+    Returns:
+        Float, (B, L - k + 1): attention summed over the heads, 0 for k-mers that
+        reach into padding.
+
+    Source:
+        Ji et al., DNABERT (2021). Differences: none.
+    """
+    tokens = model.tokens(batch["bases"])
+    _, attention = model.backbone.encode(tokens, return_all=True)
+    ids = tokens["token_ids"]
+    is_kmer = ops.logical_or(ids >= kmer.NUM_SPECIAL, ids == kmer.UNK_ID)
+    total = ops.sum(attention[-1][:, :, 0], axis=1)  # (B, T)
+    return ops.where(is_kmer, total, 0.0)[:, 1:-1]
+
+
 def derived(means: Mapping[str, float]) -> dict[str, float]:
     """Returns the perplexity: e to the mean loss."""
     return {"perplexity": math.exp(min(means["loss"], 700.0))}
+
+
+def reader(model: BertMaskedLM) -> Any:
+    """Returns the layer that turns tokens into numbers; see its `edit`."""
+    return model.backbone.embedding
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:

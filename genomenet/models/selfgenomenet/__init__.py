@@ -23,6 +23,7 @@ __all__ = [
     "embed",
     "from_dict",
     "loss",
+    "reader",
     "shortest",
     "spans",
     "to_dict",
@@ -117,6 +118,11 @@ def derived(means: Mapping[str, float]) -> dict[str, float]:
     """Returns no metrics beside those of the loss."""
     del means
     return {}
+
+
+def reader(model: SelfGenomeNet) -> Any:
+    """Returns the layer that turns bases into numbers; see its `edit`."""
+    return model.context_net.encoder
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:

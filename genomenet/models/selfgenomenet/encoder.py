@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -22,6 +23,11 @@ class PatchEncoder(keras.layers.Layer):
         filters: Channels of an embedding.
         kernel_size: Bases of a patch.
         stride: Bases between the starts of neighbouring patches.
+
+    Attributes:
+        edit: None, or a function of the one-hot bases of patches,
+            (B, P, kernel_size, 4), and their codes, (B, P, kernel_size), that returns
+            what is read in their place: for attribution.
 
     Call arguments:
         bases: Codes of `dna.alphabet`, (B, L).
@@ -46,6 +52,7 @@ class PatchEncoder(keras.layers.Layer):
         self.filters = filters
         self.kernel_size = kernel_size
         self.stride = stride
+        self.edit: Callable[[Any, Any], Any] | None = None
 
     def build(self, bases_shape: tuple[int | None, ...]) -> None:
         self.kernel = self.add_weight(
@@ -72,6 +79,8 @@ class PatchEncoder(keras.layers.Layer):
             ops.cast(bases, "int32"), self.kernel_size, self.stride
         )  # (B, P, kernel_size)
         one_hot = ops.one_hot(frames, alphabet.NUM_BASES, dtype=self.compute_dtype)
+        if self.edit is not None:
+            one_hot = self.edit(one_hot, frames)
         shape = ops.shape(frames)
         width = self.kernel_size * alphabet.NUM_BASES
         return ops.reshape(one_hot, (shape[0], shape[1], width))
