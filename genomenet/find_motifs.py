@@ -1,0 +1,200 @@
+"""Finds motifs and names them: `python -m genomenet.find_motifs --help`."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+from genomenet.motifs import discover, find, rgadem
+
+_NATIVE = discover.Options()
+
+_INPUT = flags.DEFINE_list(
+    "input",
+    None,
+    "Sequence files, patterns, or - for standard input, joined by commas; or tables"
+    " (TSV, CSV) with the columns sequence and label.",
+    required=True,
+)
+_LABEL = flags.DEFINE_string(
+    "label", None, "Of tables: the label of the sequences; all others are controls."
+)
+_CONTROL = flags.DEFINE_list(
+    "control", None, "Sequence files without the motifs (default: shuffled input)."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder to write; an older result there is replaced.", required=True
+)
+_BACKEND = flags.DEFINE_enum(
+    "backend", find.AUTO, find.BACKENDS, "The finder; auto is the native one."
+)
+_MIN_WIDTH = flags.DEFINE_integer(
+    "min_width", _NATIVE.min_width, "Bases of the narrowest motif, from 6 on."
+)
+_MAX_WIDTH = flags.DEFINE_integer(
+    "max_width", _NATIVE.max_width, "Bases of the widest motif, up to 20."
+)
+_NUM_MOTIFS = flags.DEFINE_integer(
+    "num_motifs",
+    _NATIVE.num_motifs,
+    "Motifs to look for at most; 0 for as many as there are.",
+    lower_bound=0,
+)
+_THRESHOLD = flags.DEFINE_float(
+    "threshold", _NATIVE.threshold, "p-value above which a motif is taken for chance."
+)
+_PATIENCE = flags.DEFINE_integer(
+    "patience", _NATIVE.patience, "Such motifs in a row that end the search."
+)
+_BOTH_STRANDS = flags.DEFINE_bool(
+    "both_strands", _NATIVE.both_strands, "Look for motifs on both strands."
+)
+_HOLDOUT = flags.DEFINE_float(
+    "holdout", _NATIVE.holdout, "Share of the sequences held out for testing."
+)
+_ORDER = flags.DEFINE_integer(
+    "order",
+    _NATIVE.order,
+    "Order of the Markov chain of the background, 0 to 5: shuffling keeps k-mers"
+    " longer by one.",
+)
+_SEED = flags.DEFINE_integer("seed", _NATIVE.seed, "Fixes the result.")
+_GADEM_PRESET = flags.DEFINE_enum(
+    "gadem_preset", "default", ["default", "genemask"], "Parameters of rGADEM."
+)
+_TIMEOUT = flags.DEFINE_float(
+    "timeout", None, "Seconds after which rGADEM is stopped.", lower_bound=1
+)
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "Folder or name of a classifier: look for motifs in what it looked at only.",
+)
+_ATTRIBUTION = flags.DEFINE_enum(
+    "attribution",
+    "integrated_gradients",
+    ["integrated_gradients", "input_x_gradient", "attention"],
+    "How the classifier is asked; attention of BERT only.",
+)
+_TARGET = flags.DEFINE_string(
+    "target", None, "Class it is asked about (default: the second of two)."
+)
+_JASPAR = flags.DEFINE_bool(
+    "jaspar", False, "Name motifs after JASPAR; needs the extra motifs."
+)
+_TAX_GROUP = flags.DEFINE_list(
+    "tax_group", [], "Groups of JASPAR, such as vertebrates,insects (default: all)."
+)
+_RANKING = flags.DEFINE_string(
+    "ranking",
+    None,
+    "A ranking of k-mers, as of genomenet.rank_kmers: counts how many of the best lie"
+    " in the motifs.",
+)
+_K = flags.DEFINE_integer("k", 6, "Bases of these k-mers.", lower_bound=3)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes a folder of motifs."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    try:
+        options = _options()
+        if _MODEL.value is not None:
+            from genomenet import startup
+
+            startup.load_tensorflow()
+        sequences, controls = find.read(_INPUT.value, label=_LABEL.value)
+        if _CONTROL.value:
+            controls, _ = find.read(_CONTROL.value)
+        found = find.find(
+            sequences,
+            _OUTPUT.value,
+            options,
+            controls=controls,
+            command=_command(),
+            progress=_say,
+        )
+    except (ValueError, OSError, ImportError) as e:
+        print(f"find_motifs: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("find_motifs: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+    for warning in found.warnings:
+        _say(f"WARNING: {warning}")
+    for line in _summary(found):
+        print(line)
+
+
+def _options() -> find.Options:
+    gadem = (
+        rgadem.GENEMASK
+        if _GADEM_PRESET.value == "genemask"
+        else rgadem.RgademOptions(seed=_SEED.value)
+    )
+    return find.Options(
+        backend=_BACKEND.value,
+        native=discover.Options(
+            min_width=_MIN_WIDTH.value,
+            max_width=_MAX_WIDTH.value,
+            num_motifs=_NUM_MOTIFS.value or None,
+            threshold=_THRESHOLD.value,
+            patience=_PATIENCE.value,
+            both_strands=_BOTH_STRANDS.value,
+            holdout=_HOLDOUT.value,
+            order=_ORDER.value,
+            seed=_SEED.value,
+        ),
+        gadem=gadem,
+        timeout=_TIMEOUT.value,
+        model=_MODEL.value,
+        method=_ATTRIBUTION.value,
+        target=_TARGET.value,
+        jaspar=_JASPAR.value,
+        tax_group=tuple(_TAX_GROUP.value),
+        ranking=_RANKING.value,
+        k=_K.value,
+    )
+
+
+def _command() -> dict[str, str]:
+    """Returns what the report says of the run; names of files without folders."""
+    given = {"input": _names(_INPUT.value), "backend": _BACKEND.value}
+    if _LABEL.value:
+        given["label"] = _LABEL.value
+    if _CONTROL.value:
+        given["control"] = _names(_CONTROL.value)
+    if _MODEL.value:
+        given["model"] = pathlib.Path(_MODEL.value).name
+        given["attribution"] = _ATTRIBUTION.value
+    return given
+
+
+def _names(paths: Sequence[str]) -> str:
+    return ", ".join(pathlib.Path(path).name for path in paths)
+
+
+def _say(line: str) -> None:
+    print(f"find_motifs: {line}", file=sys.stderr)
+
+
+def _summary(found: find.Result) -> list[str]:
+    lines = [f"{len(found.motifs)} motifs in {_OUTPUT.value}"]
+    for motif in found.motifs:
+        evalue = motif.scores.get("evalue")
+        stated = "" if evalue is None else f"  E {evalue:.2g}"
+        named = [m for m in found.matches or () if m.motif == motif.name]
+        name = f"  {named[0].target_name} q {named[0].qvalue:.2g}" if named else ""
+        lines.append(f"  {motif.name:<24}{len(motif.sites):>7,} sites{stated}{name}")
+    return lines
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)
