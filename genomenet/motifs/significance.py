@@ -15,7 +15,10 @@ import numpy.typing as npt
 
 from genomenet.motifs import background as background_lib
 
-_RESOLUTION: Final = 0.02  # bits; a score of 15 columns is at most 0.15 off
+# Bits that scores are rounded to; coarser where the states of the chain are many.
+_RESOLUTION: Final = 0.02
+_COARSE_RESOLUTION: Final = 0.1
+_MANY_STATES: Final = 64
 _EULER: Final = 0.57721566490153286
 
 
@@ -142,7 +145,7 @@ def score_distribution(
     log_odds: npt.NDArray[np.float64],
     background: background_lib.Background,
     *,
-    resolution: float = _RESOLUTION,
+    resolution: float | None = None,
 ) -> ScoreDistribution:
     """Computes the distribution of scores over random words, exactly.
 
@@ -150,7 +153,8 @@ def score_distribution(
         log_odds: Scores of bases in bits, (W, 4).
         background: The model that random words follow; W must exceed its order.
         resolution: Bits that scores are rounded to, column by column; the
-            distribution is exact for rounded scores.
+            distribution is exact for rounded scores. By default 0.02, and 0.1 for
+            orders above 3.
 
     Returns:
         The distribution.
@@ -164,6 +168,9 @@ def score_distribution(
     width, order = len(log_odds), background.order
     if width <= order:
         raise ValueError(f"a motif of {width} columns needs an order below {width}")
+    if resolution is None:
+        is_large = 4**order > _MANY_STATES
+        resolution = _COARSE_RESOLUTION if is_large else _RESOLUTION
     columns = np.rint(np.asarray(log_odds) / resolution).astype(np.int64)
     lows = columns.min(1)
     steps = columns - lows[:, None]

@@ -126,3 +126,17 @@ def test_extreme_values_are_those_of_scipy():
         expected = stats.gumbel_r.logsf(-log_p, location, scale)
         assert significance.gumbel(log_p, null) == pytest.approx(expected, rel=1e-6)
     assert significance.gumbel(0.0, null) == pytest.approx(0)
+
+
+def test_default_resolution_is_fine_enough_for_the_order():
+    log_odds = np.random.default_rng(0).normal(0, 2, (8, 4))
+    for order, expected in ((2, 0.02), (4, 0.1)):
+        model = chain(order)
+        found = significance.score_distribution(log_odds, model)
+        assert found.resolution == expected
+        fine = significance.score_distribution(log_odds, model, resolution=0.005)
+        off = 8 * (expected + 0.005) / 2  # bits, at most, over 8 columns
+        for score in (2.0, 5.0, 8.0):
+            p = found.pvalue(score)
+            assert fine.pvalue(score + off) <= p <= fine.pvalue(score - off)
+            assert 0 < p < 1
