@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from genomenet.motifs import discover, find, rgadem
+from genomenet.motifs import compare, discover, find, report, rgadem
 
 _NATIVE = discover.Options()
 
@@ -183,12 +183,17 @@ def _say(line: str) -> None:
     print(f"find_motifs: {line}", file=sys.stderr)
 
 
+def _is_named(match: compare.Match, name: str) -> bool:
+    return match.motif == name and match.qvalue <= report.HIGHEST_QVALUE
+
+
 def _summary(found: find.Result) -> list[str]:
-    lines = [f"{len(found.motifs)} motifs in {_OUTPUT.value}"]
+    count = len(found.motifs)
+    lines = [f"{count} motif{'s' * (count != 1)} in {_OUTPUT.value}"]
     for motif in found.motifs:
         evalue = motif.scores.get("evalue")
         stated = "" if evalue is None else f"  E {evalue:.2g}"
-        named = [m for m in found.matches or () if m.motif == motif.name]
+        named = [m for m in found.matches or () if _is_named(m, motif.name)]
         name = f"  {named[0].target_name} q {named[0].qvalue:.2g}" if named else ""
         lines.append(f"  {motif.name:<24}{len(motif.sites):>7,} sites{stated}{name}")
     return lines

@@ -1,5 +1,6 @@
 """The binary: what flags become, and what a user reads."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -49,7 +50,7 @@ def test_flags_become_options_and_motifs_lines(run):
         given.update(controls=controls, command=command)
         progress("searching")
         match = compare.Match("1-ACGT", "TF", "MA1", 0, "+", 4, 1e-4, 0.1, 0.02)
-        return result(matches=(match,))
+        return result(matches=(match, dataclasses.replace(match, qvalue=0.2)))
 
     arguments = [
         "--control=y.fa",
@@ -68,7 +69,7 @@ def test_flags_become_options_and_motifs_lines(run):
     code, out, err = run(arguments, found)
     assert code == 0
     assert out.splitlines() == [
-        "1 motifs in o",
+        "1 motif in o",
         "  1-ACGT                        1 sites  E 2e-09  TF q 0.02",
     ]
     assert err == "find_motifs: searching\nfind_motifs: WARNING: few\n"

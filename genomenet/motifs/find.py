@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -93,7 +94,8 @@ def read(
         label: Of tables: the label of the sequences wanted; all others are controls.
 
     Returns:
-        Sequences and controls; None without a label.
+        Sequences and controls, None without a label. To a name that several share,
+        as peaks in FASTA may, "#" and the place in the input are added.
 
     Raises:
         ValueError: If a file is not usable, tables and sequence files are mixed, or
@@ -106,20 +108,18 @@ def read(
     if not all(are_tables):
         if label is not None:
             raise ValueError("a label needs a table (.tsv, .csv) with a column label")
-        return [(r.name, r.codes) for r in reader.read(paths)], None
+        records = reader.read(paths, unique=False)
+        return _unique((r.name, r.codes) for r in records), None
     if label is None:
         raise ValueError(f"{found[0]} is a table: say which label is wanted")
     wanted: list[NamedCodes] = []
     controls: list[NamedCodes] = []
-    used: set[str] = set()
-    for number, row in enumerate(tables.read_tables([str(p) for p in found]), 1):
-        name = f"{row.id}#{number}" if row.id in used else row.id
-        used.add(row.id)
+    for row in tables.read_tables([str(path) for path in found]):
         part = wanted if row.label == label else controls
-        part.append((name, encode.encode(row.sequence)))
+        part.append((row.id, encode.encode(row.sequence)))
     if not wanted:
         raise ValueError(f"{found[0]} has no sequence with the label {label!r}")
-    return wanted, controls or None
+    return _unique(wanted), _unique(controls) or None
 
 
 def find(
@@ -193,6 +193,15 @@ def find(
         )
         _draw(partial / "logos", motifs)
     return Result(motifs=motifs, matches=matches, warnings=warnings)
+
+
+def _unique(named: Iterable[NamedCodes]) -> list[NamedCodes]:
+    kept = list(named)
+    counts = collections.Counter(name for name, _ in kept)
+    return [
+        (f"{name}#{place}" if counts[name] > 1 else name, codes)
+        for place, (name, codes) in enumerate(kept, 1)
+    ]
 
 
 def _check_output(output: pathlib.Path) -> None:

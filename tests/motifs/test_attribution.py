@@ -96,6 +96,7 @@ def test_scores_sum_to_the_difference_of_outputs(family, reference, over_windows
     assert np.abs(np.subtract(before, after)).max() > 0.004
 
 
+@pytest.mark.slow
 @families
 def test_input_x_gradient_is_that_of_finite_differences(family):
     """What is read of one base, or of one k-mer, is made a little larger."""

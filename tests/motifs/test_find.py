@@ -177,13 +177,15 @@ def test_sequences_come_from_files_and_tables(tmp_path):
     assert [name for name, _ in found] == ["s0", "s1", "s2"]
     for (_, codes), (_, expected) in zip(found, sequences, strict=True):
         assert codes.tolist() == expected.tolist()
+    again, _ = find.read([str(tmp_path / "x.fa")] * 2)
+    assert [name for name, _ in again][::3] == ["s0#1", "s0#4"]
     path = tmp_path / "x.tsv.gz"
     rows = "id\tsequence\tlabel\na\tACGTAC\tyes\nb\tTTTTNN\tno\na\tGGG\tyes\n"
     path.write_bytes(gzip.compress(rows.encode()))
     found, controls = find.read([str(path)], label="yes")
     assert [(name, codes.tolist()) for name, codes in found] == [
-        ("a", [0, 1, 2, 3, 0, 1]),
-        ("a#3", [2, 2, 2]),
+        ("a#1", [0, 1, 2, 3, 0, 1]),
+        ("a#2", [2, 2, 2]),
     ]
     assert [name for name, _ in controls] == ["b"]
 
