@@ -207,7 +207,12 @@ def _columns(
         ),
         _Column("width", "", lambda m: str(m.width), is_number=True),
         _Column("sites", "", lambda m: f"{len(m.sites):,}", is_number=True),
-        *scored("p", "Of the enrichment in held-out sequences.", "pvalue", _power),
+        *scored(
+            "p",
+            "Of the enrichment, in held-out sequences where there are enough.",
+            "pvalue",
+            _power,
+        ),
         *scored("E", "p times the motifs tried.", "evalue", _power),
         *scored("in sequences", "Share with a site.", "positive_share", _percent),
         *scored("in controls", "Share with a site.", "negative_share", _percent),
