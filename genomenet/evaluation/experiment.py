@@ -117,7 +117,7 @@ def make_config(
     return classify.ClassifierConfig(
         task=data.task.kind,
         classes=data.task.classes,
-        pool=pool or family.POOLS[0],
+        pool=pool or family.CLASSIFIER_POOL,
         window=width,
         length=longest,
         **fields,

@@ -96,6 +96,10 @@ def _facts(rows: Sequence[tables.Row], column: str, k: int) -> list[str]:
     if shared:
         counts = "; ".join(f"{count:,} for {at}" for at, count in shared.items())
         facts.append(f"Test sequences also in training, on either strand: {counts}.")
+    pools = {row["name"]: row["pool"] for row in rows if row.get("pool")}
+    if pools:
+        each = "; ".join(f"`{pool}` of `{name}`" for name, pool in pools.items())
+        facts.append(f"A window becomes one vector by the pool {each}.")
     recipe = protocols.CNN_RECIPE
     return [
         *facts,

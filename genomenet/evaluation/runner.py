@@ -119,9 +119,10 @@ def _run(
     begin = time.monotonic()
     data, origin = sampler.draw(protocol, one.setting, one.seed)
     train, test = data[examples.TRAIN], data[examples.TEST]
+    pool = ""
     if folder is not None and one.init:
         recipe = protocol.recipe(one.setting, one.train)
-        predicted, seconds = _fine_tuned(one, recipe, data, folder, partial)
+        predicted, seconds, pool = _fine_tuned(one, recipe, data, folder, partial)
     elif one.name == protocols.CNN:
         predicted, seconds = _small_cnn(data, one.seed)
     else:
@@ -135,6 +136,7 @@ def _run(
         "name": one.name,
         "init": one.init,
         "train": one.train,
+        "pool": pool,
         protocol.column: one.setting,
         tables.SEED: one.seed,
         "protocol": protocol.kind,
@@ -158,8 +160,8 @@ def _fine_tuned(
     data: examples.Data,
     folder: pathlib.Path,
     partial: pathlib.Path,
-) -> tuple[npt.NDArray[Any], float]:
-    """Returns what a model predicts, and the seconds of its training."""
+) -> tuple[npt.NDArray[Any], float, str]:
+    """Returns what a model predicts, the seconds of its training, and its pool."""
     keras.backend.clear_session()  # else graphs of hundreds of models pile up
     # Read anew for each run, so that none can change the weights of another.
     given = experiment.read_start(folder, one.init, dropout=protocols.DROPOUT)
@@ -197,7 +199,8 @@ def _fine_tuned(
     model: Any = result.model
     predicted = predict.Predictor(model).predict([test[n] for n in range(len(test))])
     is_number = data.task.kind == labels.REGRESSION
-    return (predicted[:, 0] if is_number else predicted), seconds
+    predicted = predicted[:, 0] if is_number else predicted
+    return predicted, seconds, model.config.pool
 
 
 def _small_cnn(data: examples.Data, seed: int) -> tuple[npt.NDArray[Any], float]:

@@ -56,6 +56,7 @@ class Family(Protocol):
 
     Config: Any
     POOLS: tuple[str, ...]
+    CLASSIFIER_POOL: str
 
     def build(self, config: Any, *, head: bool = True) -> Any:
         """Returns the model with fresh weights, every one of them built.

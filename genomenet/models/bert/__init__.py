@@ -17,6 +17,7 @@ from genomenet.models.bert.config import from_dict, to_dict
 from genomenet.models.bert.pretrain import loss, trivial_baseline
 
 __all__ = [
+    "CLASSIFIER_POOL",
     "POOLS",
     "BertBackbone",
     "BertMaskedLM",
@@ -37,7 +38,8 @@ __all__ = [
     "with_dropout",
 ]
 
-POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default
+POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default of `embed`
+CLASSIFIER_POOL: Final = "mean"
 
 
 def build(config: Config, **kwargs: Any) -> BertMaskedLM:

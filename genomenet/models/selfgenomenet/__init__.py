@@ -15,6 +15,7 @@ from genomenet.models.selfgenomenet.config import from_dict, to_dict
 from genomenet.models.selfgenomenet.pretrain import loss, trivial_baseline
 
 __all__ = [
+    "CLASSIFIER_POOL",
     "POOLS",
     "Config",
     "SelfGenomeNet",
@@ -33,7 +34,8 @@ __all__ = [
     "with_dropout",
 ]
 
-POOLS: Final = ("last", "mean", "max", "none")  # the first is the default
+POOLS: Final = ("last", "mean", "max", "none")  # the first is the default of `embed`
+CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
 
 
 def build(config: Config, **kwargs: Any) -> SelfGenomeNet:
