@@ -66,6 +66,11 @@ _SEED = flags.DEFINE_integer("seed", _NATIVE.seed, "Fixes the result.")
 _GADEM_PRESET = flags.DEFINE_enum(
     "gadem_preset", "default", ["default", "genemask"], "Parameters of rGADEM."
 )
+_GADEM = flags.DEFINE_list(
+    "gadem",
+    [],
+    "Other parameters of rGADEM by its own names, such as numEM=80,maskR=1.",
+)
 _TIMEOUT = flags.DEFINE_float(
     "timeout", None, "Seconds after which rGADEM is stopped.", lower_bound=1
 )
@@ -137,6 +142,7 @@ def _options() -> find.Options:
         if _GADEM_PRESET.value == "genemask"
         else rgadem.RgademOptions(seed=_SEED.value)
     )
+    gadem = rgadem.with_parameters(gadem, _GADEM.value)
     return find.Options(
         backend=_BACKEND.value,
         native=discover.Options(

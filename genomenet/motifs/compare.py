@@ -70,7 +70,7 @@ def compare(
     targets: Sequence[Target],
     *,
     num_matches: int = 5,
-    similarity: str = "euclidean",
+    similarity: str = "pearson",
     min_overlap: int = MIN_OVERLAP,
 ) -> list[Match]:
     """Finds the targets that are most like each motif.
@@ -85,8 +85,8 @@ def compare(
         motifs: What is to be named.
         targets: The database.
         num_matches: Matches wanted of each motif.
-        similarity: Of two columns: "euclidean", the negative distance, or "pearson",
-            the correlation.
+        similarity: Of two columns: "pearson", the correlation, or "euclidean", the
+            negative distance.
         min_overlap: Columns that must face each other; all, where a motif or target
             has fewer.
 

@@ -156,6 +156,36 @@ GENEMASK: Final = RgademOptions(
 """The call of GeneMask (2023), on the first 1,000 training sequences of a task."""
 
 
+def with_parameters(options: RgademOptions, settings: Sequence[str]) -> RgademOptions:
+    """Returns options with some parameters changed.
+
+    Args:
+        options: To begin with.
+        settings: Such as "numEM=80", by GADEM's own names.
+
+    Returns:
+        The options.
+
+    Raises:
+        ValueError: If a name is none of GADEM's parameters, or a value is none of its
+            kind or out of range.
+    """
+    kinds = {f.name: type(f.default) for f in dataclasses.fields(options)}
+    del kinds["Spwm"]  # motifs, for which there is no text
+    changes: dict[str, Any] = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in kinds:
+            raise ValueError(f"GADEM has no parameter {name!r}: {', '.join(kinds)}")
+        try:
+            is_flag = kinds[name] is bool
+            changes[name] = bool(int(text)) if is_flag else kinds[name](text)
+        except ValueError:
+            kind = "0 or 1" if is_flag else f"of type {kinds[name].__name__}"
+            raise ValueError(f"{name} must be {kind}, got {text!r}") from None
+    return dataclasses.replace(options, **changes)
+
+
 class Situation(NamedTuple):
     """What is there of what rGADEM needs.
 

@@ -384,3 +384,27 @@ def test_random_sequences_hold_no_motif(needs_rgadem):
     sequences = [(f"s{n}", codes(random_letters(60, 900 + n))) for n in range(20)]
     options = dataclasses.replace(QUICK, eValue=-50.0)
     assert rgadem.discover(sequences, options, timeout=300) == ()
+
+
+def test_parameters_have_the_names_of_gadem():
+    changed = rgadem.with_parameters(
+        rgadem.GENEMASK, ["numEM=10", "pValue=1e-3", "verbose=1", "bFileName=b.txt"]
+    )
+    assert (changed.numEM, changed.pValue, changed.verbose) == (10, 1e-3, True)
+    assert (changed.bFileName, changed.maskR) == ("b.txt", 1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("num_em=3", "GADEM has no parameter 'num_em': seed, verbose, numWordGroup"),
+        ("Spwm=x", "no parameter 'Spwm'"),
+        ("numEM", "numEM must be of type int, got ''"),
+        ("numEM=1.5", "numEM must be of type int, got '1.5'"),
+        ("verbose=yes", "verbose must be 0 or 1, got 'yes'"),
+        ("maskR=2", "maskR must be 0 or up to 1"),
+    ],
+)
+def test_parameters_that_are_none_are_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        rgadem.with_parameters(rgadem.RgademOptions(), [setting])
