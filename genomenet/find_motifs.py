@@ -201,7 +201,9 @@ def _summary(found: find.Result) -> list[str]:
         stated = "" if evalue is None else f"  E {evalue:.2g}"
         named = [m for m in found.matches or () if _is_named(m, motif.name)]
         name = f"  {named[0].target_name} q {named[0].qvalue:.2g}" if named else ""
-        lines.append(f"  {motif.name:<24}{len(motif.sites):>7,} sites{stated}{name}")
+        note = "" if motif.scores.get("significant", 1.0) else "  not significant"
+        sites = f"{len(motif.sites):>7,} sites"
+        lines.append(f"  {motif.name:<24}{sites}{stated}{note}{name}")
     return lines
 
 

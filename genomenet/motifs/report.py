@@ -19,14 +19,14 @@ from genomenet.motifs import compare, pwm
 HIGHEST_QVALUE: Final = 0.1
 """A name whose match has a higher q-value is not shown."""
 
-_NAMES: Final = 3  # of a motif
+_NAMES: Final = 5  # of a motif
 _BINS: Final = 20  # of the positions of sites
 _COLUMN: Final = 0.32  # inches that a base of a logo is wide
 _WIDEST: Final = 60.0  # inches
 _STYLE: Final = """
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1c2430;
-  max-width: 1240px; margin: 2em auto; padding: 0 1.5em; background: #fff; }
+  max-width: 1320px; margin: 2em auto; padding: 0 1.5em; background: #fff; }
 h1 { font-size: 1.6em; margin: 0 0 .2em; }
 h2 { font-size: 1.1em; margin: 2em 0 .5em; }
 p.about { color: #5a6675; margin: 0 0 1.2em; }
@@ -42,7 +42,7 @@ td { border-bottom: 1px solid #e4e9ee; vertical-align: middle; }
 .consensus { font-family: ui-monospace, "DejaVu Sans Mono", monospace;
   font-size: .85em; overflow-wrap: anywhere; }
 .faint { color: #6b7786; font-size: .85em; }
-img.logo { display: block; max-height: 74px; max-width: 280px; }
+img.logo { display: block; max-height: 74px; max-width: 250px; }
 .name { white-space: nowrap; }
 table.settings td { padding: .2em 1.5em .2em 0; border: 0; vertical-align: top; }
 table.settings td:first-child { color: #5a6675; }

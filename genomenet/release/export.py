@@ -18,6 +18,7 @@ from genomenet.models import family as family_lib
 from genomenet.release import card, folder, signatures
 
 _GOLDEN_VALUES: Final = 5  # of each output
+_OF_THE_MACHINE: Final = ("--workdir=", "--data_dir=")
 
 
 def write_release(
@@ -37,13 +38,19 @@ def write_release(
         directory: The folder to make; one that exists is replaced.
         name: Name of the model.
         metrics: Name → value.
-        flags_text: The command's flags, one a line.
+        flags_text: The command's flags, one a line; folders of this machine are left
+            out.
 
     Returns:
         The folder: `config.json`, `model.weights.h5`, `saved_model/`,
         `metrics.json`, `golden.json`, `train.flags` and a card, `README.md`.
     """
     family = models.get_family(config["family"])
+    flags_text = "".join(
+        line
+        for line in flags_text.splitlines(keepends=True)
+        if not line.startswith(_OF_THE_MACHINE)
+    )
     content = dict(config)
     if not isinstance(model, classify.Classifier):
         content["pool"] = family.POOLS[0]
