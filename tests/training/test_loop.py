@@ -108,6 +108,7 @@ def test_a_longer_run_and_a_signal_end_with_the_same_weights(
     assert train(tiny_genome, tmp_path).resumed
 
 
+@pytest.mark.slow
 def test_two_devices_train_the_same_model(reference, tiny_genome, tmp_path):
     _, expected = reference
     result = train(tiny_genome, tmp_path, distribute="mirrored")
@@ -153,6 +154,7 @@ def test_xla_trains_the_same_model(reference, tiny_genome, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_infinite_loss_names_step_rate_and_checkpoint(tiny_genome, tmp_path):
     train(tiny_genome, tmp_path, steps=5)
     original = loop.step_lib._sums
