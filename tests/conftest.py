@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import importlib
 import pathlib
 import random
 import sys
@@ -41,6 +42,24 @@ def _seeded():
     else:
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002 - what a stray global draw would use
+
+
+@pytest.fixture
+def binary():
+    """Imports a binary and, at the end, forgets its flags: others have the same."""
+    from absl import flags
+
+    known, names = set(flags.FLAGS), []
+
+    def load(name):
+        names.append(f"genomenet.{name}")
+        return importlib.import_module(names[-1])
+
+    yield load
+    for flag in set(flags.FLAGS) - known:
+        delattr(flags.FLAGS, flag)
+    for name in names:
+        del sys.modules[name]
 
 
 @pytest.fixture

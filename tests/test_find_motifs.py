@@ -9,15 +9,16 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from genomenet import find_motifs
 from genomenet.motifs import compare, discover, find, pwm, rgadem
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(binary, monkeypatch, capsys, tmp_path):
     """Runs main with flags and a stand-in for the library; returns what it prints."""
     (tmp_path / "x.fa").write_text(">a\nACGT\n>b\nTTTT\n")
     (tmp_path / "y.fa").write_text(">c\nGGGG\n")
+
+    main = binary("find_motifs").main
 
     def run(arguments, found):
         monkeypatch.setattr(find, "find", found)
@@ -25,7 +26,7 @@ def run(monkeypatch, capsys, tmp_path):
         with flagsaver.flagsaver():
             flags.FLAGS(["find_motifs", "--input=x.fa", "--output=o", *arguments])
             try:
-                find_motifs.main(["find_motifs"])
+                main(["find_motifs"])
                 code = 0
             except SystemExit as e:
                 code = e.code

@@ -7,20 +7,21 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from genomenet import predict
 from genomenet.inference import inputs, predict_files
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(binary, monkeypatch, capsys):
     """Runs main with flags and a stand-in for the library; returns what it prints."""
+
+    main = binary("predict").main
 
     def run(arguments, predicted):
         monkeypatch.setattr(predict_files, "predict_files", predicted)
         with flagsaver.flagsaver():
             flags.FLAGS(["predict", "--model=m", "--output=o.tsv", *arguments])
             try:
-                predict.main(["predict"])
+                main(["predict"])
                 code = 0
             except SystemExit as e:
                 code = e.code
