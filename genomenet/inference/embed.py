@@ -114,7 +114,7 @@ def embed_files(
 
 
 def _compiled(family: Any, model: keras.Model, pool: str, both_strands: bool) -> Any:
-    @tf.function
+    @tf.function(autograph=False)
     def call(codes: tf.Tensor) -> tf.Tensor:
         vectors = family.embed(model, {"bases": codes}, pool)
         if not both_strands:

@@ -37,7 +37,9 @@ class Predictor:
         self._most = batch_size * -(-max(config.length, config.window) // _GRID) * _GRID
         # Traced for the first shape, and once more for all others.
         self._call = tf.function(
-            lambda bases: classify.predict(model, bases), reduce_retracing=True
+            lambda bases: classify.predict(model, bases),
+            autograph=False,
+            reduce_retracing=True,
         )
 
     def rows(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

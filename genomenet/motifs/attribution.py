@@ -357,7 +357,7 @@ def _gradient(
     if not steps:
         shares = np.ones(1)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def pieces_at(bases: Any, share: Any) -> Any:
         """(B, L) → scores of the bases of pieces, (B·W, P, K or 1)."""
         seen = []
@@ -413,7 +413,7 @@ def _attention(model: classify.Classifier) -> Scorer:
         raise ValueError(f"{model.family} has no attention: use another method")
     shortest = members.shortest(model.encoder.config)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def attend(bases: Any) -> Any:
         pieces, is_valid = windows.split(
             bases, length=model.config.window, shortest=shortest

@@ -248,7 +248,7 @@ class _Reader:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the vectors of all windows of both strands, or of one."""
 
-        @tf.function
+        @tf.function(autograph=False)
         def read(rows: tf.Tensor) -> Any:
             found = [model.read(rows)]
             if self._config.augment:

@@ -59,7 +59,9 @@ class Steps:
         self._differentiate_replica = self._gradients
         self._gather = strategy_lib.gather
         if settings.jit_compile:
-            self._differentiate_replica = tf.function(self._gradients, jit_compile=True)
+            self._differentiate_replica = tf.function(
+                self._gradients, jit_compile=True, autograph=False
+            )
             if self._replicas > 1:
                 self._gather = _refuse
 
@@ -92,7 +94,7 @@ class Steps:
             self._evaluate(strategy_lib.local_rows(self._strategy, batch))
         )
 
-    @tf.function
+    @tf.function(autograph=False)
     def _step(self, rows: Any, stop: tf.Tensor) -> Any:
         def on_replica(rows: Any, stop: tf.Tensor) -> dict[str, tf.Tensor]:
             gradients, sums = self._differentiate_replica(rows)
@@ -102,7 +104,7 @@ class Steps:
 
         return self._strategy.run(on_replica, args=(rows, stop))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _accumulate(self, rows: Any, stop: tf.Tensor) -> Any:
         def on_replica(rows: Any, stop: tf.Tensor) -> dict[str, tf.Tensor]:
             gradients, sums = self._differentiate_replica(rows)
@@ -112,7 +114,7 @@ class Steps:
 
         return self._strategy.run(on_replica, args=(rows, stop))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _apply_accumulated(self, weight: tf.Tensor) -> None:
         def on_replica(weight: tf.Tensor) -> None:
             gradients = [tf.identity(total) for total in self._sums]
@@ -122,7 +124,7 @@ class Steps:
 
         self._strategy.run(on_replica, args=(weight,))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _evaluate(self, rows: Any) -> Any:
         def on_replica(rows: Any) -> dict[str, tf.Tensor]:
             output = self._family.loss(
