@@ -143,6 +143,7 @@ def test_standard_input_is_a_file_like_any_other(fasta, tmp_path, monkeypatch):
         build(["-"], tmp_path / "in")
 
 
+@pytest.mark.slow
 def test_a_reader_needs_nothing_of_ours(fasta, tmp_path):
     path = build([fasta], tmp_path)
     code = """

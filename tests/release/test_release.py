@@ -112,6 +112,7 @@ def test_bad_strings_are_named(saved, sequences, message):
         saved.embed(sequences)
 
 
+@pytest.mark.slow
 def test_saved_model_needs_no_genomenet(released, tmp_path):
     code = (
         "import sys, tensorflow as tf\n"

@@ -76,7 +76,8 @@ def test_a_motif_is_learnt(tmp_path):
     assert result.metrics["val_loss"] == best
 
 
-@pytest.mark.parametrize("train", [pytest.param("all", marks=pytest.mark.slow), "head"])
+@pytest.mark.slow
+@pytest.mark.parametrize("train", ["all", "head"])
 def test_going_on_is_exact(tmp_path, monkeypatch, train):
     data = table(tmp_path)
     fields = {"augment": True}
