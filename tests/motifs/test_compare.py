@@ -226,7 +226,7 @@ def test_known_motifs_come_under_their_names():
         [as_motif(t.frequencies, t.identifier) for t in chosen], targets, num_matches=1
     )
     assert [names[m.motif] for m in found] == [m.target_name for m in found]
-    assert all(m.pvalue < 1e-6 and m.offset == 0 for m in found)
+    assert all(m.pvalue < 1e-4 and m.offset == 0 for m in found)
     for word, family in (
         ("ATGCAAAT", "POU"),
         ("TGCTGACTCAGCA", "MAF"),

@@ -10,7 +10,7 @@ MODEL = {
     "kmer": 3,
     "hidden_size": 16,
     "intermediate_size": 24,
-    "num_hidden_layers": 1,
+    "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
