@@ -222,7 +222,7 @@ def training_batches(
     windows = tf.data.Dataset.counter().flat_map(
         lambda epoch: data.windows(split, cutting, seed=seed, epoch=epoch)
     )
-    windows = windows.shuffle(shuffle_buffer, seed=seed, reshuffle_each_iteration=False)
+    windows = _mixed(windows, shuffle_buffer, seed)
     return _batched(windows, cutting, batch_size, seed).prefetch(2)
 
 
@@ -251,7 +251,7 @@ def evaluation_batches(
     tiled = dataclasses.replace(cutting, cut="tile")
     windows = data.windows(split, tiled, seed=seed)
     buffer = max(batch_size * num_batches, 1)
-    windows = windows.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+    windows = _mixed(windows, buffer, seed)
     return _batched(windows, tiled, batch_size, seed).take(num_batches)
 
 
@@ -275,6 +275,12 @@ def _cut(sequence: tf.Tensor, cutting: Cutting, key: tf.Tensor) -> tf.Tensor:
         return windows
     is_n = tf.cast(tf.equal(windows, alphabet.N), tf.float32)
     return tf.boolean_mask(windows, tf.reduce_mean(is_n, axis=1) <= cutting.max_n)
+
+
+def _mixed(windows: tf.data.Dataset, buffer: int, seed: int) -> tf.data.Dataset:
+    """Shuffles windows in an order that the seed alone decides."""
+    tf.random.set_seed(seed)  # tf.data mixes the global seed into that of a shuffle
+    return windows.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
 
 def _batched(

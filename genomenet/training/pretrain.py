@@ -51,8 +51,6 @@ def run(
         Stopped: If a signal came; the run has been saved.
     """
     strategy = strategy or strategy_lib.make("none")
-    # Before any shuffle is made: tf.data mixes the global seed into the seed of each.
-    keras.utils.set_random_seed(settings.seed)
     members = models.get_family(family)
     config = members.from_dict(model)
     data = pipeline.Prepared(dataset)

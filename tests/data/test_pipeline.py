@@ -78,6 +78,18 @@ def test_order_is_a_function_of_the_seed(data):
     )
 
 
+def test_order_does_not_depend_on_the_global_seed(data):
+    found = []
+    for seed in (1, 2):
+        tf.random.set_seed(seed)
+        evaluation = pipeline.evaluation_batches(
+            data, "train", cutting(), batch_size=8, num_batches=2, seed=3
+        )
+        found.append([b["bases"] for b in (*take(training(data), 2), *evaluation)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_keys_count_the_rows(data):
     keys = np.concatenate([batch["key"] for batch in take(training(data), 5)])
     np.testing.assert_array_equal(keys[:, 0], 3)
