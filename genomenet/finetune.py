@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -126,24 +125,11 @@ def main(argv: Sequence[str]) -> None:
     from genomenet import startup
 
     startup.load_tensorflow()
-    from genomenet.training import loop
+    from genomenet.training import command
 
     workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
-    try:
+    with command.resumable("finetune", workdir):
         _finetune(workdir)
-    except loop.Stopped as stopped:
-        print(
-            f"stopped at step {stopped.step}, saved in {workdir}: run the same command"
-            " again to go on",
-            file=sys.stderr,
-        )
-        sys.exit(128 + (stopped.signal_number or signal.SIGTERM))
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    except (ValueError, OSError, ImportError, loop.TrainingError) as e:
-        print(f"finetune: {e}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _finetune(workdir: pathlib.Path) -> None:
@@ -249,8 +235,11 @@ def _default_workdir() -> str:
 
 def _flags_text() -> str:
     """Returns the flags that were given, as a --flagfile takes them."""
-    module = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
-    return "".join(f"{f.serialize()}\n" for f in module if f.present)
+    from genomenet.training import command
+
+    return command.flags_text(
+        flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -103,23 +102,10 @@ def main(argv: Sequence[str]) -> None:
     from genomenet import startup
 
     startup.load_tensorflow()
-    from genomenet.training import loop
+    from genomenet.training import command
 
-    try:
+    with command.resumable("train", workdir):
         _train(workdir)
-    except loop.Stopped as stopped:
-        print(
-            f"stopped at step {stopped.step}, saved in {workdir}: run the same command"
-            " again to go on",
-            file=sys.stderr,
-        )
-        sys.exit(128 + (stopped.signal_number or signal.SIGTERM))
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    except (ValueError, OSError, loop.TrainingError) as e:
-        print(f"train: {e}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _train(workdir: pathlib.Path) -> None:
@@ -211,8 +197,11 @@ def _default_workdir() -> str:
 
 def _flags_text() -> str:
     """Returns the flags that were given, as a --flagfile takes them."""
-    module = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
-    return "".join(f"{f.serialize()}\n" for f in module if f.present)
+    from genomenet.training import command
+
+    return command.flags_text(
+        flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""What the commands that train a model share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Generator, Iterable
+from typing import Any
+
+from genomenet.training import loop
+
+
+@contextlib.contextmanager
+def resumable(name: str, workdir: str | os.PathLike[str]) -> Generator[None]:
+    """Ends the process with one line and a status where a run ends early.
+
+    Args:
+        name: Of the command, for its errors.
+        workdir: Folder of the run.
+
+    Raises:
+        SystemExit: With 128 and the signal's number if one came, 1 if the run
+            failed for a reason that the user can mend.
+    """
+    try:
+        yield
+    except loop.Stopped as stopped:
+        print(
+            f"stopped at step {stopped.step}, saved in {workdir}: run the same command"
+            " again to go on",
+            file=sys.stderr,
+        )
+        sys.exit(128 + (stopped.signal_number or signal.SIGTERM))
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except (ValueError, OSError, ImportError, loop.TrainingError) as e:
+        print(f"{name}: {e}", file=sys.stderr)
+        sys.exit(1)
+
+
+def flags_text(flags: Iterable[Any]) -> str:
+    """Returns the flags that were given, as a --flagfile takes them.
+
+    Args:
+        flags: Of absl.
+
+    Returns:
+        A line for each.
+    """
+    return "".join(f"{flag.serialize()}\n" for flag in flags if flag.present)
