@@ -51,8 +51,8 @@ ALLOWED_FILES = {
     f"evaluation/{name}.py": {"dna", "data", "atomic"}
     for name in ("baselines", "metrics", "plots", "tables", "weighted")
 } | {
-    "motifs/attribution.py": {"dna", "atomic", "layers", "models", "release"},
-    "motifs/find.py": {"dna", "atomic", "data"},
+    "motifs/attribution.py": {"dna", "atomic", "layers", "models", "inference"},
+    "motifs/find.py": {"dna", "atomic", "data", "release"},
 }
 THIRD_PARTY = {
     "atomic": set(),

@@ -22,6 +22,8 @@ SPLIT: Final = "split"
 _REQUIRED: Final = (SEQUENCE, LABEL)
 _GZIP: Final = b"\x1f\x8b"
 _DELIMITERS: Final = "\t,;"
+_ENDINGS: Final = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
+_HEAD: Final = 1 << 16  # letters of a first line that are looked at
 _MAX_FIELD: Final = (1 << 31) - 1  # bytes; Python's own limit is 128 kB
 _SPLITS: Final = {
     "train": "train",
@@ -176,6 +178,31 @@ def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
                 id=record.name,
                 place=f"{record.source}: record {record.name!r}",
             )
+
+
+def is_table(path: str) -> bool:
+    """Tells a table of sequences from a sequence file.
+
+    Args:
+        path: Existing file.
+
+    Returns:
+        Whether the first line names a column `sequence`, or the file is called a
+        table and does not begin like FASTA. A pipe, which could be read only once,
+        is no table.
+    """
+    if not os.path.isfile(path):
+        return False
+    try:
+        with opened(path) as text:
+            first = text.readline(_HEAD)
+    except (sources.DatasetError, OSError):
+        return False
+    if first.startswith(">"):
+        return False
+    names = first.replace(",", "\t").replace(";", "\t").split("\t")
+    is_named = path.lower().endswith(_ENDINGS)
+    return is_named or SEQUENCE in [n.strip(' "\r\n').lower() for n in names]
 
 
 @contextlib.contextmanager

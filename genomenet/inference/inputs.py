@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -15,8 +14,6 @@ STOP: Final = "stop"
 SKIP: Final = "skip"
 
 _REPORTED: Final = 10  # sequences that are too short, by name
-_ENDINGS: Final = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
-_HEAD: Final = 1 << 16  # letters of a first line that are looked at
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -67,7 +64,7 @@ class Inputs:
         if on_error not in (STOP, SKIP):
             raise ValueError(f"on_error must be {STOP} or {SKIP}, got {on_error!r}")
         self.paths = reader.expand(paths)
-        are_tables = [is_table(path) for path in self.paths]
+        are_tables = [tables.is_table(path) for path in self.paths]
         if any(are_tables) and not all(are_tables):
             raise ValueError("--input mixes tables and sequence files: give one kind")
         self.are_tables = are_tables[0]
@@ -121,31 +118,6 @@ class Inputs:
     def _leave_out(self, error: ValueError) -> None:
         self._counts.bad += 1
         self._warn(str(error))
-
-
-def is_table(path: str) -> bool:
-    """Tells a table of sequences from a sequence file.
-
-    Args:
-        path: Existing file.
-
-    Returns:
-        Whether the first line names a column `sequence`, or the file is called a
-        table and does not begin like FASTA. A pipe, which could be read only once,
-        is no table.
-    """
-    if not os.path.isfile(path):
-        return False
-    try:
-        with tables.opened(path) as text:
-            first = text.readline(_HEAD)
-    except (sources.DatasetError, OSError):
-        return False
-    if first.startswith(">"):
-        return False
-    names = first.replace(",", "\t").replace(";", "\t").split("\t")
-    is_named = path.lower().endswith(_ENDINGS)
-    return is_named or tables.SEQUENCE in [n.strip(' "\r\n').lower() for n in names]
 
 
 def _records(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +10,8 @@ import tensorflow as tf
 import tqdm
 
 from genomenet import models
-from genomenet.dna import alphabet
+from genomenet.inference import windows
 from genomenet.models import classify
-
-_GRID: Final = 64  # bases: lengths of padded rows
 
 
 class Predictor:
@@ -34,7 +31,7 @@ class Predictor:
         config = model.config
         self.width = 1 if config.task == classify.REGRESSION else len(config.classes)
         # Bases of a padded batch, at most: of longer rows it holds fewer.
-        self._most = batch_size * -(-max(config.length, config.window) // _GRID) * _GRID
+        self._most = batch_size * windows.rounded(max(config.length, config.window))
         # Traced for the first shape, and once more for all others.
         self._call = tf.function(
             lambda bases: classify.predict(model, bases),
@@ -86,18 +83,9 @@ class Predictor:
         Yields:
             Numbers of the sequences of a batch, and their predictions.
         """
-        # Neighbours in length share a batch, so that little is padded.
-        order = np.argsort([-len(s) for s in sequences], kind="stable")
-        while len(order):
-            longest = len(sequences[order[0]])
-            length = -(-longest // _GRID) * _GRID
-            length = min(length, window) if window else length
-            size = min(self.batch_size, max(1, self._most // length))
-            numbers, order = order[:size], order[size:]
-            rows = np.full((size, length), alphabet.PAD, np.uint8)
-            rows[len(numbers) :] = alphabet.N
-            for row, number in zip(rows, numbers, strict=False):
-                row[: len(sequences[number])] = sequences[number]
+        for numbers, rows in windows.by_length(
+            sequences, batch_size=self.batch_size, window=window, most=self._most
+        ):
             yield numbers, self.rows(rows)[: len(numbers)]
 
 

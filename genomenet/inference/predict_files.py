@@ -8,13 +8,13 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from genomenet import atomic, catalog
+from genomenet import atomic
 from genomenet.inference import inputs as inputs_lib
 from genomenet.inference import predict, prediction_table
 from genomenet.inference import tracks as tracks_lib
@@ -149,13 +149,7 @@ def load(name: str | os.PathLike[str], options: Options) -> predict.Predictor:
     Raises:
         ValueError: If there is none, or it is an encoder without a head.
     """
-    content = folder_lib.read_config(catalog.model_folder(name))
-    if "classifier" not in content:
-        raise ValueError(
-            f"{name} is an encoder, which predicts no labels: fine-tune it with"
-            f" python -m genomenet.finetune --model={name} --table=labelled.tsv"
-        )
-    model: Any = folder_lib.load_model(name)
+    model = folder_lib.load_classifier(name)
     if options.both_strands is not None:
         model.config = dataclasses.replace(
             model.config, both_strands=options.both_strands

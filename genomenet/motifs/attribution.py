@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,10 +18,10 @@ import tensorflow as tf
 
 from genomenet import atomic, models
 from genomenet.dna import alphabet, kmer
+from genomenet.inference import windows as windows_lib
 from genomenet.layers import strand, windows
 from genomenet.models import classify
 from genomenet.motifs import report
-from genomenet.release import folder
 
 INTEGRATED_GRADIENTS: Final = "integrated_gradients"
 INPUT_X_GRADIENT: Final = "input_x_gradient"
@@ -31,8 +31,6 @@ REFERENCES: Final = ("background", "zeros")
 
 WINDOW: Final = 24
 """Bases of a window around a region, as in DNABERT."""
-
-_GRID: Final = 64  # bases: lengths of padded rows
 
 NamedCodes = tuple[str, npt.NDArray[np.uint8]]
 
@@ -66,27 +64,6 @@ class Attribution:
             letters[self.sequences[number, :length]]
             * self.scores[number, :length, None]
         )
-
-
-def load_classifier(name: str | os.PathLike[str]) -> classify.Classifier:
-    """Loads what `genomenet.finetune` made.
-
-    Args:
-        name: Its folder, or the name of a model.
-
-    Returns:
-        The classifier.
-
-    Raises:
-        ValueError: If there is no such model, or it is no classifier.
-    """
-    model = folder.load_model(name)
-    if not isinstance(model, classify.Classifier):
-        raise ValueError(
-            f"{name} is an encoder, which looks for no label: fine-tune it with"
-            f" python -m genomenet.finetune --model={name} --table=labelled.tsv"
-        )
-    return model
 
 
 def explain(
@@ -168,7 +145,8 @@ def explain(
     for row, (_, codes) in zip(padded, sequences, strict=True):
         row[: len(codes)] = codes
     scores = np.zeros(padded.shape, np.float32)
-    for numbers, rows in _batches(padded, batch_size):
+    all_codes = [codes for _, codes in sequences]
+    for numbers, rows in windows_lib.by_length(all_codes, batch_size=batch_size):
         found = score(rows)
         if model.config.both_strands:
             other = score(strand.reverse_padded(tf.constant(rows)).numpy())
@@ -315,22 +293,6 @@ def _output(config: classify.ClassifierConfig, target: str | None) -> tuple[int,
     if target is None:
         raise ValueError(f"give one of the classes: {', '.join(config.classes)}")
     return config.classes.index(target), 1.0
-
-
-def _batches(
-    padded: npt.NDArray[np.uint8], size: int
-) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]]:
-    """Yields numbers and rows; few shapes, and little padding."""
-    lengths = (padded != alphabet.PAD).sum(1)
-    order = np.argsort(-lengths, kind="stable")
-    for first in range(0, len(order), size):
-        numbers = order[first : first + size]
-        width = -(-lengths[numbers[0]] // _GRID) * _GRID
-        rows = np.full((size, width), alphabet.PAD, np.uint8)
-        rows[len(numbers) :] = alphabet.N
-        real = min(width, padded.shape[1])
-        rows[: len(numbers), :real] = padded[numbers, :real]
-        yield numbers, rows
 
 
 def _reversed(

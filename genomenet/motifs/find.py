@@ -30,7 +30,6 @@ NATIVE: Final = "native"
 RGADEM: Final = "rgadem"
 BACKENDS: Final = (AUTO, NATIVE, RGADEM)
 
-_ENDINGS: Final = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _NUM_DRAWN: Final = 10  # sequences whose scores are drawn
 
 NamedCodes = tuple[str, npt.NDArray[np.uint8]]
@@ -102,7 +101,7 @@ def read(
             the label and the kind of file do not go together.
     """
     found = reader.expand(paths)
-    are_tables = [str(path).lower().endswith(_ENDINGS) for path in found]
+    are_tables = [tables.is_table(str(path)) for path in found]
     if any(are_tables) != all(are_tables):
         raise ValueError("tables and sequence files are mixed: give one kind")
     if not all(are_tables):
@@ -252,8 +251,9 @@ def _looked_at(
 ) -> tuple[list[NamedCodes], list[NamedCodes] | None]:
     """Returns windows of what a model looked at, and writes its scores."""
     from genomenet.motifs import attribution  # TensorFlow
+    from genomenet.release import folder
 
-    model = attribution.load_classifier(str(options.model))
+    model = folder.load_classifier(str(options.model))
 
     def windows(part: Sequence[NamedCodes], name: str) -> list[NamedCodes]:
         say(f"asking the model about {len(part):,} sequences")

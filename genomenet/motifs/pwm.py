@@ -131,5 +131,17 @@ class Motif:
 
     def information(self) -> npt.NDArray[np.float64]:
         """Bits a column holds, (W,): 2 where one base alone occurs, 0 where all do."""
-        p = self.probabilities()
-        return 2 + np.sum(p * np.log2(np.where(p > 0, p, 1.0)), axis=1)
+        return information(self.probabilities())
+
+
+def information(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Bits a column holds: 2 where one base alone occurs, 0 where all do.
+
+    Args:
+        probabilities: Of bases, (W, 4).
+
+    Returns:
+        Bits, (W,).
+    """
+    logarithms = np.log2(np.where(probabilities > 0, probabilities, 1.0))
+    return 2 + np.sum(probabilities * logarithms, axis=1)

@@ -265,8 +265,7 @@ def _information(
 ) -> npt.NDArray[np.float64]:
     """Returns bits of columns, less what chance gives; none where sites mostly end."""
     number = counts.sum(1)
-    p = counts / np.maximum(number, 1)[:, None]
-    bits = 2 + np.sum(p * np.log2(np.where(p > 0, p, 1)), axis=1)
+    bits = pwm.information(counts / np.maximum(number, 1)[:, None])
     bits -= 1.5 / math.log(2) / np.maximum(number, 1)
     return np.where(2 * number >= num_sites, bits, -np.inf)
 

@@ -7,7 +7,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import keras
 
@@ -76,6 +76,26 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
     model = build(content)
     load_weights(model, weights)
     return model
+
+
+def load_classifier(name: str | os.PathLike[str]) -> classify.Classifier:
+    """Loads what `genomenet.finetune` made.
+
+    Args:
+        name: Its release folder, or the name of a model.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        ValueError: If there is no such model, or it is an encoder without a head.
+    """
+    if "classifier" not in read_config(catalog.model_folder(name)):
+        raise ValueError(
+            f"{name} is an encoder, which predicts no labels: fine-tune it with"
+            f" python -m genomenet.finetune --model={name} --table=labelled.tsv"
+        )
+    return cast(classify.Classifier, load_model(name))
 
 
 def find_weights(folder: pathlib.Path) -> pathlib.Path | None:

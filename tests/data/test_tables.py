@@ -156,3 +156,9 @@ def test_bad_rows_are_left_out_where_that_is_wanted(tmp_path):
     path.write_text("seq\tid\nAC\ta\n")
     with pytest.raises(sources.DatasetError, match="no column 'sequence'"):
         list(tables.read_sequences([str(path)], on_error=errors.append))
+
+
+def test_a_fasta_file_of_any_name_is_no_table(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text(">a sequence\tx\nACGT\n")
+    assert not tables.is_table(str(path))

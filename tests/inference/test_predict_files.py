@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genomenet.dna import encode
-from genomenet.inference import inputs, predict, predict_files
+from genomenet.inference import predict, predict_files
 from genomenet.models import classify
 from genomenet.release import export, folder
 
@@ -316,12 +316,6 @@ def test_files_that_make_no_sense(model, tiny_fasta, tmp_path):
         run(model, table, tmp_path / "o.tsv")
     with pytest.raises(ValueError, match="no such file"):
         run(model, tmp_path / "none.fa", tmp_path / "o.tsv")
-
-
-def test_a_fasta_file_of_any_name_is_no_table(tmp_path):
-    path = tmp_path / "x.tsv"
-    path.write_text(">a sequence\tx\nACGT\n")
-    assert not inputs.is_table(str(path))
 
 
 def test_an_encoder_is_to_be_fine_tuned(tmp_path, tiny_fasta):

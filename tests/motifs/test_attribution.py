@@ -253,11 +253,6 @@ def test_a_sequence_too_short_for_the_model_is_named():
         attribution.explain(build("selfgenomenet"), draws(30, 7))
 
 
-def test_an_encoder_is_no_classifier(tmp_path):
-    with pytest.raises(ValueError, match="has no trained weights|is an encoder"):
-        attribution.load_classifier("logo3")
-
-
 def slow_regions(scores, min_length, factor):
     mean, least = sum(scores) / len(scores), min(scores)
     found, start = [], None

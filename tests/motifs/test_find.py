@@ -9,6 +9,7 @@ import pytest
 
 from genomenet.dna import alphabet
 from genomenet.motifs import attribution, compare, discover, find, pwm, rgadem
+from genomenet.release import folder
 
 SMALL = discover.Options(min_width=8, max_width=8, num_motifs=1)
 
@@ -123,7 +124,7 @@ def test_a_model_says_where_to_look(fake, tmp_path, monkeypatch, with_controls):
         names = tuple(name for name, _ in sequences)
         return attribution.Attribution(names, codes, scores, method)
 
-    monkeypatch.setattr(attribution, "load_classifier", lambda name: f"loaded {name}")
+    monkeypatch.setattr(folder, "load_classifier", lambda name: f"loaded {name}")
     monkeypatch.setattr(attribution, "explain", explain)
     monkeypatch.setattr(attribution, "draw", lambda *a, **k: None)
     sequences = [*planted(3), ("short", np.zeros(10, np.uint8))]
