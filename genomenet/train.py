@@ -27,6 +27,12 @@ _DATA_DIR = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run (default: runs/<model>-<dataset>)."
 )
+_INIT = flags.DEFINE_enum(
+    "init",
+    "random",
+    ["random", "pretrained"],
+    "Weights to begin with; pretrained: those of --model, to train them further.",
+)
 _OVERRIDES: Final = (
     flags.DEFINE_integer("steps", None, "Optimizer steps.", lower_bound=1),
     flags.DEFINE_integer(
@@ -72,6 +78,9 @@ _NEGATIVES = flags.DEFINE_enum(
 _OBJECTIVE = flags.DEFINE_string(
     "objective", None, "Self-GenomeNet: an ablation instead of the published objective."
 )
+_LENGTH = flags.DEFINE_integer(
+    "length", None, "Bases of a training row (default: the model's).", lower_bound=1
+)
 _MASKING = flags.DEFINE_enum(
     "masking",
     None,
@@ -111,16 +120,20 @@ def main(argv: Sequence[str]) -> None:
 def _train(workdir: pathlib.Path) -> None:
     from genomenet import catalog
     from genomenet.data import provider
+    from genomenet.evaluation import experiment
     from genomenet.release import export, folder
     from genomenet.training import pretrain, settings
     from genomenet.training import strategy as strategy_lib
 
     strategy = strategy_lib.make(_DISTRIBUTE.value)
+    start = None
+    if _INIT.value == experiment.PRETRAINED:
+        start = experiment.read_start(_MODEL.value, _INIT.value)
     preset = folder.read_config(catalog.model_folder(_MODEL.value))
     given = {f.name: f.value for f in _OVERRIDES if f.value is not None}
     chosen = settings.from_dict({**preset["training"], **given})
     model: dict[str, Any] = dict(preset["model"])
-    for flag in (_NEGATIVES, _OBJECTIVE, _MASKING, _NPMI):
+    for flag in (_LENGTH, _NEGATIVES, _OBJECTIVE, _MASKING, _NPMI):
         if flag.value is not None:
             model[flag.name] = flag.value
     dataset = provider.prepare(str(_DATASET.value), _DATA_DIR.value)
@@ -132,6 +145,8 @@ def _train(workdir: pathlib.Path) -> None:
         settings=chosen,
         dataset=dataset,
         workdir=workdir,
+        pretrained=start.model if start else None,
+        origin=start.origin if start else None,
         strategy=strategy,
         flags_text=_flags_text(),
     )

@@ -15,7 +15,7 @@ from genomenet import models
 from genomenet.data import batches, examples, labels, sources
 from genomenet.layers import strand
 from genomenet.models import classify
-from genomenet.training import loop
+from genomenet.training import checkpoint, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
@@ -122,7 +122,7 @@ def run(
         def make_model() -> classify.Classifier:
             model = classify.Classifier(family, encoder, classifier)
             if pretrained is not None:
-                transfer(pretrained, model.encoder)
+                checkpoint.transfer(pretrained, model.encoder)
             model.encoder.trainable = plan.train == ALL
             return model
 
@@ -178,25 +178,6 @@ def resolve(
         checkpoint_every=per_epoch,
         keep=1,
     )
-
-
-def transfer(source: keras.Model, target: keras.Model) -> None:
-    """Copies the weights of one model that another has by the same paths.
-
-    Args:
-        source: A pretrained model, or a classifier's encoder.
-        target: An encoder of the same family.
-
-    Raises:
-        ValueError: If a weight is missing in the source, or has another shape.
-    """
-    found = {weight.path: weight for weight in source.weights}
-    for weight in target.weights:
-        given = found.get(weight.path)
-        if given is None or tuple(given.shape) != tuple(weight.shape):
-            reason = "is missing" if given is None else f"has the shape {given.shape}"
-            raise ValueError(f"pretrained weights do not fit: {weight.path} {reason}")
-        weight.assign(given)
 
 
 class _Reader:

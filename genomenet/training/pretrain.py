@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from genomenet import models
 from genomenet.data import pipeline
-from genomenet.training import loop
+from genomenet.training import checkpoint, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
@@ -27,6 +27,8 @@ def run(
     settings: settings_lib.Settings,
     dataset: str | os.PathLike[str],
     workdir: str | os.PathLike[str],
+    pretrained: keras.Model | None = None,
+    origin: Mapping[str, Any] | None = None,
     strategy: tf.distribute.Strategy | None = None,
     flags_text: str = "",
 ) -> loop.Result:
@@ -38,6 +40,8 @@ def run(
         settings: How to train.
         dataset: Folder of a prepared dataset.
         workdir: Folder of the run.
+        pretrained: A model of the family to begin with; fresh weights if None.
+        origin: What `pretrained` is: kept, and compared when a run goes on.
         strategy: Where to compute, of `strategy.make`; one device by default.
         flags_text: The command's flags, kept in the folder.
 
@@ -59,6 +63,7 @@ def run(
         model=members.to_dict(config),
         settings=settings,
         dataset=_identity(data),
+        parts={"init": dict(origin)} if origin else {},
     )
     read_only = not strategy_lib.is_chief(strategy)
     with workdir_lib.Workdir(workdir, read_only=read_only) as folder:
@@ -67,6 +72,12 @@ def run(
         data.check("train", cutting, batch_size=settings.batch_size)
         folder.adopt(run_config, flags_text=flags_text)
         held_out = _held_out(data, cutting, settings, strategy)
+
+        def make_model() -> keras.Model:
+            model = members.build(config)
+            if pretrained is not None:
+                checkpoint.transfer(pretrained, model)
+            return model
 
         def baseline(model: keras.Model) -> dict[str, float]:
             seen = pipeline.evaluation_batches(
@@ -86,7 +97,7 @@ def run(
 
         job = loop.Job(
             objective=members,
-            make_model=lambda: members.build(config),
+            make_model=make_model,
             batches=pipeline.training_batches(
                 data,
                 "train",

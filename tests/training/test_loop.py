@@ -18,7 +18,7 @@ MODEL = {
 }
 
 
-def train(data, folder, model=None, distribute="none", **changes):
+def train(data, folder, model=None, distribute="none", start=None, **changes):
     values = {
         "steps": 12,
         "batch_size": 8,
@@ -35,6 +35,8 @@ def train(data, folder, model=None, distribute="none", **changes):
         settings=settings.Settings(**values),
         dataset=data,
         workdir=folder,
+        pretrained=start,
+        origin={"from": "elsewhere"} if start else None,
         strategy=strategy.make(distribute),
     )
 
@@ -74,6 +76,20 @@ def test_weights_of_the_last_checkpoint(reference):
     assert checkpoint.load_weights(model, folder) == 12
     for a, b in zip(model.weights, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_training_begins_with_given_weights(tiny_genome, tmp_path):
+    start = selfgenomenet.build(selfgenomenet.from_dict(MODEL))
+    quick = {"steps": 1, "learning_rate": 1e-12, "eval_every": 1}
+    found = train(tiny_genome, tmp_path, {"length": 64}, start=start, **quick)
+    assert found.config.model["length"] == 64
+    for a, b in zip(weights(found), start.weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+    with pytest.raises(workdir.WorkdirError, match="init.from: elsewhere → None"):
+        train(tiny_genome, tmp_path, {"length": 64}, **quick)
+    other = selfgenomenet.build(selfgenomenet.from_dict({**MODEL, "units": 4}))
+    with pytest.raises(ValueError, match="pretrained weights do not fit"):
+        train(tiny_genome, tmp_path / "other", start=other, **quick)
 
 
 def test_weights_without_a_checkpoint(tmp_path):
