@@ -32,7 +32,7 @@ def call(*arguments):
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 

@@ -59,7 +59,7 @@ def start(arguments, **environment):
 
 
 def finish(process, code=0):
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == code, output
     return output
 

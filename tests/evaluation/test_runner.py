@@ -372,7 +372,7 @@ def test_the_command_from_end_to_end(files, tmp_path):
     done = len(tables.read_csv(folder / "results.csv"))
     assert done >= 2
     with start() as second:
-        out, err = second.communicate(timeout=300)
+        out, err = second.communicate(timeout=600)
     assert second.returncode == 0, err
     assert f"run {done + 1}/6 | " in err
     assert "run 1/6" not in err
