@@ -35,6 +35,7 @@ _TIED: Final = {  # name → the weight of which it must be a copy
     f"{_DECODER}bias": "cls.predictions.bias",
 }
 _POSITIONS: Final = "bert.embeddings.position_ids"  # a constant of old releases
+_PARTS: Final = ("embeddings.", "encoder.", "pooler.")  # of `BertModel` alone
 _OLD_NAMES: Final = {  # of TensorFlow's first release, kept in early checkpoints
     "LayerNorm.gamma": "LayerNorm.weight",
     "LayerNorm.beta": "LayerNorm.bias",
@@ -115,7 +116,7 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
     weights, source = _weights(folder)
     path = folder / "config.json"
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8-sig"))
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror}") from e
     except ValueError as e:
@@ -123,7 +124,11 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
     if not isinstance(values, dict):
         raise ValueError(f"{path} is not a JSON object")
     pooler = any(name.startswith("bert.pooler.") for name in weights)
-    config = bert.Config.from_hf(values, pooler=pooler)
+    try:
+        config = bert.Config.from_hf(values, pooler=pooler)
+    except ValueError as e:
+        cause = str(e).removeprefix("config.json: ")
+        raise ValueError(f"{path}: {cause}") from None
     _check_vocabulary(folder / "vocab.txt", config.kmer)
     model = bert.build(config)
     assign(model, weights, source=str(source))
@@ -163,6 +168,10 @@ def assign(
                 f" {weights[pair.theirs].shape}, which does not fit {pair.ours}"
                 f" {tuple(variable.shape)}"
             )
+        if value.dtype.kind in "iub":
+            raise ValueError(f"{source}: {pair.theirs!r} holds whole numbers")
+        if not np.isfinite(value).all():
+            raise ValueError(f"{source}: {pair.theirs!r} holds NaN or infinity")
         values.append((variable, value))
     for name, origin in _TIED.items():
         copy = left.pop(name, None)
@@ -248,18 +257,25 @@ def _weights(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], pathlib.Path]
         weights = torch_file.read(path)
     renamed = {}
     for name, value in weights.items():
-        for old, new in _OLD_NAMES.items():
-            name = name.replace(old, new)
-        if not name.startswith(("bert.", "cls.")):
-            name = f"bert.{name}"
-        renamed[name] = value
+        new = name
+        for old, today in _OLD_NAMES.items():
+            new = new.replace(old, today)
+        if new.startswith(_PARTS):
+            new = f"bert.{new}"
+        if new in renamed:
+            raise ValueError(f"{path}: {name!r} is there under another name, too")
+        renamed[new] = value
     return renamed, path
 
 
 def _check_vocabulary(path: pathlib.Path, k: int) -> None:
     if not path.is_file():
         return
-    found = path.read_text("utf-8").split()
+    try:
+        found = path.read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as e:
+        reason = getattr(e, "strerror", None) or "not a text file"
+        raise ValueError(f"{path} cannot be read: {reason}") from None
     expected = kmer.vocabulary(k)
     if found == expected:
         return

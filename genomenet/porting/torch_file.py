@@ -69,18 +69,15 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         if zipfile.is_zipfile(path):
             return _read_zip(path)
         return _read_legacy(path)
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        IndexError,
-        TypeError,
-        AttributeError,
-        struct.error,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as e:
-        raise ValueError(f"{os.fspath(path)} cannot be read as PyTorch's: {e}") from e
+    except Exception as e:  # whatever a damaged pickle trips over
+        raise ValueError(
+            f"{os.fspath(path)} cannot be read as PyTorch's: {_cause(e)}"
+        ) from e
+
+
+def _cause(error: Exception) -> str:
+    """Returns what an error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 class _Unpickler(pickle.Unpickler):
@@ -121,7 +118,10 @@ def _rebuild_parameter(data: _Tensor, *unused: Any) -> _Tensor:
 def _read_zip(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        [index] = [name for name in names if name.endswith("/data.pkl")]
+        found = [name for name in names if name.endswith("/data.pkl")]
+        if len(found) != 1:
+            raise pickle.UnpicklingError("a zip archive without one data.pkl")
+        index = found[0]
         root = index.removesuffix("data.pkl")
         order = f"{root}byteorder"
         if order in names and archive.read(order) != b"little":

@@ -120,6 +120,24 @@ def test_names_of_other_releases(written):
             lambda w: w.update({"bert.embeddings.position_ids": np.ones((1, 20))}),
             "are not 0, 1, 2",
         ),
+        (
+            lambda w: w.update({"classifier.bias": np.zeros(2, "float32")}),
+            "left over: classifier.bias",
+        ),
+        (
+            lambda w: w.update({"pooler.dense.bias": np.zeros(8, "float32")}),
+            "pooler.dense.bias' is there under another name, too",
+        ),
+        (
+            lambda w: w.update(
+                {"cls.predictions.bias": np.full(69, np.nan, "float32")}
+            ),
+            "'cls.predictions.bias' holds NaN or infinity",
+        ),
+        (
+            lambda w: w.update({"cls.predictions.bias": np.zeros(69, "int8")}),
+            "'cls.predictions.bias' holds whole numbers",
+        ),
     ],
 )
 def test_weights_that_do_not_fit(written, broken, message):
@@ -138,6 +156,9 @@ def test_weights_that_do_not_fit(written, broken, message):
         ({"tie_word_embeddings": False}, "tie_word_embeddings"),
         ({"rope_theta": 10_000}, "unknown key 'rope_theta'"),
         ({"vocab_size": 30522}, "vocab_size=30522 is none of 69, 261"),
+        ({"vocab_size": [69]}, r"json: vocab_size must be a whole number, got \[69\]"),
+        ({"max_position_embeddings": None}, "must be a whole number, got None"),
+        ({"hidden_size": 8.0}, "hf/config.json: hidden_size must be an integer"),
     ],
 )
 def test_configs_that_change_the_numbers(written, values, message):
@@ -159,6 +180,13 @@ def test_a_vocabulary_in_another_order(written):
     tokens[6], tokens[7] = tokens[7], tokens[6]
     (folder / "vocab.txt").write_text("\n".join(tokens))
     with pytest.raises(ValueError, match=r"vocab.txt, line 7: 'AAC' stands where"):
+        hf_bert.read(folder)
+
+
+def test_a_vocabulary_that_is_no_text(written):
+    _, folder = written
+    (folder / "vocab.txt").write_bytes(b"\xff\xfe\x80")
+    with pytest.raises(ValueError, match=r"vocab.txt cannot be read: not a text file"):
         hf_bert.read(folder)
 
 

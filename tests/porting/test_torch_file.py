@@ -76,3 +76,26 @@ def test_anything_else(tmp_path):
         torch_file.read(path)
     with pytest.raises(ValueError, match="No such file"):
         torch_file.read(tmp_path / "nowhere.bin")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "x")
+    with pytest.raises(ValueError, match="x.bin cannot .* a zip archive without one"):
+        torch_file.read(path)
+
+
+@each
+def test_whatever_is_damaged_is_one_line_with_the_file(file, tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / file
+    whole = np.frombuffer((GOLDEN / file).read_bytes(), np.uint8)
+    refused = []
+    for _ in range(300):
+        broken = whole.copy()
+        broken[rng.integers(0, len(whole), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(broken.tobytes())
+        try:
+            torch_file.read(path)
+        except ValueError as e:
+            refused.append(str(e))
+    assert len(refused) > 30
+    for message in refused:
+        assert message.startswith(f"{path} cannot be read as PyTorch's: ")
+        assert "\n" not in message

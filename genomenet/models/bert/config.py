@@ -255,6 +255,11 @@ class BertConfig:
         missing = [key for key in ("vocab_size", *_NUMERIC[:4]) if key not in values]
         if missing:
             raise ValueError(f"config.json has no {', '.join(missing)}")
+        for key in ("vocab_size", "max_position_embeddings"):
+            if type(values.get(key, 512)) is not int:
+                raise ValueError(
+                    f"config.json: {key} must be a whole number, got {values[key]!r}"
+                )
         sizes = {kmer.vocabulary_size(k): k for k in range(3, 9)}
         if values["vocab_size"] not in sizes:
             raise ValueError(
@@ -263,7 +268,7 @@ class BertConfig:
             )
         read = {key: values[key] for key in _NUMERIC if key in values}
         k = sizes[values["vocab_size"]]
-        positions = int(values.get("max_position_embeddings", 512))
+        positions = values.get("max_position_embeddings", 512)
         fields = {
             "length": positions,
             "max_predictions": max(positions // 8 * 3, 1),
