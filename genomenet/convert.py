@@ -38,8 +38,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _convert() -> None:
     output = pathlib.Path(str(_OUTPUT.value or _TO_HF.value))
-    if output.exists() and not _OVERWRITE.value:
-        raise ValueError(f"{output} exists: give --overwrite to replace it")
+    _check(output)
     from genomenet import startup
 
     startup.load_tensorflow()
@@ -66,6 +65,22 @@ def _convert() -> None:
         raise ValueError(f"{_INPUT.value} is no BERT, which is all that can be written")
     hf_bert.write(model, output)
     print(f"written: {output}")
+
+
+def _check(output: pathlib.Path) -> None:
+    """Refuses to replace what is there, but for another model where that is wanted."""
+    from genomenet import catalog
+
+    if not output.exists():
+        return
+    if not _OVERWRITE.value:
+        raise ValueError(f"{output} exists: give --overwrite to replace it")
+    source = pathlib.Path(_FROM_HF.value or catalog.model_folder(str(_INPUT.value)))
+    source, output = source.resolve(), output.resolve()
+    if output == source or output in source.parents:
+        raise ValueError(f"{output} is the input, or holds it: choose another folder")
+    if not (output / "config.json").is_file():
+        raise ValueError(f"{output} is no model folder: --overwrite replaces only one")
 
 
 if __name__ == "__main__":

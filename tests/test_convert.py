@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from genomenet.models import bert
 from genomenet.porting import hf_bert
@@ -59,3 +61,28 @@ def test_there_and_back(tmp_path):
     assert "model.safetensors is damaged" in broken.stderr.splitlines()[-1]
     assert not (tmp_path / "no").exists()
     assert convert(f"--input={ours}").returncode == 1
+
+
+def test_only_another_model_is_overwritten(binary, tmp_path, capsys):
+    main = binary("convert").main
+    model, other = tmp_path / "runs" / "hf", tmp_path / "photos"
+    for folder_made in (model, other):
+        folder_made.mkdir(parents=True)
+        (folder_made / "file.txt").write_text("mine")
+    (model / "config.json").write_text("{}")
+    for output, message in (
+        (model, "is the input, or holds it"),
+        (model.parent, "is the input, or holds it"),
+        (other, "is no model folder: --overwrite replaces only one"),
+        (other / "file.txt", "is no model folder"),
+    ):
+        with flagsaver.flagsaver():
+            flags.FLAGS(["", f"--from_hf={model}", f"--output={output}", "--overwrite"])
+            with pytest.raises(SystemExit) as ended:
+                main(["convert"])
+        assert ended.value.code == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"convert: {output}")
+        assert message in line
+    assert (model / "file.txt").is_file()
+    assert (other / "file.txt").is_file()
