@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,6 +23,11 @@ REGRESSION: Final = "regression"
 TASKS: Final = (AUTO, BINARY, MULTICLASS, MULTI_LABEL, REGRESSION)
 
 SEPARATOR: Final = ";"
+
+_SHOWN: Final = 10  # classes named in an error
+_LARGEST: Final = float(np.finfo(np.float32).max)
+# Whole numbers as people and spreadsheets write them; 007 is a name.
+_WHOLE: Final = re.compile(r"([+-]?)(0|[1-9][0-9]*)(\.0*)?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,10 +58,9 @@ class Task:
         """
         if self.kind == REGRESSION:
             value = _number(row.label)
-            if value is None:
-                raise sources.DatasetError(
-                    f"{row.place}: label {row.label!r} is not a number"
-                )
+            if value is None or abs(value) > _LARGEST:
+                cause = "is not a number" if value is None else "is too large"
+                raise sources.DatasetError(f"{row.place}: label {row.label!r} {cause}")
             return np.float32(value)
         if self.kind == MULTI_LABEL:
             found = np.zeros(len(self.classes), np.uint8)
@@ -66,7 +71,10 @@ class Task:
     def _number(self, name: str, row: tables.Row) -> int:
         """Returns the number of a class."""
         if name not in self.classes:
-            listed = ", ".join(self.classes[:10])
+            listed = ", ".join(self.classes[:_SHOWN])
+            listed += ", …" * (len(self.classes) > _SHOWN)
+            if all(_number(label) is not None for label in (name, *self.classes)):
+                listed += "; if labels are amounts, give --task=regression"
             raise sources.DatasetError(
                 f"{row.place}: label {name!r} is none of {listed}"
             )
@@ -76,9 +84,9 @@ class Task:
 def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
     """Finds the task and the classes of a set of labels.
 
-    "auto" is regression where all labels are numbers and one has a fraction,
-    multi-label where one holds a semicolon, and classes otherwise. Classes are
-    sorted; whole numbers by value.
+    "auto" is multi-label where a label holds a semicolon, regression where most labels
+    are numbers and one has a fraction (what is no number is then an error of its row),
+    and classes otherwise. Classes are sorted; whole numbers by value.
 
     Args:
         kind: One of `TASKS`.
@@ -92,12 +100,12 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
         DatasetError: If the labels do not fit the task.
     """
     labels = set(labels)
-    numbers = [_number(label) for label in labels]
+    numbers = [n for n in map(_number, labels) if n is not None]
     if kind == AUTO:
         if any(SEPARATOR in label for label in labels):
             kind = MULTI_LABEL
-        elif all(n is not None for n in numbers) and not all(
-            float(n or 0).is_integer() for n in numbers
+        elif 2 * len(numbers) > len(labels) and not all(
+            number.is_integer() for number in numbers
         ):
             kind = REGRESSION
         else:
@@ -252,8 +260,8 @@ def class_name(label: str) -> str:
     Returns:
         The same text, but whole numbers without a fraction: 1.0 is 1.
     """
-    value = _number(label)
-    return str(int(value)) if value is not None and value.is_integer() else label
+    found = _WHOLE.fullmatch(label)
+    return str(int(found[1] + found[2])) if found else label
 
 
 def _parts(label: str) -> list[str]:

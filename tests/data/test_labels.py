@@ -33,7 +33,10 @@ def resolve(*found, kind="auto"):
         (["0.5", "x"], ("binary", ("0.5", "x"))),
         (["a;b", "c"], ("multi_label", ("a", "b", "c"))),
         (["1;2", "10", "2; 3"], ("multi_label", ("1", "2", "3", "10"))),
-        (["nan", "0.5", "1"], ("multiclass", ("0.5", "1", "nan"))),
+        (["NA", "0.5", "1"], ("regression", ())),
+        (["+1", "-1"], ("binary", ("-1", "1"))),
+        (["007", "7", "7.0"], ("binary", ("007", "7"))),
+        (["1e3", "-0.0", "0"], ("binary", ("0", "1e3"))),
     ],
 )
 def test_the_task_is_found(found, expected):
@@ -77,7 +80,8 @@ def test_labels_become_numbers():
     [
         ("regression", "high", "x.tsv: line 2: label 'high' is not a number"),
         ("regression", "nan", "x.tsv: line 2: label 'nan' is not a number"),
-        ("binary", "c", "x.tsv: line 2: label 'c' is none of a, b"),
+        ("regression", "1e300", "x.tsv: line 2: label '1e300' is too large"),
+        ("binary", "c", "x.tsv: line 2: label 'c' is none of a, b$"),
         ("multi_label", "a;c", "x.tsv: line 2: label 'c' is none of a, b"),
     ],
 )
@@ -85,6 +89,12 @@ def test_a_wrong_label_is_named_with_its_line(kind, label, expected):
     task = labels.Task(kind=kind, classes=("a", "b"))
     with pytest.raises(sources.DatasetError, match=expected):
         task.encode(row(label))
+
+
+def test_amounts_taken_for_classes_are_recognised():
+    task = labels.Task(kind="multiclass", classes=tuple(map(str, range(12))))
+    with pytest.raises(sources.DatasetError, match="9, …; .* give --task=regression"):
+        task.encode(row("120"))
 
 
 def survey_of(rows):
