@@ -81,7 +81,7 @@ def test_sequences_longer_than_pythons_limit(tmp_path):
         ("sequence\tlabel\nACG CGT\t1\n", ": line 2: blanks inside the sequence"),
         ("sequence\tlabel\tsplit\nAC\t1\tx\n", ": line 2: split 'x' is none of train"),
         ('sequence\tlabel\nAC\t"1\n', ": line 2: not readable as a table"),
-        (">a\nACGT\n", ": a FASTA file: use --fasta or --class_fasta"),
+        (">a\nACGT\n", ": a FASTA file, not a table (genomenet.build_dataset: use "),
         (b"sequence\tlabel\nAC\t\xff\n", ": not a text file in UTF-8"),
         (
             gzip.compress(b"sequence\tlabel\nAC\t1\n", mtime=0)[:-9],
