@@ -175,12 +175,13 @@ def read_tables(
         seed: Of the division.
 
     Returns:
-        The splits. Classes are those of the training rows.
+        The splits. Classes are those of the training rows, or, where one table is
+        divided by shares, of all.
 
     Raises:
         DatasetError: If a table is not usable, or a label is none of the classes.
     """
-    may_lack = task == labels.MULTI_LABEL
+    may_lack = task in (labels.AUTO, labels.MULTI_LABEL)
     rows = {
         split: list(
             tables.read_tables([path], may_lack_label=may_lack, kmer=_kmer_length(path))
@@ -190,9 +191,16 @@ def read_tables(
     for split, found in rows.items():
         if not found:
             raise sources.DatasetError(f"{given[split]}: no rows")
-    if len(rows) == 1:
+    if task == labels.AUTO:
+        _check_empty(itertools.chain(*rows.values()))
+    if len(rows) > 1:
+        _check_places(rows)
+    else:
         rows = _divided(rows[TRAIN], given[TRAIN], task, splits, seed)
-    known = labels.resolve(task, {row.label for row in rows[TRAIN]}, shown=given[TRAIN])
+    taught = rows[TRAIN]
+    if not any(row.split for row in taught) and len(given) == 1:
+        taught = itertools.chain(*rows.values())  # where a rare class went is chance
+    known = labels.resolve(task, {row.label for row in taught}, shown=given[TRAIN])
     return Data(
         name=os.path.basename(given[TRAIN]),
         task=known,
@@ -303,6 +311,24 @@ def overlap(data: Data) -> dict[str, int]:
     }
 
 
+def contradictions(data: Data) -> int:
+    """Counts sequences with more than one label, on either strand.
+
+    Args:
+        data: All splits.
+
+    Returns:
+        Number of different sequences.
+    """
+    found: dict[bytes, bytes] = {}
+    several: set[bytes] = set()
+    for split in data.splits.values():
+        for group, label in zip(split.groups(), split.labels, strict=True):
+            if found.setdefault(group, label.tobytes()) != label.tobytes():
+                several.add(group)
+    return len(several)
+
+
 def _task(feature: Any, metadata: Any) -> labels.Task:
     """Returns the task that a prepared dataset declares."""
     import tensorflow_datasets as tfds
@@ -365,6 +391,25 @@ def _divided(
     if TRAIN not in divided:
         raise sources.DatasetError(f"{path}: no row belongs to the split train")
     return divided
+
+
+def _check_empty(rows: Iterable[tables.Row]) -> None:
+    """Refuses a row without a label, unless another row has several."""
+    rows = list(rows)
+    empty = next((row for row in rows if not row.label), None)
+    if empty and not any(labels.SEPARATOR in row.label for row in rows):
+        raise sources.DatasetError(f"{empty.place}: empty label")
+
+
+def _check_places(rows: Mapping[str, Sequence[tables.Row]]) -> None:
+    """Refuses a row whose column `split` says other than the table's place."""
+    for split, found in rows.items():
+        for row in found:
+            if row.split not in ("", split):
+                raise sources.DatasetError(
+                    f"{row.place}: its split is {row.split}, but the table is given"
+                    f" for {split}: give it alone, or without the column split"
+                )
 
 
 def _kmer_length(path: str) -> int:

@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from genomenet.data import examples, labels
 from genomenet.evaluation import metrics, plots
 from genomenet.inference import predict
 from genomenet.models import classify
+
+_SHOWN: Final = 10  # warnings of one kind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,18 +84,30 @@ def describe(data: examples.Data) -> Iterator[str]:
                 f"WARNING: {count:,} of {len(data[split]):,} {split} sequences are also"
                 " in training, on either strand: scores may be too good"
             )
+    if count := examples.contradictions(data) if data.task.classes else 0:
+        yield f"WARNING: {count:,} sequences have several labels, on either strand"
     if data.task.kind in (labels.BINARY, labels.MULTICLASS):
-        for split, found in data.splits.items():
-            counts = np.bincount(found.labels, minlength=len(data.task.classes))
-            for name, count in zip(data.task.classes, counts, strict=True):
-                if count <= 1:
-                    few = "no example" if not count else "a single example"
-                    yield f"WARNING: class {name!r} has {few} in {split}"
+        rare = list(_rare(data))
+        yield from rare[:_SHOWN]
+        if len(rare) > _SHOWN:
+            yield f"WARNING: so are {len(rare) - _SHOWN:,} more classes and splits"
+        if rare and all(name.lstrip("-").isdecimal() for name in data.task.classes):
+            yield "WARNING: classes are whole numbers: amounts need --task=regression"
     for split, found in data.splits.items():
         is_n = np.concatenate([[0], np.cumsum(found.codes == 4)])
         share = np.diff(is_n[found.offsets]) / np.maximum(found.lengths, 1)
         if count := int((share > 0.5).sum()):
             yield f"WARNING: {count:,} {split} sequences are more than half N"
+
+
+def _rare(data: examples.Data) -> Iterator[str]:
+    """Yields a line for each class that a split has one example of, or none."""
+    for split, found in data.splits.items():
+        counts = np.bincount(found.labels, minlength=len(data.task.classes))
+        for name, count in zip(data.task.classes, counts, strict=True):
+            if count <= 1:
+                few = "no example" if not count else "a single example"
+                yield f"WARNING: class {name!r} has {few} in {split}"
 
 
 def write(

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from Bio import Seq
 
 from genomenet.data import examples, labelled, labels, prepare, sources
 from genomenet.dna import encode
@@ -87,6 +88,47 @@ def test_a_label_that_training_lacks_is_named(tmp_path):
     test = write(tmp_path / "test.tsv", [("ACGTACGT", "maybe")])
     with pytest.raises(sources.DatasetError, match=r"test.tsv: line 2: label 'maybe'"):
         examples.read_tables({"train": train, "test": test})
+
+
+def test_a_class_of_one_row_is_known_wherever_it_went(tmp_path):
+    found = []
+    for count in range(20, 40):
+        rows = [(s, str(2 * (i % 2))) for i, s in enumerate(SEQUENCES[:count])]
+        path = write(tmp_path / "t.tsv", [*rows, ("ACGTACGTAC", "1")])
+        found.append(examples.read_tables({"train": path}))
+    assert {data.task.classes for data in found} == {("0", "1", "2")}
+    assert {int((data["train"].labels == 1).sum()) for data in found} == {0, 1}
+
+
+def test_rows_of_another_split_are_not_learnt_from(tmp_path):
+    rows = [(s, str(i % 2), ("train", "test")[i == 7]) for i, s in enumerate(SEQUENCES)]
+    train = write(tmp_path / "t.tsv", rows, "sequence\tlabel\tsplit")
+    test = table(tmp_path, names=("0", "1"), name="test.tsv")
+    with pytest.raises(sources.DatasetError, match=r"t.tsv: line 9: its split is test"):
+        examples.read_tables({"train": train, "test": test})
+    rows[7] = (*rows[7][:2], "Train")
+    train = write(tmp_path / "t.tsv", rows, "sequence\tlabel\tsplit")
+    assert len(examples.read_tables({"train": train, "test": test})["train"]) == 60
+
+
+def test_a_row_may_have_none_of_several_labels(tmp_path):
+    path = table(tmp_path, names=("a;b", "a", ""))
+    data = examples.read_tables({"train": path, "test": path})
+    assert data.task == labels.Task(kind="multi_label", classes=("a", "b"))
+    assert data["test"].labels[:3].tolist() == [[1, 1], [1, 0], [0, 0]]
+    path = table(tmp_path, names=("b", "a", ""))
+    with pytest.raises(sources.DatasetError, match=r"t.tsv: line 4: empty label"):
+        examples.read_tables({"train": path})
+
+
+def test_contradictions_see_the_other_strand(tmp_path):
+    rows = [(s, str(i % 2)) for i, s in enumerate(SEQUENCES)]
+    train = write(tmp_path / "train.tsv", rows)
+    assert examples.contradictions(examples.read_tables({"train": train})) == 0
+    turned = str(Seq.Seq(SEQUENCES[0]).reverse_complement())
+    test = write(tmp_path / "test.tsv", [(turned, "1"), rows[1], (turned, "0")])
+    data = examples.read_tables({"train": train, "test": test})
+    assert examples.contradictions(data) == 1
 
 
 def test_an_empty_table_is_named(tmp_path):

@@ -1,0 +1,47 @@
+"""What a report says before training."""
+
+import numpy as np
+
+from genomenet.data import examples, labels
+from genomenet.evaluation import report
+
+
+def described(names, train, **others):
+    """Returns the lines about sequences of which each has its own first bases."""
+    rng = np.random.default_rng(0)
+    splits = {}
+    for split, found in {"train": train, **others}.items():
+        splits[split] = examples.Examples(
+            codes=rng.integers(0, 4, 30 * len(found)).astype(np.uint8),
+            offsets=np.arange(len(found) + 1) * 30,
+            labels=np.array(found, np.int32),
+            ids=list(map(str, range(len(found)))),
+        )
+    kind = "binary" if len(names) == 2 else "multiclass"
+    task = labels.Task(kind=kind, classes=tuple(names))
+    return examples.Data(name="x.tsv", task=task, splits=splits)
+
+
+def test_nothing_to_warn_of():
+    data = described(["no", "yes"], [0, 0, 1, 1], test=[0, 1, 0, 1])
+    [line] = report.describe(data)
+    assert line == (
+        "x.tsv: binary of 2 classes; 4 train, 4 test sequences of 30 to 30 bases"
+    )
+
+
+def test_contradictions_are_named():
+    data = described(["no", "yes"], [0, 0, 1, 1])
+    train = data["train"]
+    train.codes[-30:] = train.codes[:30]
+    lines = list(report.describe(data))
+    assert lines[1:] == ["WARNING: 1 sequences have several labels, on either strand"]
+
+
+def test_many_rare_classes_are_counted():
+    names = list(map(str, range(40)))
+    lines = list(report.describe(described(names, [*range(40), 0, 0])))
+    assert lines[1] == "WARNING: class '1' has a single example in train"
+    assert len(lines) == 13
+    assert lines[11] == "WARNING: so are 29 more classes and splits"
+    assert lines[12].endswith("amounts need --task=regression")
