@@ -25,12 +25,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Gives a temporary path that becomes `path` when the block ends well.
 
     Args:
-        path: The file or folder to make; one that exists is replaced. Its parent
-            is made.
+        path: The file or folder to make; one that exists is replaced, but no folder
+            by a file. Its parent is made.
 
     Yields:
         A path beside it that does not exist yet. If the block raises, whatever was
         made there is deleted and `path` stays as it was.
+
+    Raises:
+        IsADirectoryError: If a file would replace a folder.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +41,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     _remove(partial)
     try:
         yield partial
+        if path.is_dir() and not partial.is_dir():
+            raise IsADirectoryError(f"{path} is a folder: choose another name")
         if path.is_dir():  # a folder cannot be renamed over a full one
             replaced = path.with_name(f".{path.name}.replaced")
             _remove(replaced)

@@ -24,10 +24,12 @@ def check_name(path: str | os.PathLike[str]) -> None:
         path: The file.
 
     Raises:
-        ValueError: If it ends with none of the known endings.
+        ValueError: If it ends with none of the known endings, or is a folder.
     """
     if not os.fspath(path).endswith(_ENDINGS):
         raise ValueError(f"{path} must end with {', '.join(_ENDINGS)}")
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder: choose another name")
 
 
 class PredictionTable:
