@@ -106,7 +106,7 @@ def _sequences(
     """Yields (name, codes) of one file."""
     with files.opened(path) as (kind, text):
         if kind == files.FASTA:
-            named = _fasta(text, source)
+            named = _fasta(text, source, on_error)
         elif kind == files.TWO_BIT:
             named = _two_bit(path, source)
         else:
@@ -143,19 +143,23 @@ def _codes(letters: str | bytes, name: str, source: str) -> npt.NDArray[np.uint8
     raise files.error(source, cause)
 
 
-def _fasta(text: TextIO, source: str) -> Iterator[tuple[str, str]]:
+def _fasta(
+    text: TextIO, source: str, on_error: Callable[[SequenceFileError], None]
+) -> Iterator[tuple[str, str]]:
     """Yields (name, letters) of a FASTA stream."""
     numbers = itertools.count(1)  # no enumerate: it keeps its last item alive
     for title, letters in _parse_fasta(text):
         number = next(numbers)
         words = title.encode("ascii", "surrogateescape").split(None, 1)
         if not words:
-            raise files.error(source, f"header {number} has no name after its '>'")
+            cause = f"header {number} has no name after its '>'"
+            on_error(files.error(source, cause))
+            continue
         name = words[0].decode("utf-8", "replace")
         if not name.isprintable():
-            raise files.error(
-                source, f"header {number} has an unreadable name {name!a}"
-            )
+            cause = f"header {number} has an unreadable name {name!a}"
+            on_error(files.error(source, cause))
+            continue
         for blank in _BLANKS:
             letters = letters.replace(blank, "")
         yield name, letters

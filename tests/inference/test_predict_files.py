@@ -186,7 +186,10 @@ def test_labels_of_a_table_are_left_alone(model, tmp_path):
 
 
 BAD_FASTA = (
-    ">a\n" + "ACGT" * 9 + "\n>b\nAC!T\n>c\n>a\nACGTACGTACGT\n>d\nACG\n>e\n" + "TTGA" * 9
+    ">a\n"
+    + "ACGT" * 9
+    + "\n>\nACGTACGTACGT\n>b\nAC!T\n>c\n>a\nACGTACGTACGT\n>d\nACG\n>e\n"
+    + "TTGA" * 9
 )
 
 
@@ -195,9 +198,10 @@ def test_malformed_and_short_records_are_left_out(model, tmp_path):
     fasta.write_text(BAD_FASTA)
     warned = []
     counts = run(model, fasta, tmp_path / "o.tsv", warned, on_error="skip")
-    assert (counts.records, counts.short, counts.bad) == (2, 1, 3)
+    assert (counts.records, counts.short, counts.bad) == (2, 1, 4)
     assert [row[0] for row in read(tmp_path / "o.tsv")[1:]] == ["a", "e"]
     assert warned == [
+        f"{fasta}: header 2 has no name after its '>'",
         f"{fasta}: record 'b': '!' at position 3 is not a nucleotide letter",
         f"{fasta}: record 'c': header without sequence",
         f"{fasta}: record 'a': this name was used before, in {fasta}",
@@ -305,6 +309,9 @@ def test_files_that_make_no_sense(model, tiny_fasta, tmp_path):
     table.write_text("sequence\nACGTACGTACGT\n")
     with pytest.raises(ValueError, match="o.csv must end with .tsv, .tsv.gz, .parquet"):
         run(model, tiny_fasta, tmp_path / "o.csv")
+    (tmp_path / "d.tsv").mkdir()
+    with pytest.raises(ValueError, match="d.tsv is a folder: choose another name"):
+        run(model, tiny_fasta, tmp_path / "d.tsv")
     with pytest.raises(ValueError, match="--input mixes tables and sequence files"):
         run(model, [str(table), str(tiny_fasta)], tmp_path / "o.tsv")
     with pytest.raises(ValueError, match="x.tsv is the input"):
