@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> None:
     for path in (output, plot):
         if path.is_dir():
             raise app.UsageError(f"--output={output}: {path} is a folder")
+    if _COUNTS.value and output.resolve() == pathlib.Path(_COUNTS.value).resolve():
+        raise app.UsageError(f"--output={output} is the table --counts")
     try:
         counter, source = _count()
         found = npmi.rank(

@@ -67,6 +67,7 @@ def cases(folder, genome):
         "nothing": [output("x")],
         "two sources": [fasta, f"--counts={folder}/x.tsv", output("x")],
         "wrong ending": [fasta, f"--output={folder}/out/x.tsv"],
+        "onto itself": [f"--counts={folder}/x.csv", f"--output={folder}/x.csv"],
         "stray": [fasta, output("x"), "stray"],
         "k 2": [fasta, output("x"), "--k=2"],
         "k 9": [fasta, output("x"), "--k=9"],
@@ -153,7 +154,7 @@ def test_counting_shows_how_far_it_is(results):
     [
         ("no file", "none.fa: no such file"),
         ("not a sequence", "x.tsv: "),
-        ("bad counts", "x.fa, line 1: no k-mer with a count"),
+        ("bad counts", "x.fa, line 2: not a k-mer and a whole number"),
         ("no counts", "none.tsv cannot be read: No such file"),
         ("no dataset", "there is no dataset 'ecoli'"),
         ("rare", "no 6-mer occurs 1000000 times or more"),
@@ -173,6 +174,7 @@ def test_what_cannot_be_ranked_is_one_line(results, name, expected):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
+        ("onto itself", "x.csv is the table --counts"),
         ("nothing", "give one of --fasta, --dataset, --counts"),
         ("two sources", "give one of --fasta, --dataset, --counts"),
         ("wrong ending", "must end with .csv"),

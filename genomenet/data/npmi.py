@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import progress
+from genomenet.data import progress, tables
 from genomenet.dna import alphabet, kmer, ranking, reader
 
 SEGMENTS: Final = ("1,2", "all")
@@ -136,8 +136,8 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
 
     Args:
         path: Columns apart by tabs or spaces, as `jellyfish dump -c` and `kmc_dump`
-            write them; a first line without a number is a header, lines that begin
-            with # are skipped.
+            write them, plain or gzip; a first line without k-mer and number is a
+            header, lines that begin with # are skipped.
         k: Bases of a k-mer.
 
     Returns:
@@ -150,21 +150,24 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
     counter = Counter(k)
     ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        reason = getattr(e, "strerror", None) or "not a text file"
-        raise ValueError(f"{path} cannot be read: {reason}") from e
+        with tables.opened(os.fspath(path)) as file:
+            text = file.read()
+    except OSError as e:
+        raise ValueError(f"{path} cannot be read: {e.strerror}") from e
     rows = [
         (f"{path}, line {number}", line.split())
         for number, line in enumerate(text.splitlines(), 1)
         if line.strip() and not line.startswith("#")
     ]
-    if rows and len(rows[0][1]) > 1 and not rows[0][1][1].isdecimal():
+    if rows and not any(text.isdecimal() or text.upper() in ids for text in rows[0][1]):
         del rows[0]  # the header
     total = 0
     for where, fields in rows:
         if len(fields) < 2 or not fields[1].isdecimal():
-            raise ValueError(f"{where}: no k-mer with a count")
+            raise ValueError(
+                f"{where}: not a k-mer and a whole number, apart by a tab or blanks:"
+                f" {' '.join(fields)[:40]!r}"
+            )
         word = fields[0].upper().replace("U", "T")
         if len(word) != k or not set(word) <= _LETTERS:
             raise ValueError(f"{where}: {fields[0]!r} is no {k}-mer")
@@ -213,6 +216,8 @@ def rank(
         raise ValueError(f"segments must be one of {', '.join(SEGMENTS)}: {segments!r}")
     if min_count < 1:
         raise ValueError(f"min_count must be 1 or more, got {min_count}")
+    if not counts.any():
+        raise ValueError(f"no {k}-mer of A, C, G and T was counted")
     is_kept = counts >= min_count
     if not is_kept.any():
         raise ValueError(

@@ -249,9 +249,11 @@ def test_a_table_of_counts(tmp_path, header, gap):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ACG\t7\nAAA", "line 2: no k-mer with a count"),
-        ("ACG\t7\nAAA\t-1", "line 2: no k-mer with a count"),
-        ("ACG\t7\nAAA\t1.5", "line 2: no k-mer with a count"),
+        ("ACG\t7\nAAA", "line 2: not a k-mer and a whole number, .*: 'AAA'"),
+        ("ACG\t7\nAAA\t-1", "line 2: not a k-mer and a whole number"),
+        ("ACG\t7\nAAA\t1.5", "line 2: not a k-mer and a whole number, .*: 'AAA 1.5'"),
+        ("AAA\t-1\nACG\t7", "line 1: not a k-mer and a whole number"),
+        ("kmer,count\nACG,7", "line 2: not a k-mer and a whole number, .*: 'ACG,7'"),
         ("# a\n\nACGT\t7", "line 3: 'ACGT' is no 3-mer"),
         ("kmer\tcount\nAC*\t7", r"line 2: 'AC\*' is no 3-mer"),
         (f"AAA\t{2**53}\nAAC\t1", "line 2: the counts add up to more than 2"),
@@ -265,10 +267,12 @@ def test_a_wrong_table_is_one_line_with_its_number(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_table_that_is_no_text_or_not_there(tmp_path):
+def test_a_table_that_is_packed_no_text_or_not_there(tmp_path):
     (tmp_path / "x.gz").write_bytes(gzip.compress(b"ACG\t1\n"))
-    with pytest.raises(ValueError, match="x.gz cannot be read: not a text file"):
-        npmi.read_counts(tmp_path / "x.gz", 3)
+    assert npmi.read_counts(tmp_path / "x.gz", 3).counts.sum() == 1
+    (tmp_path / "x.tsv").write_bytes(b"ACG\t1\n\xff")
+    with pytest.raises(ValueError, match="x.tsv: not a text file in UTF-8"):
+        npmi.read_counts(tmp_path / "x.tsv", 3)
     with pytest.raises(ValueError, match="none.tsv cannot be read: No such file"):
         npmi.read_counts(tmp_path / "none.tsv", 3)
 
