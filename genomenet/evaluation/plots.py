@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -393,6 +394,8 @@ def _save(figure: Figure, path: Path) -> pathlib.Path:
     """Writes a figure as PNG."""
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
-    with atomic.replacing(path) as partial:
+    with atomic.replacing(path) as partial, warnings.catch_warnings():
+        # A letter that the font lacks, as in a class's name, is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure.savefig(partial, format="png", dpi=_DPI)
     return pathlib.Path(path)

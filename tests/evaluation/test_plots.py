@@ -45,6 +45,13 @@ def test_figures_are_drawn(save, kind, count, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["figure.png"]
 
 
+def test_names_in_any_script_are_drawn_without_a_warning(tmp_path):
+    task = labels.Task(kind="binary", classes=("日本", "a\tb"))
+    truth = np.array([0, 1])
+    path = plots.save_confusion(tmp_path / "x.png", task, truth, np.eye(2))
+    assert path.is_file()
+
+
 def names(figure):
     figure.draw_without_rendering()
     axis = figure.axes[0]
