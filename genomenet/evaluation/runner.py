@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic, catalog
+from genomenet import models as models_lib
 from genomenet.data import examples, labels
 from genomenet.evaluation import (
     baselines,
@@ -73,6 +74,8 @@ def run(
     for setting in protocol.settings:
         sampler.draw(protocol, setting, 0)
     folders = _named(models)
+    for folder in folders.values():
+        finetune.check(data, _shortest(folder))
     weights = {name: release_folder.find_weights(f) for name, f in folders.items()}
     has_weights = {name: path is not None for name, path in weights.items()}
     plan = protocols.plan(protocol, has_weights, seeds)
@@ -252,6 +255,13 @@ def _named(models: Sequence[str]) -> dict[str, pathlib.Path]:
             raise ValueError(f"two models are called {name!r}: rename a folder")
         folders[name] = folder
     return folders
+
+
+def _shortest(folder: pathlib.Path) -> int:
+    """Returns the bases of the shortest sequence that a model can read."""
+    content = release_folder.read_config(folder)
+    family = models_lib.get_family(content["family"])
+    return family.shortest(family.from_dict(content["model"]))
 
 
 def _digest(folder: pathlib.Path, weights: pathlib.Path | None) -> str:

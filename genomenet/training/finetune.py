@@ -100,7 +100,7 @@ def run(
     """
     strategy = strategy or strategy_lib.make("none")
     members = models.get_family(family)
-    _check(data, members.shortest(members.from_dict(encoder)))
+    check(data, members.shortest(members.from_dict(encoder)))
     train, validation = data[examples.TRAIN], data.get(examples.VALIDATION)
     settings = resolve(settings, plan, len(train))
     loop.check(settings, strategy)
@@ -248,8 +248,16 @@ class _Reader:
         return np.concatenate(vectors).astype("float32"), np.concatenate(is_valid)
 
 
-def _check(data: examples.Data, shortest: int) -> None:
-    """Refuses what cannot be learnt from."""
+def check(data: examples.Data, shortest: int) -> None:
+    """Refuses what cannot be learnt from.
+
+    Args:
+        data: All splits.
+        shortest: Bases of the shortest sequence that the model can read.
+
+    Raises:
+        DatasetError: If a sequence is shorter, or a class has no training example.
+    """
     for name, split in data.splits.items():
         short = np.flatnonzero(split.lengths < shortest)
         if len(short):

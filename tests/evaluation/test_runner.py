@@ -95,6 +95,17 @@ def timeless(rows):
     return [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
 
 
+def test_sequences_too_short_are_named_before_any_run(files, quick, tmp_path):
+    rows = [*sequences(0, 40), ("ACGTACG", "yes")]
+    write_table(tmp_path / "train.tsv", rows)
+    given = {"train": str(tmp_path / "train.tsv"), "test": str(files / "test.tsv")}
+    short = sampler_lib.Sampler(examples.read_tables(given))
+    with pytest.raises(sources.DatasetError, match="train.tsv:42 has 7 bases, the mod"):
+        runner.run(FEW, [str(files / "tiny")], short, seeds=1, workdir=tmp_path / "w")
+    assert not quick
+    assert not (tmp_path / "w").exists()
+
+
 def test_every_run_has_a_row(files, sampler, quick, tmp_path, capsys):
     models = [str(files / "tiny"), str(files / "preset")]
     rows = runner.run(FEW, models, sampler, seeds=2, workdir=tmp_path)
