@@ -143,7 +143,8 @@ def _finetune(workdir: pathlib.Path) -> None:
     data = _data()
     for line in report.describe(data):
         print(line, file=sys.stderr)
-    rate = _LEARNING_RATE.value or _RATES[_TRAIN.value]
+    rate = _LEARNING_RATE.value
+    rate = _RATES[_TRAIN.value] if rate is None else rate
     result = finetune.run(
         family=given.family,
         encoder=given.encoder,
