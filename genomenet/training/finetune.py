@@ -15,7 +15,7 @@ from genomenet import models
 from genomenet.data import batches, examples, labels, sources
 from genomenet.layers import strand
 from genomenet.models import classify
-from genomenet.training import checkpoint, loop
+from genomenet.training import checkpoint, engine, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
@@ -103,7 +103,7 @@ def run(
     check(data, members.shortest(members.from_dict(encoder)))
     train, validation = data[examples.TRAIN], data.get(examples.VALIDATION)
     settings = resolve(settings, plan, len(train))
-    loop.check(settings, strategy)
+    engine.check(settings, strategy)
     run_config = workdir_lib.RunConfig(
         family=family,
         model=members.to_dict(members.from_dict(encoder)),
@@ -153,7 +153,7 @@ def run(
             is_done=lambda rows: _is_done(rows, plan.patience),
             best=folder.path / BEST if held_out else None,
         )
-        return loop.run(job, run_config, folder=folder, strategy=strategy)
+        return loop.run(job, run_config, folder=folder, engine=engine.make(strategy))
 
 
 def resolve(

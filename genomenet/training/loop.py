@@ -1,4 +1,8 @@
-"""The training loop of every model: runs that can be stopped anywhere."""
+"""The training loop of every model: runs that can be stopped anywhere; keras only.
+
+What computes the steps, and keeps what a run needs to go on, is an `Engine`:
+`engine` for TensorFlow and its devices, `portable_engine` for JAX.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import keras
-import tensorflow as tf
 
-from genomenet.training import checkpoint as checkpoint_lib
 from genomenet.training import progress as progress_lib
-from genomenet.training import schedule
 from genomenet.training import settings as settings_lib
-from genomenet.training import step as step_lib
-from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
 
 _LOG_EVERY: Final = 10  # steps: between rows of metrics.jsonl, and looks at the loss
@@ -77,7 +76,7 @@ class Job:
         objective: Has `loss(model, batch, *, training, gather)` and `derived(means)`,
             as `genomenet.models.family.Family` says.
         make_model: Makes the model with its first weights, under the strategy.
-        batches: Endless tf.data of global batches.
+        batches: Endless global batches, as the engine takes them.
         held_out: Batches of the validation split; the same at every evaluation.
         bases_per_row: Bases that a row reads.
         baseline: Of a model, what scores "val_chance_loss" and "val_chance" has who
@@ -89,12 +88,63 @@ class Job:
 
     objective: Any
     make_model: Callable[[], keras.Model]
-    batches: tf.data.Dataset
-    held_out: Sequence[Mapping[str, tf.Tensor]]
+    batches: Any
+    held_out: Sequence[Mapping[str, Any]]
     bases_per_row: int
     baseline: Callable[[keras.Model], Mapping[str, float]] = lambda model: {}
     is_done: Callable[[Sequence[Mapping[str, float]]], bool] = go_on
     best: pathlib.Path | None = None
+
+
+class Engine(Protocol):
+    """What computes the steps of a run, with its weights, data and checkpoints.
+
+    Attributes:
+        model: The model. Only `finish` says that it holds the trained weights.
+        optimizer: Its optimizer.
+        is_alone: Whether no other process takes part.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    is_alone: bool
+
+    @property
+    def latest_step(self) -> int | None:
+        """The step of the newest checkpoint on disk, or None."""
+        ...
+
+    def restore(self) -> tuple[int, dict[str, float]]:
+        """Restores the newest checkpoint: its step, or 0, and the sums in it."""
+        ...
+
+    def save(self, step: int, totals: Mapping[str, float]) -> None:
+        """Saves a checkpoint, once a step; not on workers that are not the chief."""
+        ...
+
+    def train(self, stop: bool) -> Mapping[str, Any]:
+        """Makes one optimizer step on the next batches.
+
+        Args:
+            stop: Whether this process has been asked to stop.
+
+        Returns:
+            Sums over all rows, each of a metric times the row's weight: "weight",
+            "loss", the family's metrics, and "stop", above 0 if any process was
+            asked to stop. They need not be computed yet.
+        """
+        ...
+
+    def evaluate(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Scores one global batch; returns sums as `train` does."""
+        ...
+
+    def finish(self) -> None:
+        """Brings the trained weights into the model."""
+        ...
+
+
+MakeEngine = Callable[[Job, settings_lib.Settings, workdir_lib.Workdir], Engine]
 
 
 def run(
@@ -102,7 +152,7 @@ def run(
     config: workdir_lib.RunConfig,
     *,
     folder: workdir_lib.Workdir,
-    strategy: tf.distribute.Strategy,
+    engine: MakeEngine,
 ) -> Result:
     """Trains a model, or goes on with a run that was stopped.
 
@@ -110,7 +160,7 @@ def run(
         job: What is trained.
         config: What the run is; `folder` has adopted it.
         folder: Of the run.
-        strategy: Where to compute, of `strategy.make`.
+        engine: Makes what computes it.
 
     Returns:
         The trained model and its metrics.
@@ -121,30 +171,7 @@ def run(
         Stopped: If a signal came; the run has been saved.
     """
     with _signals() as asked:
-        return _Run(job, config, folder, strategy).finish(asked)
-
-
-def check(settings: settings_lib.Settings, strategy: tf.distribute.Strategy) -> None:
-    """Checks that the settings go with the devices.
-
-    Args:
-        settings: Of the run.
-        strategy: Of the run.
-
-    Raises:
-        ValueError: If they do not.
-    """
-    replicas = strategy.num_replicas_in_sync
-    if settings.batch_size % replicas:
-        raise ValueError(
-            f"--batch_size={settings.batch_size} cannot be dealt evenly to"
-            f" {replicas} replicas"
-        )
-    if settings.precision == "mixed_float16" and replicas > 1:
-        raise ValueError(
-            "--precision=mixed_float16 works on one device only; with several take"
-            " mixed_bfloat16"
-        )
+        return _Run(job, config, folder, engine).finish(asked)
 
 
 class _Run:
@@ -155,43 +182,23 @@ class _Run:
         job: Job,
         run_config: workdir_lib.RunConfig,
         folder: workdir_lib.Workdir,
-        strategy: tf.distribute.Strategy,
+        make_engine: MakeEngine,
     ):
         self.job = job
         self.run_config = run_config
         self.settings = settings = run_config.settings
         self.folder = folder
-        self.strategy = strategy
         keras.utils.set_random_seed(settings.seed)
         keras.config.set_dtype_policy(settings.precision)
-        with strategy.scope():
-            self.model = job.make_model()
-            self.optimizer = schedule.make_optimizer(settings, self.model)
-        self.steps = step_lib.Steps(
-            job.objective,
-            self.model,
-            self.optimizer,
-            strategy=strategy,
-            settings=settings,
-        )
-        self.iterator = iter(job.batches)
-        self.held_out = job.held_out
-        self.baseline = dict(job.baseline(self.model)) if self.held_out else {}
-        self.checkpoints = checkpoint_lib.Checkpoints(
-            folder.checkpoints,
-            model=self.model,
-            optimizer=self.optimizer,
-            iterator=self.iterator,
-            keep=settings.keep,
-            read_only=folder.read_only,
-        )
+        self.engine = make_engine(job, settings, folder)
+        self.baseline = dict(job.baseline(self.engine.model)) if job.held_out else {}
         self._sequences = settings.batch_size * settings.accumulate
         self._bases = self._sequences * job.bases_per_row
 
     def finish(self, asked: Callable[[], int]) -> Result:
         """Trains to the last step."""
         settings = self.settings
-        first, totals = self.checkpoints.restore()
+        first, totals = self.engine.restore()
         if first > settings.steps:
             raise ValueError(
                 f"{self.folder.path} has been trained for {first} steps, more than"
@@ -223,11 +230,12 @@ class _Run:
             if self.log is not None:
                 self.log.close()
         if not self.folder.read_only:
-            progress_lib.save_curves(self.folder.path)
+            self._draw()
+        self.engine.finish()
         if self.job.best is not None and self.job.best.exists():
-            self.model.load_weights(self.job.best)
+            self.engine.model.load_weights(self.job.best)
         return Result(
-            model=self.model,
+            model=self.engine.model,
             config=self.run_config,
             metrics=self._last_metrics(),
             is_chief=not self.folder.read_only,
@@ -238,17 +246,15 @@ class _Run:
         self, first: int, totals: dict[str, float], asked: Callable[[], int]
     ) -> None:
         settings = self.settings
-        is_alone = not strategy_lib.is_multi_worker(self.strategy)
-        pending: list[tuple[int, dict[str, tf.Tensor]]] = []
+        pending: list[tuple[int, Mapping[str, Any]]] = []
         for step in range(first + 1, settings.steps + 1):
-            batches = [next(self.iterator) for _ in range(settings.accumulate)]
-            pending.append((step, self.steps.train(batches, bool(asked()))))
+            pending.append((step, self.engine.train(bool(asked()))))
             if step == first + 1:
                 self.progress.start_clock(step)
             is_row = step % _LOG_EVERY == 0 or step == settings.steps
             is_save = step % settings.checkpoint_every == 0 or step == settings.steps
             is_eval = step % settings.eval_every == 0 or step == settings.steps
-            wants_stop = is_alone and asked()
+            wants_stop = self.engine.is_alone and asked()
             if not (is_row or is_save or is_eval or wants_stop):
                 continue
             is_stop = self._look(pending, totals) or wants_stop
@@ -256,20 +262,26 @@ class _Run:
             if is_row:
                 row = self._row(step, totals)
                 totals.clear()
-            if is_eval and self.held_out:
+            if is_eval and self.job.held_out:
                 row.update(self._evaluate(step))
             if row:
                 self._note({"step": step, **row})
             is_over = is_eval and self.job.is_done(self.rows)
             if is_save or is_stop or is_over:
                 begin = time.monotonic()
-                self.checkpoints.save(step, totals)
+                self.engine.save(step, totals)
                 self.progress.exclude(time.monotonic() - begin)
             if is_over:
                 self.progress.say(f"step {step}: no longer better, ended")
                 return
             if is_stop and step < settings.steps:
                 raise Stopped(step, asked())
+
+    def _draw(self) -> None:
+        try:
+            progress_lib.save_curves(self.folder.path)
+        except ImportError:
+            self.progress.say("no learning curves are drawn: there is no matplotlib")
 
     def _note(self, row: dict[str, float]) -> None:
         """Writes a row of metrics, and the weights if none before were better."""
@@ -278,14 +290,14 @@ class _Run:
             before = [r["val_loss"] for r in self.rows if "val_loss" in r]
             if not before or row["val_loss"] < min(before):
                 partial = best.with_name(f".{best.name}")
-                self.model.save_weights(partial)
+                self.engine.model.save_weights(partial)
                 partial.replace(best)
         self.rows.append(row)
         if self.log is not None:
             self.log.write(row)
 
     def _look(
-        self, pending: list[tuple[int, dict[str, tf.Tensor]]], totals: dict[str, float]
+        self, pending: list[tuple[int, Mapping[str, Any]]], totals: dict[str, float]
     ) -> bool:
         """Adds what steps returned to the totals; True if any was asked to stop."""
         is_stop = False
@@ -312,8 +324,8 @@ class _Run:
     def _evaluate(self, step: int) -> dict[str, float]:
         begin = time.monotonic()
         totals: dict[str, float] = {}
-        for batch in self.held_out:
-            for name, value in self.steps.evaluate(batch).items():
+        for batch in self.job.held_out:
+            for name, value in self.engine.evaluate(batch).items():
                 totals[name] = totals.get(name, 0.0) + float(value)
         means = {f"val_{name}": value for name, value in self._means(totals).items()}
         means.update(self.baseline)
@@ -336,11 +348,12 @@ class _Run:
         return {**means, **self.job.objective.derived(means)} if means else means
 
     def _learning_rate(self, step: int) -> float:
-        inner: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        optimizer: Any = self.engine.optimizer
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
         return float(inner._learning_rate(step))
 
     def _not_finite(self, step: int, loss: float) -> str:
-        saved = self.checkpoints.latest_step
+        saved = self.engine.latest_step
         last = (
             "there is no checkpoint before it"
             if saved is None

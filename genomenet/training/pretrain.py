@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from genomenet import models
 from genomenet.data import pipeline
-from genomenet.training import checkpoint, loop
+from genomenet.training import checkpoint, engine, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
@@ -68,7 +68,7 @@ def run(
     read_only = not strategy_lib.is_chief(strategy)
     with workdir_lib.Workdir(workdir, read_only=read_only) as folder:
         cutting = pipeline.Cutting(**dataclasses.asdict(members.window(config)))
-        loop.check(settings, strategy)
+        engine.check(settings, strategy)
         data.check("train", cutting, batch_size=settings.batch_size)
         folder.adopt(run_config, flags_text=flags_text)
         held_out = _held_out(data, cutting, settings, strategy)
@@ -110,7 +110,7 @@ def run(
             bases_per_row=cutting.length,
             baseline=baseline,
         )
-        return loop.run(job, run_config, folder=folder, strategy=strategy)
+        return loop.run(job, run_config, folder=folder, engine=engine.make(strategy))
 
 
 def _identity(data: pipeline.Prepared) -> dict[str, Any]:

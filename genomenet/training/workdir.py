@@ -14,6 +14,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
+import keras
+
 from genomenet import atomic
 from genomenet.training import settings as settings_lib
 
@@ -142,6 +144,8 @@ class Workdir:
 class MetricsLog:
     """`metrics.jsonl` and, made from it, the event files of TensorBoard.
 
+    Without TensorFlow, which writes them, there are no event files.
+
     Args:
         path: The run's folder.
         step: The step the run goes on from: rows after it, and a torn last line,
@@ -149,9 +153,6 @@ class MetricsLog:
     """
 
     def __init__(self, path: pathlib.Path, *, step: int):
-        import tensorflow as tf
-
-        self._tf = tf
         rows = [row for row in read_metrics(path) if row["step"] <= step]
         self._file = path / "metrics.jsonl"
         lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -159,6 +160,12 @@ class MetricsLog:
         events = path / "tensorboard"
         if events.exists():
             shutil.rmtree(events)
+        self._writer = None
+        if keras.backend.backend() != "tensorflow":
+            return
+        import tensorflow as tf
+
+        self._tf = tf
         self._writer = tf.summary.create_file_writer(os.fspath(events))
         for row in rows:
             self._summarise(row)
@@ -171,9 +178,12 @@ class MetricsLog:
 
     def close(self) -> None:
         """Flushes the event files."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def _summarise(self, row: Mapping[str, float]) -> None:
+        if self._writer is None:
+            return
         with self._writer.as_default(step=int(row["step"])):
             for name, value in row.items():
                 if name != "step":
@@ -205,7 +215,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
 
 def library_versions() -> dict[str, Any]:
     """Returns the versions that a run depends on, and this checkout's commit."""
-    names = ("genomenet", "tensorflow", "keras", "tensorflow-datasets", "numpy")
+    names = ("genomenet", "tensorflow", "keras", "jax", "tensorflow-datasets", "numpy")
     versions: dict[str, Any] = {"python": platform.python_version()}
     for name in names:
         try:

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from genomenet.models import selfgenomenet
-from genomenet.training import checkpoint, loop, pretrain, settings, strategy, workdir
+from genomenet.training import (
+    checkpoint,
+    loop,
+    pretrain,
+    settings,
+    step,
+    strategy,
+    workdir,
+)
 
 MODEL = {
     "length": 40,
@@ -173,14 +181,14 @@ def test_xla_trains_the_same_model(reference, tiny_genome, tmp_path):
 @pytest.mark.slow
 def test_an_infinite_loss_names_step_rate_and_checkpoint(tiny_genome, tmp_path):
     train(tiny_genome, tmp_path, steps=5)
-    original = loop.step_lib._sums
+    original = step._sums
 
     def broken(output):
         sums = original(output)
         return {**sums, "loss": sums["loss"] * float("nan")}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.step_lib, "_sums", broken)
+        patch.setattr(step, "_sums", broken)
         with pytest.raises(
             loop.TrainingError, match=r"nan at step 6, .*rate of 0.01; .* is step 5, in"
         ):
