@@ -9,26 +9,36 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_FROM_NPZ = flags.DEFINE_string(
+    "from_npz",
+    None,
+    "Instead of --workdir: the model.npz of genomenet.training.portable; config.json,"
+    " metrics.jsonl and flags.txt lie beside it.",
+)
 _NAME = flags.DEFINE_string("name", None, "Name of the model.", required=True)
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "The release folder (default: <workdir>/export/<name>)."
+    "output", None, "The release folder (default: export/<name> in the run's folder)."
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a folder that is there.")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Restores the newest checkpoint and writes the folder."""
+    """Loads the trained weights and writes the folder."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    if (_WORKDIR.value is None) == (_FROM_NPZ.value is None):
+        raise app.UsageError("give either --workdir or --from_npz")
     try:
-        print(_export(pathlib.Path(_WORKDIR.value), _NAME.value))
+        print(_export(_NAME.value))
     except (ValueError, OSError) as e:
         print(f"export: {e}", file=sys.stderr)
         sys.exit(1)
 
 
-def _export(workdir: pathlib.Path, name: str) -> pathlib.Path:
+def _export(name: str) -> pathlib.Path:
+    npz = _FROM_NPZ.value
+    workdir = pathlib.Path(npz).parent if npz else pathlib.Path(_WORKDIR.value or "")
     output = pathlib.Path(_OUTPUT.value or workdir / "export" / name)
     if pathlib.PurePath(name).name != name or name.startswith("."):
         raise ValueError(f"--name={name} is not the name of a folder")
@@ -39,15 +49,19 @@ def _export(workdir: pathlib.Path, name: str) -> pathlib.Path:
     startup.load_tensorflow()
     from genomenet import models
     from genomenet.release import export, folder
-    from genomenet.training import checkpoint
+    from genomenet.training import checkpoint, portable_arrays
     from genomenet.training import workdir as workdir_lib
 
     config = folder.read_config(workdir)
     family = models.get_family(config["family"])
     model = family.build(family.from_dict(config["model"]))
-    step = checkpoint.load_weights(model, workdir)
+    rows = workdir_lib.read_metrics(workdir)
+    if npz is None:
+        step = checkpoint.load_weights(model, workdir)
+    else:
+        step = portable_arrays.load_model(model, npz)
     metrics: dict[str, float] = {}
-    for row in workdir_lib.read_metrics(workdir):
+    for row in rows:
         if row["step"] <= step:
             metrics.update(row)
     metrics.pop("step", None)

@@ -5,6 +5,7 @@ dna ◄── motifs          binaries ──► everything else
 """
 
 import ast
+import itertools
 import pathlib
 import re
 import sys
@@ -29,6 +30,7 @@ BINARIES = {
     "predict.py",
     "rank_kmers.py",
     "train.py",
+    "training/portable.py",
 }
 FAMILIES = {path.parent.name for path in PACKAGE.glob("models/*/__init__.py")}
 
@@ -53,6 +55,7 @@ ALLOWED_FILES = {
 } | {
     "motifs/attribution.py": {"dna", "atomic", "layers", "models", "inference"},
     "motifs/find.py": {"dna", "atomic", "data", "release"},
+    "training/portable.py": {"catalog", "release"},
 }
 THIRD_PARTY = {
     "atomic": set(),
@@ -102,6 +105,29 @@ def source(tree, name):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return ast.unparse(node.value).replace("'", '"')
     return ""
+
+
+def loaded(start):
+    """Yields files that run when `start` does: its imports, and theirs at the top."""
+    todo, seen = [start], set()
+    while todo:
+        file = todo.pop()
+        if file in seen or file not in FILES:
+            continue
+        seen.add(file)
+        yield file
+        tree = FILES[file] if file == start else at_the_top(FILES[file])
+        for name in imports(tree):
+            stems = [
+                p for p in itertools.accumulate(name.split(".")[1:], "{}/{}".format)
+            ]
+            todo += [f"{s}{end}" for s in stems for end in (".py", "/__init__.py")]
+
+
+def at_the_top(tree):
+    """Returns the statements that run on import."""
+    kinds = (ast.Import, ast.ImportFrom)
+    return ast.Module([node for node in tree.body if isinstance(node, kinds)], [])
 
 
 def third_party(file):
@@ -188,6 +214,18 @@ def test_training_knows_no_family_by_name(file):
     for node in ast.walk(FILES[file]):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             assert node.value not in FAMILIES, f"{file}:{node.lineno}: {node.value}"
+
+
+def test_portable_training_needs_no_tensorflow():
+    found = list(loaded("training/portable.py"))
+    assert {"training/loop.py", "data/genome.py", "models/bert/pretrain.py"} <= {*found}
+    tops = {
+        name.split(".")[0]
+        for file in found
+        for name in imports(at_the_top(FILES[file]))
+    }
+    allowed = {"genomenet", "absl", "keras", "jax", "numpy", "Bio"}
+    assert tops - set(sys.stdlib_module_names) <= allowed
 
 
 def test_rpy2_is_imported_lazily():

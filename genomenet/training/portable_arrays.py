@@ -1,0 +1,97 @@
+"""Weights as .npz files by their names; nothing that is pickled is read."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from genomenet import atomic
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def save(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Writes arrays by their names, whole or not at all."""
+    with atomic.replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load(path: str | os.PathLike[str]) -> Arrays:
+    """Reads arrays by their names.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Name → array.
+
+    Raises:
+        ValueError: If it cannot be read, or holds anything but arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except OSError as e:
+        raise ValueError(f"{path} cannot be read: {e.strerror or e}") from e
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as e:
+        raise ValueError(f"{path} is no .npz of arrays: {e}") from e
+
+
+def save_model(model: keras.Model, path: str | os.PathLike[str], *, step: int) -> None:
+    """Writes the weights of a model by their paths, and the "step" they are of."""
+    weights = {w.path: keras.ops.convert_to_numpy(w) for w in model.weights}
+    save(path, {**weights, "step": np.int64(step)})
+
+
+def load_model(model: keras.Model, path: str | os.PathLike[str]) -> int:
+    """Loads every weight of a model, or none.
+
+    Args:
+        model: The model, built; on any backend of Keras.
+        path: What `save_model` wrote.
+
+    Returns:
+        The step that the weights are of.
+
+    Raises:
+        ValueError: If the file cannot be read, or a name or shape does not fit.
+    """
+    found = load(path)
+    check(found, {**{w.path: w.shape for w in model.weights}, "step": ()}, path)
+    for weight in model.weights:
+        weight.assign(found[weight.path])
+    return int(found["step"])
+
+
+def check(
+    found: Mapping[str, npt.NDArray[Any]],
+    wanted: Mapping[str, tuple[int, ...]],
+    path: str | os.PathLike[str],
+) -> None:
+    """Checks that arrays are those of a model: no name or shape is another.
+
+    Args:
+        found: Name → array.
+        wanted: Name → shape.
+        path: The file, for the error.
+
+    Raises:
+        ValueError: If they are not; the first name that does not fit is told.
+    """
+    for name in wanted:
+        if name not in found:
+            raise ValueError(f"{path} does not fit the model: it lacks {name}")
+    for name, array in found.items():
+        if name not in wanted:
+            raise ValueError(f"{path} does not fit the model, which has no {name}")
+        if array.shape != tuple(wanted[name]):
+            raise ValueError(
+                f"{path} does not fit the model: {name} has shape {array.shape}, not"
+                f" {tuple(wanted[name])}"
+            )

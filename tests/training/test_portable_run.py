@@ -1,0 +1,207 @@
+"""Runs on JAX; with KERAS_BACKEND=jax, and without TensorFlow."""
+
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from genomenet.dna import encode
+from genomenet.training import (
+    loop,
+    portable_arrays,
+    portable_genome,
+    settings,
+    workdir,
+)
+
+if keras.backend.backend() != "jax":
+    pytest.skip("needs KERAS_BACKEND=jax", allow_module_level=True)
+
+from genomenet.training import portable_engine, portable_run
+
+SELF = {
+    "length": 40,
+    "kernel_size": 8,
+    "stride": 8,
+    "filters": 16,
+    "units": 8,
+    "gaps": [0, 1],
+}
+BERT = {
+    "kmer": 3,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "hidden_dropout_prob": 0.2,
+    "attention_probs_dropout_prob": 0.2,
+    "max_position_embeddings": 40,
+    "length": 40,
+    "max_predictions": 20,
+    "mlm_probability": 0.1,
+    "pooler": False,
+    "masking": "token",  # what XLA compiles soonest
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_once(tmp_path_factory):
+    """Keeps what XLA compiles: nearly all the time that a small run takes."""
+    import jax
+
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update(names[0], str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update(names[1], 0.0)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    rng = np.random.default_rng(1)
+    path = tmp_path_factory.mktemp("genome") / "tiny.fa"
+    with path.open("wb") as file:
+        for number in range(6):
+            codes = rng.integers(0, 4, 3000).astype(np.uint8)
+            file.write(f">contig_{number}\n".encode() + encode.decode(codes) + b"\n")
+    return portable_genome.pack(str(path))
+
+
+def train(genome, path, family="bert", model=None, chunk_length=400, **changes):
+    values = {
+        "steps": 8,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "weight_decay": 0.01,
+        "clip_norm": 1.0,
+        "checkpoint_every": 3,
+        "eval_every": 4,
+        "keep": 2,
+        **changes,
+    }
+    fields = {"bert": BERT, "selfgenomenet": SELF}[family]
+    return portable_run.run(
+        family=family,
+        model={**fields, **(model or {})},
+        settings=settings.Settings(**values),
+        genome=genome,
+        name="tiny",
+        workdir=path,
+        chunk_length=chunk_length,
+    )
+
+
+def weights(path):
+    found = portable_arrays.load(path / portable_run.WEIGHTS)
+    return {name: array for name, array in found.items() if name != "step"}
+
+
+def assert_same(a, b, **tolerance):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(
+            a[name], b[name], **{"rtol": 0, "atol": 0, **tolerance}, err_msg=name
+        )
+
+
+@pytest.fixture(scope="module")
+def reference(genome, tmp_path_factory):
+    path = tmp_path_factory.mktemp("reference")
+    return path, train(genome, path)
+
+
+def test_what_a_run_leaves(reference):
+    path, result = reference
+    assert {p.name for p in path.iterdir()} >= {
+        "config.json",
+        "flags.txt",
+        "versions.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "model.npz",
+    }
+    names = sorted(p.name for p in (path / "checkpoints").iterdir())
+    assert names == ["step-6.npz", "step-8.npz"]
+    rows = workdir.read_metrics(path)
+    assert [row["step"] for row in rows] == [4, 8]
+    assert {"loss", "accuracy", "perplexity", "bases_per_second"} <= rows[-1].keys()
+    assert rows[-1]["val_chance_loss"] == pytest.approx(np.log(64), abs=0.2)
+    assert {w.path for w in result.model.weights} == weights(path).keys()
+    for weight in result.model.weights:
+        np.testing.assert_array_equal(weights(path)[weight.path], weight.numpy())
+
+
+def test_a_longer_run_and_a_signal_end_with_the_same_weights(
+    reference, genome, tmp_path, monkeypatch
+):
+    path, _ = reference
+    train(genome, tmp_path, steps=2)
+    original = loop._Run._evaluate
+
+    def interrupt(self, step):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, step)
+
+    monkeypatch.setattr(loop._Run, "_evaluate", interrupt)
+    with pytest.raises(loop.Stopped) as caught:
+        train(genome, tmp_path)
+    assert (caught.value.step, caught.value.signal_number) == (5, signal.SIGTERM)
+    monkeypatch.undo()
+    result = train(genome, tmp_path)
+    assert not result.resumed
+    assert_same(weights(path), weights(tmp_path))
+    assert train(genome, tmp_path).resumed
+    assert_same(weights(path), weights(tmp_path))
+
+
+def test_half_precision_learns_and_keeps_its_weights_in_float32(genome, tmp_path):
+    try:
+        result = train(
+            genome,
+            tmp_path,
+            "selfgenomenet",
+            {"objective": "forward", "gaps": [0]},
+            steps=60,
+            learning_rate=1e-2,
+            checkpoint_every=60,
+            eval_every=60,
+            precision="mixed_bfloat16",
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert result.model.compute_dtype == "bfloat16"
+    assert {a.dtype.name for a in weights(tmp_path).values()} == {"float32"}
+    rows = workdir.read_metrics(tmp_path)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert result.metrics["val_chance"] == pytest.approx(1 / 8)
+
+
+def test_an_infinite_loss_names_the_checkpoint(genome, tmp_path, monkeypatch):
+    original = portable_engine.Steps.train
+
+    def broken(self, batches):
+        return {**original(self, batches), "loss": float("nan")}
+
+    train(genome, tmp_path, steps=3)
+    monkeypatch.setattr(portable_engine.Steps, "train", broken)
+    with pytest.raises(loop.TrainingError, match=r"nan at step 4.* is step 3, in"):
+        train(genome, tmp_path)
+
+
+def test_runs_that_cannot_be(reference, genome, tmp_path):
+    with pytest.raises(ValueError, match="500 bases is longer than --chunk_length=400"):
+        train(genome, tmp_path / "a", "selfgenomenet", {"length": 500})
+    with pytest.raises(ValueError, match="fewer than --batch_size=5000"):
+        train(genome, tmp_path / "b", batch_size=5000)
+    with pytest.raises(ValueError, match="training.seed: 0 → 1"):
+        train(genome, reference[0], seed=1)
+    with pytest.raises(ValueError, match="mixed_float16"):
+        train(genome, tmp_path / "c", precision="mixed_float16")
+    train(genome, tmp_path, steps=1)
+    (tmp_path / "checkpoints" / "step-1.npz").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="step-1.npz is no .npz of arrays"):
+        train(genome, tmp_path)
