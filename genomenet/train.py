@@ -118,8 +118,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _train(workdir: pathlib.Path) -> None:
-    from genomenet import catalog
+    from genomenet import catalog, models
     from genomenet.data import provider
+    from genomenet.dna import ranking
     from genomenet.evaluation import experiment
     from genomenet.release import export, folder
     from genomenet.training import pretrain, settings
@@ -136,8 +137,12 @@ def _train(workdir: pathlib.Path) -> None:
     for flag in (_LENGTH, _NEGATIVES, _OBJECTIVE, _MASKING, _NPMI):
         if flag.value is not None:
             model[flag.name] = flag.value
+    config = models.get_family(preset["family"]).from_dict(model)
+    is_ranked = _NPMI.value == "dataset"
+    if getattr(config, "masking", "").startswith("genemask") and not is_ranked:
+        ranking.read(config.npmi, config.kmer)  # fails now, or never
     dataset = provider.prepare(str(_DATASET.value), _DATA_DIR.value)
-    if _NPMI.value == "dataset":
+    if is_ranked:
         model["npmi"] = _rank(dataset, workdir, preset, model)
     result = pretrain.run(
         family=preset["family"],

@@ -185,6 +185,10 @@ def test_bad_flags_and_folders_are_one_line(reference, preset, tiny_genome, tmp_
         (["--dataset=no_such_dataset"], "no_such_dataset"),
         (["--batch_size=100000"], "fewer than --batch_size=100000"),
         ([f"--workdir={reference}", "--seed=9"], "training.seed: 0 → 9"),
+        (
+            ["--model=logo6", "--npmi=none.csv", f"--workdir={tmp_path}/ranked"],
+            "none.csv is no ranking of 6-mers",
+        ),
     ]
     for more, message in cases:
         output = finish(start(command(preset, tiny_genome, tmp_path, *more)), 1)
@@ -192,6 +196,7 @@ def test_bad_flags_and_folders_are_one_line(reference, preset, tiny_genome, tmp_
         assert line.startswith("train: ")
         assert message in line
         assert "Traceback" not in output
+    assert not (tmp_path / "ranked").exists()
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 

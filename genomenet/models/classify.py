@@ -122,17 +122,10 @@ class Classifier(keras.Model):
     ):
         super().__init__(name=name, **kwargs)
         self.family = family
+        check(family, encoder, config)
         members = models.get_family(family)
         fields = members.from_dict(encoder)
-        if config.pool not in members.POOLS or config.pool == "none":
-            pools = ", ".join(p for p in members.POOLS if p != "none")
-            raise ValueError(f"{family} has no pool {config.pool!r}; it has {pools}")
         self._shortest = members.shortest(fields)
-        if not self._shortest <= config.window <= fields.max_length:
-            raise ValueError(
-                f"a window of {config.window} bases is out of range: the model reads"
-                f" {self._shortest} to {fields.max_length} bases at once"
-            )
         self.config = config
         self.encoder = members.build(fields, head=False)
         width = members.width(fields)
@@ -184,6 +177,30 @@ class Classifier(keras.Model):
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         shape = (inputs["bases"].shape[0], self.config.num_outputs)
         return {"logits": keras.KerasTensor(shape, dtype="float32")}
+
+
+def check(family: str, encoder: Mapping[str, Any], config: ClassifierConfig) -> None:
+    """Refuses what an encoder cannot do.
+
+    Args:
+        family: Of the encoder, a key of `genomenet.models.FAMILIES`.
+        encoder: Fields of the family's config.
+        config: What is predicted.
+
+    Raises:
+        ValueError: If the family has no such pool, or cannot read such a window.
+    """
+    members = models.get_family(family)
+    fields = members.from_dict(encoder)
+    if config.pool not in members.POOLS or config.pool == "none":
+        pools = ", ".join(p for p in members.POOLS if p != "none")
+        raise ValueError(f"{family} has no pool {config.pool!r}; it has {pools}")
+    shortest = members.shortest(fields)
+    if not shortest <= config.window <= fields.max_length:
+        raise ValueError(
+            f"a window of {config.window} bases is out of range: the model reads"
+            f" {shortest} to {fields.max_length} bases at once"
+        )
 
 
 def to_dict(config: ClassifierConfig) -> dict[str, Any]:

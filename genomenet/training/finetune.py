@@ -100,8 +100,13 @@ def run(
     """
     strategy = strategy or strategy_lib.make("none")
     members = models.get_family(family)
+    # All that may be wrong, before the folder is this run's.
     check(data, members.shortest(members.from_dict(encoder)))
+    classify.check(family, encoder, classifier)
     train, validation = data[examples.TRAIN], data.get(examples.VALIDATION)
+    weights = np.ones(len(train), np.float32)
+    if plan.class_weights:
+        weights = examples.class_weights(train, data.task)
     settings = resolve(settings, plan, len(train))
     engine.check(settings, strategy)
     run_config = workdir_lib.RunConfig(
@@ -127,9 +132,6 @@ def run(
             return model
 
         reads = _Reader(plan, classifier, settings, make_model, strategy)
-        weights = np.ones(len(train), np.float32)
-        if plan.class_weights:
-            weights = examples.class_weights(train, data.task)
         length = max(int(split.lengths.max()) for split in (train, validation) if split)
         held_out: list[Any] = []
         if validation is not None:

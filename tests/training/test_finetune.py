@@ -197,6 +197,20 @@ def test_what_cannot_be_learnt_from_is_named(tmp_path):
         run(short, tmp_path / "b")
 
 
+@pytest.mark.parametrize(
+    ("task", "wrong", "message"),
+    [
+        ("binary", {"fields": {"window": 3}}, "a window of 3 bases is out of range"),
+        ("binary", {"fields": {"pool": "cls"}}, "no pool 'cls'"),
+        ("regression", {"plan": {"class_weights": True}}, "needs classes"),
+    ],
+)
+def test_a_mistake_does_not_take_the_folder(task, wrong, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(table(tmp_path, task=task), tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture(autouse=True)
 def _float32():
     yield
