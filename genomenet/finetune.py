@@ -135,7 +135,7 @@ def main(argv: Sequence[str]) -> None:
 def _finetune(workdir: pathlib.Path) -> None:
     from genomenet.evaluation import experiment, report
     from genomenet.release import export
-    from genomenet.training import finetune, settings
+    from genomenet.training import command, finetune, settings
     from genomenet.training import strategy as strategy_lib
 
     strategy = strategy_lib.make(_DISTRIBUTE.value)
@@ -186,12 +186,12 @@ def _finetune(workdir: pathlib.Path) -> None:
         return
     model: Any = result.model
     found = report.write(model, data, workdir / "results", training=result.metrics)
-    release = workdir / "export" / workdir.name
+    release = command.release_folder(workdir)
     export.write_release(
         model,
         result.config.to_json(),
         directory=release,
-        name=workdir.name,
+        name=release.name,
         metrics=found.to_json(),
         flags_text=_flags_text(),
     )

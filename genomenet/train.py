@@ -123,7 +123,7 @@ def _train(workdir: pathlib.Path) -> None:
     from genomenet.dna import ranking
     from genomenet.evaluation import experiment
     from genomenet.release import export, folder
-    from genomenet.training import pretrain, settings
+    from genomenet.training import command, pretrain, settings
     from genomenet.training import strategy as strategy_lib
 
     strategy = strategy_lib.make(_DISTRIBUTE.value)
@@ -157,14 +157,13 @@ def _train(workdir: pathlib.Path) -> None:
     )
     if not result.is_chief:
         return
-    name = workdir.name
-    release = workdir / "export" / name
+    release = command.release_folder(workdir)
     if not (result.resumed and release.exists()):
         export.write_release(
             result.model,
             result.config.to_json(),
             directory=release,
-            name=name,
+            name=release.name,
             metrics=result.metrics,
             flags_text=_flags_text(),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import signal
 import sys
 from collections.abc import Generator, Iterable
@@ -39,6 +40,18 @@ def resumable(name: str, workdir: str | os.PathLike[str]) -> Generator[None]:
     except (ValueError, OSError, ImportError, loop.TrainingError) as e:
         print(f"{name}: {e}", file=sys.stderr)
         sys.exit(1)
+
+
+def release_folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
+    """Returns where the release folder of a run goes, which has the run's name.
+
+    Args:
+        workdir: Folder of the run, which may be ".".
+
+    Returns:
+        The path, relative where the run's is.
+    """
+    return pathlib.Path(workdir, "export", os.path.basename(os.path.abspath(workdir)))
 
 
 def flags_text(flags: Iterable[Any]) -> str:
