@@ -184,7 +184,10 @@ def write(
 def _table(
     data: examples.Data, found: examples.Examples, predicted: npt.NDArray[np.float32]
 ) -> str:
-    """Returns a row for each sequence: id, length, truth, prediction."""
+    """Returns a row for each sequence: id, length, truth, prediction, each class.
+
+    A class that has the name of another column is called "class_" and its name.
+    """
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     task = data.task
@@ -195,7 +198,9 @@ def _table(
             for label, row in zip(found.labels, predicted, strict=True)
         ]
     else:
-        writer.writerow(["id", "length", "label", "predicted", *task.classes])
+        own = ["id", "length", "label", "predicted"]
+        columns = [f"class_{c}" if c in own else c for c in task.classes]
+        writer.writerow([*own, *columns])
         guesses = predict.labels_of(task.kind, task.classes, predicted)
         named = [
             [_name(task, label), guess, *(f"{p:.6g}" for p in row)]

@@ -45,3 +45,13 @@ def test_many_rare_classes_are_counted():
     assert len(lines) == 13
     assert lines[11] == "WARNING: so are 29 more classes and splits"
     assert lines[12].endswith("amounts need --task=regression")
+
+
+def test_classes_named_as_columns_are_told_apart():
+    data = described(["id", "yes"], [0, 1])
+    lines = report._table(data, data["train"], np.eye(2, dtype=np.float32))
+    assert lines.splitlines() == [
+        "id\tlength\tlabel\tpredicted\tclass_id\tyes",
+        "0\t30\tid\tid\t1\t0",
+        "1\t30\tyes\tyes\t0\t1",
+    ]
