@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from absl import app, flags, logging
 
+_COMMAND: Final = "python -m genomenet.training.portable"
+
 _MODEL = flags.DEFINE_string(
     "model", None, "Name of a folder in models/, or the path of one."
 )
@@ -126,7 +128,7 @@ def _train(workdir: pathlib.Path) -> None:
         workdir=workdir,
         splits=_SPLITS.value,
         chunk_length=_CHUNK_LENGTH.value,
-        flags_text=command.flags_text(module),
+        flags_text=f"# {_COMMAND}\n{command.flags_text(module)}",
     )
     print(_summary(result, workdir / portable_run.WEIGHTS))
 

@@ -24,7 +24,9 @@ class JaxEngine:
 
     A step is that of `training.step`: gradients of the sum of weighted losses are
     summed over micro-batches, divided by the summed weights, clipped and applied.
-    What a checkpoint need not hold is the place in the data: the step tells it.
+    What a checkpoint need not hold is the place in the data: the step tells it. On a
+    GPU a run that goes on is the same to the last bit only where XLA adds in a fixed
+    order, with XLA_FLAGS=--xla_gpu_deterministic_ops=true.
 
     Args:
         job: What is trained; its batches are `portable_data.Rows`.

@@ -337,7 +337,9 @@ def test_a_run_becomes_a_release(finished, tmp_path):
     metrics = json.loads((release / "metrics.json").read_text())
     assert metrics["steps"] == 60
     assert metrics["val_loss"] > 0
-    assert "--genome" not in (release / "train.flags").read_text()
+    flags_text = (release / "train.flags").read_text()
+    assert flags_text.startswith("# python -m genomenet.training.portable\n--model=")
+    assert "--genome" not in flags_text
     members = models.get_family("selfgenomenet")
     direct = members.build(members.from_dict(SELF))
     assert portable_arrays.load_model(direct, finished / "model.npz") == 60
