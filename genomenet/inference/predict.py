@@ -100,14 +100,14 @@ def labels_of(
         found: Of `classify.probabilities`, (N, outputs).
 
     Returns:
-        The most probable class of each; of several labels those of at least 0.5,
+        The most probable class of each; of several labels those above 0.5,
         joined by ";"; of regression nothing.
     """
     if task == classify.REGRESSION:
         return []
     if task == classify.MULTI_LABEL:
         return [
-            ";".join(n for n, p in zip(classes, row, strict=True) if p >= 0.5)
+            ";".join(n for n, p in zip(classes, row, strict=True) if p > 0.5)
             for row in found
         ]
     return [str(classes[number]) for number in found.argmax(axis=1)]

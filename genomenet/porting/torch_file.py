@@ -14,31 +14,33 @@ import struct
 import zipfile
 from typing import Any, Final, NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 _DTYPES: Final = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "|i1",
-    "ByteStorage": "|u1",
-    "BoolStorage": "|b1",
+    "FloatStorage": np.dtype("<f4"),
+    "DoubleStorage": np.dtype("<f8"),
+    "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("|i1"),
+    "ByteStorage": np.dtype("|u1"),
+    "BoolStorage": np.dtype("|b1"),
 }
 _PICKLE_START: Final = b"\x80\x02"  # how every pickle of protocol 2 begins
 
 
 class _Dtype(NamedTuple):
-    name: str
+    dtype: np.dtype
 
 
 class _Storage(NamedTuple):
     """Where a tensor's numbers lie."""
 
-    dtype: str
+    dtype: np.dtype
     key: str
     size: int
 
@@ -100,7 +102,7 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"unknown reference {kind!r}")
         if len(pid) > 5 and pid[5] is not None:
             raise pickle.UnpicklingError("a view of another storage")
-        return _Storage(dtype.name, str(key), int(size))
+        return _Storage(dtype.dtype, str(key), int(size))
 
 
 def _rebuild_tensor(
@@ -146,7 +148,7 @@ def _read_legacy(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         data = {}
         for key in keys:
             [size] = struct.unpack("<q", file.read(8))
-            width = np.dtype(storages[key].dtype).itemsize
+            width = storages[key].dtype.itemsize
             data[key] = file.read(size * width)
         return _tensors(content, lambda s: data[s.key])
 
@@ -165,8 +167,7 @@ def _found(content: Any) -> dict[str, _Tensor]:
 def _tensors(content: Any, read_storage: Any) -> dict[str, np.ndarray]:
     found = {}
     for name, tensor in _found(content).items():
-        dtype = np.dtype(tensor.storage.dtype)
-        flat = np.frombuffer(read_storage(tensor.storage), dtype)
+        flat = np.frombuffer(read_storage(tensor.storage), tensor.storage.dtype)
         last = tensor.offset + sum(
             (n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True)
         )
@@ -174,7 +175,7 @@ def _tensors(content: Any, read_storage: Any) -> dict[str, np.ndarray]:
             0 not in tensor.shape and last >= len(flat)
         ):
             raise pickle.UnpicklingError(f"{name!r} reaches beyond its numbers")
-        strides = [step * dtype.itemsize for step in tensor.strides]
+        strides = [step * flat.itemsize for step in tensor.strides]
         view = np.lib.stride_tricks.as_strided(
             flat[tensor.offset :], tensor.shape, strides, writeable=False
         )

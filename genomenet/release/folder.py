@@ -108,10 +108,21 @@ def find_weights(folder: pathlib.Path) -> pathlib.Path | None:
         The file; None for a preset.
 
     Raises:
-        ValueError: If they cannot be fetched, or are damaged.
+        ValueError: If they cannot be fetched, or are damaged, or the folder is that of
+            a run.
     """
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
+    if (folder / "checkpoints").is_dir():
+        released = sorted(folder.glob(f"export/*/{WEIGHTS}"))
+        raise ValueError(
+            f"{folder} is the folder of a run, not of a model: "
+            + (
+                f"its model is {released[0].parent}"
+                if released
+                else f"finish it, or use python -m genomenet.export --workdir={folder}"
+            )
+        )
     fetched = download.find(folder.name, WEIGHTS)
     return None if fetched is None else fetched / WEIGHTS
 

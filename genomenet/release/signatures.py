@@ -99,7 +99,7 @@ class StringClassifier(tf.Module):
         Returns:
             For classes "probabilities", float32, (B, classes), "classes", string,
             (classes,), and "label", string, (B,): the most probable class, or of
-            several labels those of at least 0.5, joined by ";". For regression
+            several labels those above 0.5, joined by ";". For regression
             "value", float32, (B,).
 
         Raises:
@@ -114,7 +114,7 @@ class StringClassifier(tf.Module):
         names = tf.constant(list(model.config.classes))
         if model.config.task == classify.MULTI_LABEL:
             rows = tf.ragged.boolean_mask(
-                tf.broadcast_to(names[None], tf.shape(found)), found >= 0.5
+                tf.broadcast_to(names[None], tf.shape(found)), found > 0.5
             )
             label = tf.strings.reduce_join(rows, axis=1, separator=";")
         else:

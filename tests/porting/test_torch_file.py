@@ -33,6 +33,22 @@ def test_tensors_are_those_that_were_saved(file):
         np.testing.assert_array_equal(found[name], value)
 
 
+def test_numbers_of_bfloat16(tmp_path):
+    path = tmp_path / "x.bin"
+    with (
+        zipfile.ZipFile(GOLDEN / FILES[0]) as given,
+        zipfile.ZipFile(path, "w") as archive,
+    ):
+        for name in given.namelist():
+            content = given.read(name).replace(b"HalfStorage", b"BFloat16Storage")
+            if content == np.array([0.5, -1.5], "float16").tobytes():
+                content = b"\x00\x3f\xc0\xbf"
+            archive.writestr(name, content)
+    half = torch_file.read(path)["half"]
+    assert half.dtype.name == "bfloat16"
+    np.testing.assert_array_equal(half.astype("float32"), [0.5, -1.5])
+
+
 class Harmful:
     def __init__(self, path):
         self.path = path

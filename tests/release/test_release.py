@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -139,13 +140,22 @@ def test_saved_model_needs_no_genomenet(released, tmp_path):
     ],
 )
 def test_damaged_folders(released, tmp_path, damage, message):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(released[1], copy)
     damage(copy)
     with pytest.raises(ValueError, match=message):
         folder.load_model(copy)
+
+
+def test_the_folder_of_a_run_is_no_model(released, tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.copy(released[1] / "config.json", run)
+    with pytest.raises(ValueError, match="run is the folder of a run.*--workdir=.*run"):
+        folder.load_model(run)
+    shutil.copytree(released[1], run / "export" / "x")
+    with pytest.raises(ValueError, match="its model is .*run/export/x"):
+        folder.load_model(run)
 
 
 def test_weights_of_another_model(released, tmp_path):
