@@ -22,7 +22,11 @@ HIGHEST_QVALUE: Final = 0.1
 _NAMES: Final = 5  # of a motif
 _BINS: Final = 20  # of the positions of sites
 _COLUMN: Final = 0.32  # inches that a base of a logo is wide
-_WIDEST: Final = 60.0  # inches
+_LINE: Final = 50  # bases of a line
+_HEIGHT: Final = 1.35  # inches of a line
+_MOST_PIXELS: Final = (
+    60_000  # of either side of a picture: Matplotlib's limit is 65,536
+)
 _STYLE: Final = """
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1c2430;
@@ -117,7 +121,7 @@ def save_logo(
 
 
 def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
-    """Draws letters by the bits they hold, or by any numbers.
+    """Draws letters by the bits they hold, or by any numbers; 50 bases a line.
 
     Args:
         shown: A motif; or heights of the letters A, C, G, T, (L, 4), where those
@@ -130,12 +134,14 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
         ImportError: If logomaker is not installed.
         ValueError: If the shape is wrong.
     """
-    if isinstance(shown, pwm.Motif):
+    is_motif = isinstance(shown, pwm.Motif)
+    limits: tuple[float, float] | None = None
+    if is_motif:
         heights = shown.probabilities() * shown.information()[:, None]
         name, limits = "bits", (0.0, 2.0)
     else:
         heights = np.asarray(shown, np.float64)
-        name, limits = "score", None
+        name = "score"
         if heights.ndim != 2 or heights.shape[1:] != (4,) or not len(heights):
             raise ValueError(f"a logo needs heights (L, 4), got {heights.shape}")
     try:
@@ -147,20 +153,31 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
         ) from e
     from matplotlib import figure
 
-    width = min(0.8 + _COLUMN * len(heights), _WIDEST)
-    drawing = figure.Figure(figsize=(width, 1.35), dpi=160)
-    axes = drawing.add_axes((0.55 / width, 0.17, 1 - 0.6 / width, 0.78))
+    lines = -(-len(heights) // _LINE)
+    columns = min(len(heights), _LINE)
+    width, height = 0.8 + _COLUMN * columns, _HEIGHT * lines
+    dpi = min(160.0, _MOST_PIXELS / height)
+    drawing = figure.Figure(figsize=(width, height), dpi=dpi)
+    if limits is None:  # one scale for all lines
+        highest = np.maximum(heights, 0).sum(1).max()
+        limits = np.minimum(heights, 0).sum(1).min(), highest or 1.0
     table = pandas.DataFrame(heights, columns=list("ACGT"))
-    logomaker.Logo(table, ax=axes, color_scheme="classic", show_spines=False)
-    axes.spines["left"].set_visible(True)
-    axes.set_ylabel(name, fontsize=10, labelpad=2)
-    if limits:
+    for line in range(lines):
+        first = line * _LINE
+        bottom = (lines - 1 - line + 0.17) / lines
+        axes = drawing.add_axes((0.55 / width, bottom, 1 - 0.6 / width, 0.78 / lines))
+        part = table.iloc[first : first + _LINE]
+        logomaker.Logo(part, ax=axes, color_scheme="classic", show_spines=False)
+        axes.spines["left"].set_visible(True)
+        axes.set_xlim(first - 0.5, first + columns - 0.5)
         axes.set_ylim(*limits)
-        axes.set_yticks(limits)
-    step = 1 if len(heights) <= 30 else 10
-    ticks = np.arange(0, len(heights), step)
-    axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
-    axes.tick_params(labelsize=8, length=0, pad=2)
+        axes.set_ylabel(name, fontsize=10, labelpad=2)
+        if is_motif:
+            axes.set_yticks(limits)
+        step = 1 if len(heights) <= 30 else 10
+        ticks = part.index[(part.index + 1) % step == 0] if step > 1 else part.index
+        axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
+        axes.tick_params(labelsize=8, length=0, pad=2)
     content = io.BytesIO()
     drawing.savefig(content, format="png")
     return content.getvalue()

@@ -209,6 +209,20 @@ def test_scores_below_zero_hang_down(tmp_path):
     assert (rows * left).sum() / left.sum() > (rows * right).sum() / right.sum() + 40
 
 
+def test_long_logos_have_lines_of_fifty_bases(tmp_path):
+    pytest.importorskip("logomaker", reason="needs the extra motifs")
+    heights = np.zeros((120, 4))
+    heights[100:] = [0.0, 2.0, 0.0, 0.0]
+    report.save_logo(tmp_path / "long.png", heights)
+    report.save_logo(tmp_path / "line.png", heights[:50])
+    pixels = image.imread(tmp_path / "long.png")[:, :, :3]
+    height, width = image.imread(tmp_path / "line.png").shape[:2]
+    assert pixels.shape[:2] == (3 * height, width)
+    is_ink = np.ptp(pixels, axis=2) > 0.3
+    assert not is_ink[: 2 * height].any()
+    assert is_ink[2 * height :, : width // 2].sum() > 10_000
+
+
 def test_a_wrong_shape_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"heights \(L, 4\), got \(4, 3\)"):
         report.save_logo(tmp_path / "x.png", np.zeros((4, 3)))
