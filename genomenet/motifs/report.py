@@ -167,8 +167,9 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
         bottom = (lines - 1 - line + 0.17) / lines
         axes = drawing.add_axes((0.55 / width, bottom, 1 - 0.6 / width, 0.78 / lines))
         part = table.iloc[first : first + _LINE]
-        logomaker.Logo(part, ax=axes, color_scheme="classic", show_spines=False)
-        axes.spines["left"].set_visible(True)
+        if part.to_numpy().any():  # logomaker warns where there is nothing to draw
+            logomaker.Logo(part, ax=axes, color_scheme="classic")
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
         axes.set_xlim(first - 0.5, first + columns - 0.5)
         axes.set_ylim(*limits)
         axes.set_ylabel(name, fontsize=10, labelpad=2)
