@@ -87,7 +87,7 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples a step.", lower_b
 _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate",
     None,
-    "Peak learning rate (default: 3e-4, of a linear probe 1e-2).",
+    "Peak learning rate (default: the family's, of a linear probe 1e-2).",
     lower_bound=0,
 )
 _DROPOUT = flags.DEFINE_float("dropout", 0.1, "Share of channels dropped in training.")
@@ -109,7 +109,7 @@ _DISTRIBUTE = flags.DEFINE_enum(
     "Devices, as in genomenet.train.",
 )
 
-_RATES: Final = {"all": 3e-4, "head": 1e-2}
+_HEAD_RATE: Final = 1e-2
 
 
 def main(argv: Sequence[str]) -> None:
@@ -133,6 +133,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _finetune(workdir: pathlib.Path) -> None:
+    from genomenet import models
     from genomenet.evaluation import experiment, report
     from genomenet.release import export
     from genomenet.training import command, finetune, settings
@@ -144,7 +145,9 @@ def _finetune(workdir: pathlib.Path) -> None:
     for line in report.describe(data):
         print(line, file=sys.stderr)
     rate = _LEARNING_RATE.value
-    rate = _RATES[_TRAIN.value] if rate is None else rate
+    if rate is None:
+        rate = models.get_family(given.family).CLASSIFIER_RATE
+        rate = _HEAD_RATE if _TRAIN.value == "head" else rate
     result = finetune.run(
         family=given.family,
         encoder=given.encoder,

@@ -57,6 +57,7 @@ class Family(Protocol):
     Config: Any
     POOLS: tuple[str, ...]
     CLASSIFIER_POOL: str
+    CLASSIFIER_RATE: float
 
     def build(self, config: Any, *, head: bool = True) -> Any:
         """Returns the model with fresh weights, every one of them built.

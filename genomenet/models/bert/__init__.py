@@ -18,6 +18,7 @@ from genomenet.models.bert.pretrain import loss, trivial_baseline
 
 __all__ = [
     "CLASSIFIER_POOL",
+    "CLASSIFIER_RATE",
     "POOLS",
     "BertBackbone",
     "BertMaskedLM",
@@ -40,6 +41,7 @@ __all__ = [
 
 POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default of `embed`
 CLASSIFIER_POOL: Final = "mean"
+CLASSIFIER_RATE: Final = 3e-4  # peak, of fine-tuning in batches of 32
 
 
 def build(config: Config, **kwargs: Any) -> BertMaskedLM:

@@ -16,6 +16,7 @@ from genomenet.models.selfgenomenet.pretrain import loss, trivial_baseline
 
 __all__ = [
     "CLASSIFIER_POOL",
+    "CLASSIFIER_RATE",
     "POOLS",
     "Config",
     "SelfGenomeNet",
@@ -36,6 +37,7 @@ __all__ = [
 
 POOLS: Final = ("last", "mean", "max", "none")  # the first is the default of `embed`
 CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
+CLASSIFIER_RATE: Final = 2e-3  # peak, of fine-tuning in batches of 32; see docs/log.md
 
 
 def build(config: Config, **kwargs: Any) -> SelfGenomeNet:
