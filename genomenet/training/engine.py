@@ -94,5 +94,5 @@ class _Engine:
         batches = [next(self._iterator) for _ in range(self._accumulate)]
         return self._steps.train(batches, stop)
 
-    def finish(self) -> None:
+    def write_back(self) -> None:
         """The model's own weights are trained."""

@@ -22,6 +22,9 @@ from genomenet.training import progress as progress_lib
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
 
+SEEN_WINDOWS: Final = 2048
+"""Of the training split, for the scores of who learned nothing."""
+
 _LOG_EVERY: Final = 10  # steps: between rows of metrics.jsonl, and looks at the loss
 
 
@@ -100,7 +103,7 @@ class Engine(Protocol):
     """What computes the steps of a run, with its weights, data and checkpoints.
 
     Attributes:
-        model: The model. Only `finish` says that it holds the trained weights.
+        model: The model. Only after `write_back` it holds the trained weights.
         optimizer: Its optimizer.
         is_alone: Whether no other process takes part.
     """
@@ -139,7 +142,7 @@ class Engine(Protocol):
         """Scores one global batch; returns sums as `train` does."""
         ...
 
-    def finish(self) -> None:
+    def write_back(self) -> None:
         """Brings the trained weights into the model."""
         ...
 
@@ -172,6 +175,28 @@ def run(
     """
     with _signals() as asked:
         return _Run(job, config, folder, engine).finish(asked)
+
+
+def trivial_scores(
+    objective: Any,
+    model: keras.Model,
+    seen: Sequence[Mapping[str, Any]],
+    held_out: Sequence[Mapping[str, Any]],
+) -> dict[str, float]:
+    """Returns what a `Job.baseline` of pretraining returns.
+
+    Args:
+        objective: The family of the model.
+        model: The model.
+        seen: Batches of the training split, of `SEEN_WINDOWS` rows in all.
+        held_out: Batches of the validation split.
+
+    Returns:
+        "val_chance_loss" and "val_chance", as far as the family knows them.
+    """
+    found = objective.trivial_baseline(model, seen, held_out)
+    names = {"loss": "val_chance_loss", "accuracy": "val_chance"}
+    return {name: found[key] for key, name in names.items() if key in found}
 
 
 class _Run:
@@ -231,7 +256,7 @@ class _Run:
                 self.log.close()
         if not self.folder.read_only:
             self._draw()
-        self.engine.finish()
+        self.engine.write_back()
         if self.job.best is not None and self.job.best.exists():
             self.engine.model.load_weights(self.job.best)
         return Result(
@@ -290,6 +315,7 @@ class _Run:
             before = [r["val_loss"] for r in self.rows if "val_loss" in r]
             if not before or row["val_loss"] < min(before):
                 partial = best.with_name(f".{best.name}")
+                self.engine.write_back()
                 self.engine.model.save_weights(partial)
                 partial.replace(best)
         self.rows.append(row)

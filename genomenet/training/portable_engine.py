@@ -92,7 +92,7 @@ class JaxEngine:
         """Scores one batch."""
         return self._steps.evaluate(batch)
 
-    def finish(self) -> None:
+    def write_back(self) -> None:
         """Brings the trained weights into the model."""
         self._steps.write_back()
 

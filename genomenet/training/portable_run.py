@@ -26,7 +26,6 @@ WEIGHTS: Final = "model.npz"
 
 _MIN_LENGTH: Final = 100  # bases; this and the seed as of genomenet.build_dataset
 _SPLIT_SEED: Final = 0
-_SEEN_WINDOWS: Final = 2048  # of the training split, for the trivial baseline
 
 
 def run(
@@ -98,13 +97,8 @@ def run(
             held_out = _batches(rows, batch_size, settings.eval_batches)
 
         def baseline(model: keras.Model) -> dict[str, float]:
-            batches = _batches(seen, batch_size, -(-_SEEN_WINDOWS // batch_size))
-            found = members.trivial_baseline(model, batches, held_out)
-            return {
-                f"val_{name}": found[key]
-                for key, name in (("loss", "chance_loss"), ("accuracy", "chance"))
-                if key in found
-            }
+            batches = _batches(seen, batch_size, -(-loop.SEEN_WINDOWS // batch_size))
+            return loop.trivial_scores(members, model, batches, held_out)
 
         job = loop.Job(
             objective=members,

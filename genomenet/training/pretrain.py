@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,8 +16,6 @@ from genomenet.training import checkpoint, engine, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
-
-_SEEN_WINDOWS: Final = 2048  # of the training split, for the trivial baseline
 
 
 def run(
@@ -85,15 +83,10 @@ def run(
                 "train",
                 cutting,
                 batch_size=settings.batch_size,
-                num_batches=-(-_SEEN_WINDOWS // settings.batch_size),
+                num_batches=-(-loop.SEEN_WINDOWS // settings.batch_size),
                 seed=settings.seed,
             )
-            found = members.trivial_baseline(model, list(seen), held_out)
-            return {
-                f"val_{name}": found[key]
-                for key, name in (("loss", "chance_loss"), ("accuracy", "chance"))
-                if key in found
-            }
+            return loop.trivial_scores(members, model, list(seen), held_out)
 
         job = loop.Job(
             objective=members,
