@@ -145,9 +145,10 @@ def _finetune(workdir: pathlib.Path) -> None:
     for line in report.describe(data):
         print(line, file=sys.stderr)
     rate = _LEARNING_RATE.value
-    if rate is None:
+    if rate is None and _TRAIN.value == "head":
+        rate = _HEAD_RATE
+    elif rate is None:
         rate = models.get_family(given.family).CLASSIFIER_RATE
-        rate = _HEAD_RATE if _TRAIN.value == "head" else rate
     result = finetune.run(
         family=given.family,
         encoder=given.encoder,

@@ -24,9 +24,7 @@ _BINS: Final = 20  # of the positions of sites
 _COLUMN: Final = 0.32  # inches that a base of a logo is wide
 _LINE: Final = 50  # bases of a line
 _HEIGHT: Final = 1.35  # inches of a line
-_MOST_PIXELS: Final = (
-    60_000  # of either side of a picture: Matplotlib's limit is 65,536
-)
+_MOST_PIXELS: Final = 60_000  # of a picture's height; Matplotlib's limit is 65,536
 _STYLE: Final = """
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1c2430;
@@ -135,7 +133,6 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
         ValueError: If the shape is wrong.
     """
     is_motif = isinstance(shown, pwm.Motif)
-    limits: tuple[float, float] | None = None
     if is_motif:
         heights = shown.probabilities() * shown.information()[:, None]
         name, limits = "bits", (0.0, 2.0)
@@ -144,6 +141,9 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
         name = "score"
         if heights.ndim != 2 or heights.shape[1:] != (4,) or not len(heights):
             raise ValueError(f"a logo needs heights (L, 4), got {heights.shape}")
+        # One scale for all lines.
+        highest = np.maximum(heights, 0).sum(1).max()
+        limits = np.minimum(heights, 0).sum(1).min(), highest or 1.0
     try:
         import logomaker
         import pandas
@@ -158,10 +158,8 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
     width, height = 0.8 + _COLUMN * columns, _HEIGHT * lines
     dpi = min(160.0, _MOST_PIXELS / height)
     drawing = figure.Figure(figsize=(width, height), dpi=dpi)
-    if limits is None:  # one scale for all lines
-        highest = np.maximum(heights, 0).sum(1).max()
-        limits = np.minimum(heights, 0).sum(1).min(), highest or 1.0
     table = pandas.DataFrame(heights, columns=list("ACGT"))
+    step = 1 if len(heights) <= 30 else 10
     for line in range(lines):
         first = line * _LINE
         bottom = (lines - 1 - line + 0.17) / lines
@@ -175,8 +173,7 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
         axes.set_ylabel(name, fontsize=10, labelpad=2)
         if is_motif:
             axes.set_yticks(limits)
-        step = 1 if len(heights) <= 30 else 10
-        ticks = part.index[(part.index + 1) % step == 0] if step > 1 else part.index
+        ticks = part.index[(part.index + 1) % step == 0]
         axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
         axes.tick_params(labelsize=8, length=0, pad=2)
     content = io.BytesIO()
