@@ -1,10 +1,34 @@
-"""Checks that every layer and every objective must pass; on any Keras backend."""
+"""What tests of models share, and checks that all must pass; on any Keras backend."""
 
 import contextlib
 
 import keras
 import numpy as np
 from keras import ops
+
+SELFGENOMENET = {
+    "length": 40,
+    "kernel_size": 8,
+    "stride": 8,
+    "filters": 16,
+    "units": 8,
+    "gaps": [0, 1],
+}
+"""Fields of a config, the smallest that has all parts; `BERT` likewise."""
+BERT = {
+    "kmer": 3,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "max_position_embeddings": 40,
+    "length": 40,
+    "max_predictions": 20,
+    "mlm_probability": 0.1,
+    "pooler": False,
+}
 
 
 def array(x):

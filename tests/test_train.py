@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from genomenet.training import workdir
+from tests import harness
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGS = ["--steps=40", "--batch_size=8", "--learning_rate=1e-2", "--checkpoint_every=5"]
@@ -26,14 +27,7 @@ def preset(tmp_path_factory):
     config = {
         "format": 1,
         "family": "selfgenomenet",
-        "model": {
-            "length": 40,
-            "kernel_size": 8,
-            "stride": 8,
-            "filters": 16,
-            "units": 8,
-            "gaps": [0, 1],
-        },
+        "model": harness.SELFGENOMENET,
         "training": {"shuffle_buffer": 64, "eval_every": 20},
     }
     (folder / "config.json").write_text(json.dumps(config))

@@ -9,26 +9,8 @@ from genomenet.dna import alphabet
 from genomenet.models import classify
 from tests import harness
 
-SELF = {
-    "length": 40,
-    "kernel_size": 8,
-    "stride": 4,
-    "filters": 16,
-    "units": 8,
-    "gaps": [1],
-}
-BERT = {
-    "kmer": 3,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 64,
-    "length": 40,
-    "pooler": False,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-}
+SELF = {**harness.SELFGENOMENET, "stride": 4, "gaps": [1]}
+BERT = {**harness.BERT, "max_position_embeddings": 64}
 FAMILIES = pytest.mark.parametrize(
     ("family", "encoder"), [("selfgenomenet", SELF), ("bert", BERT)]
 )

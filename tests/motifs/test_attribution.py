@@ -11,24 +11,8 @@ from genomenet.models import bert, classify, selfgenomenet
 from genomenet.motifs import attribution
 from tests import harness
 
-SELF = {
-    "length": 40,
-    "kernel_size": 8,
-    "stride": 4,
-    "filters": 16,
-    "units": 8,
-    "gaps": [1],
-}
-BERT = {
-    "kmer": 3,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 64,
-    "length": 40,
-    "pooler": False,
-}
+SELF = {**harness.SELFGENOMENET, "stride": 4, "gaps": [1]}
+BERT = {**harness.BERT, "num_hidden_layers": 1, "max_position_embeddings": 64}
 ENCODERS = {"selfgenomenet": SELF, "bert": BERT}
 families = pytest.mark.parametrize("family", ENCODERS)
 

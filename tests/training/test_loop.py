@@ -15,15 +15,9 @@ from genomenet.training import (
     strategy,
     workdir,
 )
+from tests import harness
 
-MODEL = {
-    "length": 40,
-    "kernel_size": 8,
-    "stride": 8,
-    "filters": 16,
-    "units": 8,
-    "gaps": [0, 1],
-}
+MODEL = harness.SELFGENOMENET
 
 
 def train(data, folder, model=None, distribute="none", start=None, **changes):

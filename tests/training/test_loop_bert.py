@@ -5,21 +5,9 @@ import pytest
 
 from genomenet.release import export, folder
 from genomenet.training import loop, pretrain, settings, strategy, workdir
+from tests import harness
 
-MODEL = {
-    "kmer": 3,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-    "max_position_embeddings": 40,
-    "length": 40,
-    "max_predictions": 20,
-    "mlm_probability": 0.1,
-    "pooler": False,
-}
+MODEL = harness.BERT
 
 
 def train(data, path, model=None, distribute="none", **changes):

@@ -27,31 +27,11 @@ from genomenet.training import (
     step,
     strategy,
 )
+from tests import harness
 
 ROOT = pathlib.Path(__file__).parents[2]
-SELF = {
-    "length": 40,
-    "kernel_size": 8,
-    "stride": 8,
-    "filters": 16,
-    "units": 8,
-    "gaps": [0, 1],
-}
-BERT = {
-    "kmer": 3,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "hidden_dropout_prob": 0.0,
-    "attention_probs_dropout_prob": 0.0,
-    "max_position_embeddings": 40,
-    "length": 40,
-    "max_predictions": 20,
-    "mlm_probability": 0.1,
-    "pooler": False,
-    "masking": "genemask",
-}
+SELF = harness.SELFGENOMENET
+BERT = {**harness.BERT, "masking": "genemask"}
 CASES = {
     "selfgenomenet": (SELF, {"schedule": "cosine", "clip_norm": 0.5}),
     "bert": (
@@ -141,6 +121,7 @@ import json, pathlib, sys
 import numpy as np
 from genomenet import models
 from genomenet.training import portable_arrays, portable_engine, schedule, settings
+from tests import harness
 
 folder = pathlib.Path(sys.argv[1])
 case = json.loads((folder / "case.json").read_text())

@@ -20,28 +20,14 @@ if keras.backend.backend() != "jax":
     pytest.skip("needs KERAS_BACKEND=jax", allow_module_level=True)
 
 from genomenet.training import portable_engine, portable_run
+from tests import harness
 
-SELF = {
-    "length": 40,
-    "kernel_size": 8,
-    "stride": 8,
-    "filters": 16,
-    "units": 8,
-    "gaps": [0, 1],
-}
+SELF = harness.SELFGENOMENET
 BERT = {
-    "kmer": 3,
-    "hidden_size": 16,
-    "intermediate_size": 24,
+    **harness.BERT,
     "num_hidden_layers": 1,
-    "num_attention_heads": 2,
     "hidden_dropout_prob": 0.2,
     "attention_probs_dropout_prob": 0.2,
-    "max_position_embeddings": 40,
-    "length": 40,
-    "max_predictions": 20,
-    "mlm_probability": 0.1,
-    "pooler": False,
     "masking": "token",  # what XLA compiles soonest
 }
 

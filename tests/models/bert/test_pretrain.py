@@ -11,22 +11,8 @@ from tests import harness
 
 
 def config(**fields):
-    values = {
-        "kmer": 3,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
-        "max_position_embeddings": 40,
-        "length": 40,
-        "max_predictions": 20,
-        "mlm_probability": 0.1,
-        "pooler": False,
-        "masking": "kmer_span",
-    }
-    return bert.Config(**{**values, **fields})
+    values = {**harness.BERT, "masking": "kmer_span", **fields}
+    return bert.Config(**values)
 
 
 def build(**fields):
