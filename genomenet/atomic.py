@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -51,6 +52,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             _remove(replaced)
         else:
             os.replace(partial, path)
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT) and e.filename is None:
+            e.filename = os.fspath(path)  # a full disk says not what it was to hold
+        raise
     finally:
         _remove(partial)
 

@@ -1,5 +1,8 @@
 """Files and folders that appear whole or not at all."""
 
+import errno
+import os
+
 import pytest
 
 from genomenet import atomic
@@ -29,6 +32,14 @@ def test_what_fails_leaves_all_as_it_was(tmp_path):
         fail()
     assert (tmp_path / "x.txt").read_text() == "1"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    path = tmp_path / "x.npz"
+    full = pytest.raises(OSError, match=r"No space left on device: .*x\.npz")
+    with full, atomic.replacing(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_file_replaces_a_folder(tmp_path):
