@@ -22,6 +22,7 @@ PRETRAINED: Final = "pretrained"
 RANDOM: Final = "random"
 ALL: Final = "all"
 HEAD: Final = "head"
+TRAINS: Final = (ALL, HEAD)  # what is trained of a model
 KMER: Final = "k-mer regression"
 CNN: Final = "small CNN"
 BASELINES: Final = (KMER, CNN)
@@ -41,13 +42,13 @@ class Recipe:
     Attributes:
         epochs: Times that all examples are read, at least.
         batch_size: Examples a step.
-        learning_rate: Peak rate.
+        learning_rate: Peak rate; None is the `CLASSIFIER_RATE` of the model's family.
         least_steps: Steps below which there are more epochs.
     """
 
     epochs: int
     batch_size: int
-    learning_rate: float
+    learning_rate: float | None
     least_steps: int = 0
 
     def epochs_of(self, rows: int) -> int:
@@ -55,11 +56,11 @@ class Recipe:
         per_epoch = -(-rows // self.batch_size)
         return max(self.epochs, -(-self.least_steps // per_epoch))
 
-    def settings(self, seed: int) -> settings_lib.Settings:
+    def settings(self, seed: int, rate_of_family: float) -> settings_lib.Settings:
         """Returns how the loop trains; steps follow from the epochs."""
         return settings_lib.Settings(
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate or rate_of_family,
             schedule="linear",
             weight_decay=0.01,
             beta_1=0.9,
@@ -71,18 +72,17 @@ class Recipe:
 
     def __str__(self) -> str:
         more = f", at least {self.least_steps} steps" if self.least_steps else ""
+        rate = f"{self.learning_rate:g}" if self.learning_rate else "of the family"
         return (
             f"{self.epochs} epochs{more}, batches of {self.batch_size}, learning rate"
-            f" {self.learning_rate:g}"
+            f" {rate}"
         )
 
 
 _FEW: Final = Recipe(epochs=20, batch_size=5, learning_rate=1e-4)
 _MANY: Final = Recipe(epochs=5, batch_size=15, learning_rate=5e-5)
-_OF_FRACTION: Final = {
-    ALL: Recipe(epochs=10, batch_size=32, learning_rate=3e-4, least_steps=200),
-    HEAD: Recipe(epochs=10, batch_size=32, learning_rate=1e-2, least_steps=200),
-}
+_FRACTION: Final = Recipe(epochs=10, batch_size=32, learning_rate=None, least_steps=200)
+_PROBE: Final = Recipe(epochs=10, batch_size=32, learning_rate=1e-2, least_steps=200)
 CNN_RECIPE: Final = Recipe(
     epochs=1, batch_size=CNN_BATCH, learning_rate=CNN_RATE, least_steps=200
 )
@@ -105,8 +105,8 @@ class Protocol:
         Few shots: Roy et al., GeneMask (ECAI 2023). Differences: no first steps are
         left out; a random strand is read in training and both in prediction; between
         100 and 500 shots train as 100. Label fractions: Gündüz et al., Self-GenomeNet
-        (2023), who have 1, 10 and 100 %; optimizer, batch and rate are those of few
-        shots and of `genomenet.finetune`.
+        (2023), who have 1, 10 and 100 %; optimizer, batch and rate are those of
+        `genomenet.finetune`. Linear probes are read beside both.
     """
 
     kind: str
@@ -128,28 +128,22 @@ class Protocol:
         """Name of what is varied, in tables."""
         return COLUMNS[self.kind]
 
-    @property
-    def trains(self) -> tuple[str, ...]:
-        """What is trained of a model."""
-        return (ALL,) if self.kind == FEW_SHOT else (ALL, HEAD)
-
     def recipe(self, setting: float, train: str = ALL) -> Recipe:
         """Returns how a model is trained under a setting."""
+        if train == HEAD:
+            return _PROBE
         if self.kind == LABEL_FRACTION:
-            return _OF_FRACTION[train]
+            return _FRACTION
         return _MANY if setting >= _MANY_SHOTS else _FEW
 
     def describe(self) -> Iterator[str]:
         """Yields the numbers of the protocol, a sentence each."""
         found: dict[str, list[str]] = {}
         for setting in self.settings:
-            for train in self.trains:
-                what = f"`train={train}`" if len(self.trains) > 1 else f"{setting}"
-                shown = found.setdefault(str(self.recipe(setting, train)), [])
-                shown.extend([what] if what not in shown else [])
+            found.setdefault(str(self.recipe(setting)), []).append(str(setting))
         for recipe, of in found.items():
-            what = "shots" if self.kind == FEW_SHOT else "(head: a linear probe)"
-            yield f"{', '.join(of)} {what}: {recipe}."
+            yield f"{', '.join(of)} {self.column.replace('_', ' ')}: {recipe}."
+        yield f"`head`, a linear probe: {_PROBE}."
         yield (
             f"AdamW (0.9, 0.999, epsilon 1e-8, decay 0.01), gradients clipped to 1.0,"
             f" warm-up over {WARMUP:.0%} of the steps, then linear decay; dropout"
@@ -211,7 +205,7 @@ def plan(protocol: Protocol, models: Mapping[str, bool], seeds: int) -> list[Run
         (name, init, train)
         for name, has_weights in models.items()
         for init in ((PRETRAINED, RANDOM) if has_weights else (RANDOM,))
-        for train in protocol.trains
+        for train in TRAINS
     ]
     kinds += [(name, "", "") for name in BASELINES]
     return [

@@ -168,6 +168,7 @@ def _fine_tuned(
     keras.backend.clear_session()  # else graphs of hundreds of models pile up
     # Read anew for each run, so that none can change the weights of another.
     given = experiment.read_start(folder, one.init, dropout=protocols.DROPOUT)
+    rate = models_lib.get_family(given.family).CLASSIFIER_RATE
     train, test = data[examples.TRAIN], data[examples.TEST]
     clock = partial / "seconds.txt"  # of training before it was stopped
     before = float(clock.read_text()) if clock.exists() else 0.0
@@ -184,7 +185,7 @@ def _fine_tuned(
                 both_strands=True,
             ),
             data=data,
-            settings=recipe.settings(one.seed),
+            settings=recipe.settings(one.seed, rate),
             plan=finetune.Plan(
                 epochs=recipe.epochs_of(len(train)),
                 train=one.train,

@@ -26,7 +26,7 @@ def test_few_shot_trains_as_published(shots, epochs, batch, rate):
     protocol = protocols.Protocol(kind="few_shot", settings=(shots,))
     recipe = protocol.recipe(shots)
     assert recipe.epochs_of(2 * shots) == epochs
-    settings = recipe.settings(seed=3)
+    settings = recipe.settings(seed=3, rate_of_family=0.5)
     assert (settings.batch_size, settings.learning_rate) == (batch, rate)
     assert (settings.beta_1, settings.beta_2) == (0.9, 0.999)
     assert (settings.epsilon, settings.weight_decay) == (1e-8, 0.01)
@@ -39,9 +39,15 @@ def test_default_settings():
     assert protocols.Protocol(kind="few_shot").settings == (10, 50, 100, 500, 1000)
     fractions = protocols.Protocol(kind="label_fraction")
     assert fractions.settings == (0.001, 0.01, 0.1, 1.0)
-    assert fractions.trains == ("all", "head")
-    assert fractions.recipe(0.1, "head").learning_rate == 1e-2
-    assert fractions.recipe(0.1, "all").learning_rate == 3e-4
+    own = fractions.recipe(0.1, "all").settings(0, rate_of_family=0.5)
+    assert (own.batch_size, own.learning_rate) == (32, 0.5)
+
+
+@pytest.mark.parametrize("kind", ["few_shot", "label_fraction"])
+def test_a_linear_probe_has_one_recipe(kind):
+    probe = protocols.Protocol(kind=kind).recipe(1, "head")
+    assert probe.settings(0, rate_of_family=0.5).learning_rate == 1e-2
+    assert probe.epochs_of(20) == 200
 
 
 def test_few_examples_are_read_more_often():
@@ -80,30 +86,19 @@ def test_a_plan_of_few_shots():
     plan = protocols.plan(protocol, {"logo": True, "preset": False}, 3)
     assert labels(plan) == [
         "logo",
-        "random logo",
-        "random preset",
-        "k-mer regression",
-        "small CNN",
-    ]
-    assert len(plan) == 5 * 2 * 3 == len({run.key for run in plan})
-    assert [run.seed for run in plan] == [0] * 10 + [1] * 10 + [2] * 10
-    assert {run.train for run in plan if run.init} == {"all"}
-    with pytest.raises(ValueError, match="seeds must be >= 1, got 0"):
-        protocols.plan(protocol, {"logo": True}, 0)
-
-
-def test_a_plan_of_label_fractions():
-    protocol = protocols.Protocol(kind="label_fraction")
-    plan = protocols.plan(protocol, {"logo": True}, 1)
-    assert labels(plan) == [
-        "logo",
         "logo, head",
         "random logo",
         "random logo, head",
+        "random preset",
+        "random preset, head",
         "k-mer regression",
         "small CNN",
     ]
-    assert len(plan) == 6 * 4
+    assert len(plan) == 8 * 2 * 3 == len({run.key for run in plan})
+    assert [run.seed for run in plan] == [0] * 16 + [1] * 16 + [2] * 16
+    assert {run.train for run in plan if run.init} == {"all", "head"}
+    with pytest.raises(ValueError, match="seeds must be >= 1, got 0"):
+        protocols.plan(protocol, {"logo": True}, 0)
 
 
 def row(run, seconds=1.0):
@@ -121,11 +116,11 @@ def test_the_time_that_remains():
     protocol = protocols.Protocol(kind="few_shot", settings=(10, 50))
     plan = protocols.plan(protocol, {"m": False}, 4)
     assert math.isnan(protocols.remaining([], plan, "shots"))
-    of_model = [run for run in plan if run.name == "m" and run.setting == 10]
+    of_model = [run for run in plan if run.label == "random m" and run.setting == 10]
     pairs = zip(of_model[:3], (1, 2, 60), strict=True)
     rows = [row(run, seconds) for run, seconds in pairs]
     assert protocols.remaining(rows, of_model[3:], "shots") == 2
-    other = [run for run in plan if run.name == "m" and run.setting == 50]
+    other = [run for run in plan if run.label == "random m" and run.setting == 50]
     assert protocols.remaining(rows, other, "shots") == 4 * 2  # same model
     assert protocols.remaining(rows, plan[2:3], "shots") == 2  # all there is
     assert protocols.remaining(rows, [], "shots") == 0
@@ -164,4 +159,6 @@ def test_the_numbers_are_said():
     assert "500, 1000 shots: 5 epochs, batches of 15, learning rate 5e-05." in text
     assert "warm-up over 10%" in text
     text = "\n".join(protocols.Protocol(kind="label_fraction").describe())
-    assert "`train=head` (head: a linear probe): 10 epochs, at least 200" in text
+    assert "0.1, 1.0 label fraction: 10 epochs, at least 200 steps" in text
+    assert "learning rate of the family." in text
+    assert "`head`, a linear probe: 10 epochs, at least 200" in text
