@@ -279,8 +279,9 @@ def test_a_model_is_trained_and_goes_on_where_it_was_stopped(
 ):
     weights = (files / "tiny" / "model.weights.h5").read_bytes()
     models, three = [str(files / "tiny")], dataclasses.replace(FEW, settings=(3,))
-    # Baselines are tested elsewhere.
+    # Baselines and probes are tested elsewhere.
     monkeypatch.setattr(protocols, "BASELINES", (protocols.KMER,))
+    monkeypatch.setattr(protocols, "TRAINS", (protocols.ALL,))
     whole = runner.run(three, models, sampler, seeds=1, workdir=tmp_path / "whole")
     original, steps = runner.finetune.loop._Run._row, []
 
