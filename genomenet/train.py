@@ -87,11 +87,21 @@ _MASKING = flags.DEFINE_enum(
     ["genemask", "kmer_span", "token", "genemask_released"],
     "BERT: how tokens are masked (default: as the model's config says).",
 )
+_MLM_PROBABILITY = flags.DEFINE_float(
+    "mlm_probability",
+    None,
+    "BERT: share of tokens that are centres of what is masked (default: the model's).",
+    lower_bound=0,
+    upper_bound=1,
+)
 _NPMI = flags.DEFINE_string(
     "npmi",
     None,
     "BERT: ranking of k-mers for genemask: human_chr20, a .csv of genomenet.rank_kmers,"
     " or dataset, which ranks the training split first.",
+)
+_OF_MODEL: Final = (
+    *(_LENGTH, _NEGATIVES, _OBJECTIVE, _MASKING, _MLM_PROBABILITY, _NPMI),
 )
 _DISTRIBUTE = flags.DEFINE_enum(
     "distribute",
@@ -134,7 +144,7 @@ def _train(workdir: pathlib.Path) -> None:
     given = {f.name: f.value for f in _OVERRIDES if f.value is not None}
     chosen = settings.from_dict({**preset["training"], **given})
     model: dict[str, Any] = dict(preset["model"])
-    for flag in (_LENGTH, _NEGATIVES, _OBJECTIVE, _MASKING, _NPMI):
+    for flag in _OF_MODEL:
         if flag.value is not None:
             model[flag.name] = flag.value
     config = models.get_family(preset["family"]).from_dict(model)

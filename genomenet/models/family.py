@@ -142,3 +142,22 @@ def config_from_dict(cls: Any, values: Mapping[str, Any]) -> Any:
             f" {', '.join(sorted(known))}"
         )
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def transfer(source: Any, target: Any) -> None:
+    """Copies the weights of one model that another has by the same paths.
+
+    Args:
+        source: A pretrained model, or a classifier's encoder.
+        target: An encoder of the same family.
+
+    Raises:
+        ValueError: If a weight is missing in the source, or has another shape.
+    """
+    found = {weight.path: weight for weight in source.weights}
+    for weight in target.weights:
+        given = found.get(weight.path)
+        if given is None or tuple(given.shape) != tuple(weight.shape):
+            reason = "is missing" if given is None else f"has the shape {given.shape}"
+            raise ValueError(f"pretrained weights do not fit: {weight.path} {reason}")
+        weight.assign(given)

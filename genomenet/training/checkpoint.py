@@ -106,25 +106,6 @@ def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
     return int(path.rpartition("-")[2])
 
 
-def transfer(source: keras.Model, target: keras.Model) -> None:
-    """Copies the weights of one model that another has by the same paths.
-
-    Args:
-        source: A pretrained model, or a classifier's encoder.
-        target: An encoder of the same family.
-
-    Raises:
-        ValueError: If a weight is missing in the source, or has another shape.
-    """
-    found = {weight.path: weight for weight in source.weights}
-    for weight in target.weights:
-        given = found.get(weight.path)
-        if given is None or tuple(given.shape) != tuple(weight.shape):
-            reason = "is missing" if given is None else f"has the shape {given.shape}"
-            raise ValueError(f"pretrained weights do not fit: {weight.path} {reason}")
-        weight.assign(given)
-
-
 def _variables(model: keras.Model) -> dict[str, Any]:
     """Returns the model's variables by their paths."""
     found: dict[str, Any] = {}

@@ -15,7 +15,8 @@ from genomenet import models
 from genomenet.data import batches, examples, labels, sources
 from genomenet.layers import strand
 from genomenet.models import classify
-from genomenet.training import checkpoint, engine, loop
+from genomenet.models import family as family_lib
+from genomenet.training import engine, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
@@ -127,7 +128,7 @@ def run(
         def make_model() -> classify.Classifier:
             model = classify.Classifier(family, encoder, classifier)
             if pretrained is not None:
-                checkpoint.transfer(pretrained, model.encoder)
+                family_lib.transfer(pretrained, model.encoder)
             model.encoder.trainable = plan.train == ALL
             return model
 

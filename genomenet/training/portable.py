@@ -75,8 +75,24 @@ _MASKING = flags.DEFINE_enum(
     ["genemask", "kmer_span", "token", "genemask_released"],
     "BERT: how tokens are masked (default: as the model's config says).",
 )
+_MLM_PROBABILITY = flags.DEFINE_float(
+    "mlm_probability",
+    None,
+    "BERT: share of tokens that are centres of what is masked (default: the model's).",
+    lower_bound=0,
+    upper_bound=1,
+)
 _NPMI = flags.DEFINE_string(
     "npmi", None, "BERT: ranking of k-mers for genemask: human_chr20, or a .csv."
+)
+_LENGTH = flags.DEFINE_integer(
+    "length", None, "Bases of a training row (default: the model's).", lower_bound=1
+)
+_INIT = flags.DEFINE_enum(
+    "init",
+    "random",
+    ["random", "pretrained"],
+    "Weights to begin with; pretrained: those of --model, to train them further.",
 )
 
 
@@ -109,13 +125,17 @@ def _pack(path: str) -> None:
 
 def _train(workdir: pathlib.Path) -> None:
     from genomenet import catalog
+    from genomenet.evaluation import experiment
     from genomenet.release import folder
     from genomenet.training import command, portable_genome, portable_run, settings
 
+    start = None
+    if _INIT.value == experiment.PRETRAINED:
+        start = experiment.read_start(_MODEL.value or "", _INIT.value)
     preset = folder.read_config(catalog.model_folder(_MODEL.value or ""))
     given = {f.name: f.value for f in _OVERRIDES if f.value is not None}
     model: dict[str, Any] = dict(preset["model"])
-    for flag in (_OBJECTIVE, _MASKING, _NPMI):
+    for flag in (_LENGTH, _OBJECTIVE, _MASKING, _MLM_PROBABILITY, _NPMI):
         if flag.value is not None:
             model[flag.name] = flag.value
     module = flags.FLAGS.get_key_flags_for_module(sys.modules[__name__])
@@ -126,6 +146,8 @@ def _train(workdir: pathlib.Path) -> None:
         genome=portable_genome.read(_GENOME.value),
         name=_genome_name(),
         workdir=workdir,
+        pretrained=start.model if start else None,
+        origin=start.origin if start else None,
         splits=_SPLITS.value,
         chunk_length=_CHUNK_LENGTH.value,
         flags_text=f"# {_COMMAND}\n{command.flags_text(module)}",

@@ -36,6 +36,8 @@ def run(
     genome: portable_genome.PackedGenome,
     name: str,
     workdir: str | os.PathLike[str],
+    pretrained: keras.Model | None = None,
+    origin: Mapping[str, Any] | None = None,
     splits: str = "90/5/5",
     chunk_length: int = 16_384,
     flags_text: str = "",
@@ -49,6 +51,8 @@ def run(
         genome: The genome.
         name: Of the genome.
         workdir: Folder of the run; in the end with the weights, `model.npz`.
+        pretrained: A model of the family to begin with; fresh weights if None.
+        origin: What `pretrained` is: kept, and compared when a run goes on.
         splits: Percentages of train, validation and test.
         chunk_length: Bases in a chunk, at most.
         flags_text: The command's flags, kept in the folder.
@@ -85,6 +89,7 @@ def run(
         model=members.to_dict(config),
         settings=settings,
         dataset={"name": name, "version": genome.digest(), **options, "bases": bases},
+        parts={"init": dict(origin)} if origin else {},
     )
     with workdir_lib.Workdir(workdir) as folder:
         batch_size = settings.batch_size
@@ -96,13 +101,19 @@ def run(
             rows = _tiled(genome, chunks, "validation", window, settings.seed)
             held_out = _batches(rows, batch_size, settings.eval_batches)
 
+        def make_model() -> keras.Model:
+            model = members.build(config)
+            if pretrained is not None:
+                family_lib.transfer(pretrained, model)
+            return model
+
         def baseline(model: keras.Model) -> dict[str, float]:
             batches = _batches(seen, batch_size, -(-loop.SEEN_WINDOWS // batch_size))
             return loop.trivial_scores(members, model, batches, held_out)
 
         job = loop.Job(
             objective=members,
-            make_model=lambda: members.build(config),
+            make_model=make_model,
             batches=portable_data.Rows(
                 genome, chunks["train"], window, seed=settings.seed
             ),

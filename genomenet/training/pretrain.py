@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from genomenet import models
 from genomenet.data import pipeline
-from genomenet.training import checkpoint, engine, loop
+from genomenet.models import family as family_lib
+from genomenet.training import engine, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
@@ -74,7 +75,7 @@ def run(
         def make_model() -> keras.Model:
             model = members.build(config)
             if pretrained is not None:
-                checkpoint.transfer(pretrained, model)
+                family_lib.transfer(pretrained, model)
             return model
 
         def baseline(model: keras.Model) -> dict[str, float]:

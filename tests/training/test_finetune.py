@@ -7,8 +7,8 @@ import pytest
 
 from genomenet.data import examples, sources
 from genomenet.inference import predict
-from genomenet.models import bert, classify, selfgenomenet
-from genomenet.training import checkpoint, finetune, loop, settings, workdir
+from genomenet.models import bert, classify, family, selfgenomenet
+from genomenet.training import finetune, loop, settings, workdir
 
 SELF = {
     "length": 40,
@@ -127,11 +127,11 @@ def test_weights_of_another_model_are_refused():
     source = selfgenomenet.build(selfgenomenet.from_dict(SELF))
     other = selfgenomenet.build(selfgenomenet.from_dict({**SELF, "units": 8}))
     with pytest.raises(ValueError, match=r"do not fit: .* has the shape"):
-        checkpoint.transfer(source, other)
+        family.transfer(source, other)
     small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     target = bert.build(bert.from_dict({**small, "intermediate_size": 8, "kmer": 3}))
     with pytest.raises(ValueError, match=r"do not fit: .* is missing"):
-        checkpoint.transfer(source, target)
+        family.transfer(source, target)
 
 
 @pytest.mark.slow

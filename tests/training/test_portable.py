@@ -289,6 +289,7 @@ def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
         ([f"--genome={tmp_path}/none.fa"], "none.fa"),
         ([f"--genome={tmp_path}/none.npz"], "none.npz cannot be read"),
         ([f"--workdir={finished}", "--seed=9"], "training.seed: 0 → 9"),
+        (["--init=pretrained"], "tiny has no trained weights for --init=pretrained"),
     ]
     for more, message in cases:
         output = finish(on_jax(*command(preset, fasta, tmp_path / "x", *more)), 1)
@@ -299,7 +300,7 @@ def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_becomes_a_release(finished, tmp_path):
+def test_a_run_becomes_a_release(finished, fasta, on_jax, tmp_path):
     arguments = [f"--from_npz={finished}/model.npz", "--name=tiny"]
     release = tmp_path / "tiny"
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
@@ -326,6 +327,12 @@ def test_a_run_becomes_a_release(finished, tmp_path):
     assert portable_arrays.load_model(direct, finished / "model.npz") == 60
     bases = np.random.default_rng(0).integers(0, 4, (3, 40)).astype(np.uint8)
     expected = members.embed(direct, {"bases": bases})
+    more = ("--init=pretrained", "--steps=1", "--learning_rate=1e-9")
+    arguments = command(release, fasta, tmp_path / "further", *more)
+    assert "finished: 1 steps" in finish(on_jax(*arguments))
+    further = portable_arrays.load(tmp_path / "further" / "model.npz")
+    for weight in direct.weights:
+        np.testing.assert_allclose(further[weight.path], weight, atol=1e-6)
     loaded = members.embed(folder.load_model(release), {"bases": bases})
     np.testing.assert_allclose(loaded, expected, atol=1e-6)
     for case in json.loads((release / "golden.json").read_text()):

@@ -1,5 +1,6 @@
 """Runs on JAX; with KERAS_BACKEND=jax, and without TensorFlow."""
 
+import json
 import os
 import signal
 
@@ -57,7 +58,9 @@ def genome(tmp_path_factory):
     return portable_genome.pack(str(path))
 
 
-def train(genome, path, family="bert", model=None, chunk_length=400, **changes):
+def train(
+    genome, path, family="bert", model=None, chunk_length=400, start=None, **changes
+):
     values = {
         "steps": 8,
         "batch_size": 8,
@@ -77,6 +80,8 @@ def train(genome, path, family="bert", model=None, chunk_length=400, **changes):
         genome=genome,
         name="tiny",
         workdir=path,
+        pretrained=start,
+        origin={"from": "pretrained", "sha256": "0"} if start else None,
         chunk_length=chunk_length,
     )
 
@@ -176,6 +181,19 @@ def test_an_infinite_loss_names_the_checkpoint(genome, tmp_path, monkeypatch):
     monkeypatch.setattr(portable_engine.Steps, "train", broken)
     with pytest.raises(loop.TrainingError, match=r"nan at step 4.* is step 3, in"):
         train(genome, tmp_path)
+
+
+def test_a_trained_model_is_trained_further(reference, genome, tmp_path):
+    model = reference[1].model
+    given = {w.path: w.numpy().copy() for w in model.weights}
+    still = {"steps": 1, "learning_rate": 1e-9, "weight_decay": 0.0}
+    row = {"length": 40}  # of another length than before
+    train(genome, tmp_path, model=row, start=model, **still)
+    assert_same(weights(tmp_path), given, atol=1e-6)
+    assert_same({w.path: w.numpy() for w in model.weights}, given)
+    assert json.loads((tmp_path / "config.json").read_text())["init"]["sha256"] == "0"
+    with pytest.raises(ValueError, match="init"):
+        train(genome, tmp_path, model=row, **still)
 
 
 def test_runs_that_cannot_be(reference, genome, tmp_path):
