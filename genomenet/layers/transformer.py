@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 from keras import ops
 
 from genomenet.layers import dropout as dropout_lib
@@ -40,7 +42,9 @@ class TokenEmbedding(keras.layers.Layer):
         ValueError: If there are more columns than positions, and no `position_ids`.
 
     Source:
-        Devlin et al., BERT (2019). Differences: none.
+        Devlin et al., BERT (2019). Differences: fresh positions are sines and cosines
+        instead of noise, of the same spread: what neighbours tell is then learnt in
+        fewer steps (docs/log.md).
     """
 
     def __init__(
@@ -73,15 +77,17 @@ class TokenEmbedding(keras.layers.Layer):
     def build(
         self, token_ids_shape: Any = None, position_ids_shape: Any = None
     ) -> None:
-        for name, rows in (
-            ("tokens", self.vocab_size),
-            ("positions", self.max_positions),
-            ("types", self.num_types),
+        noise = keras.initializers.RandomNormal(stddev=self.stddev)
+        waves = keras.initializers.Constant(
+            _waves(self.max_positions, self.hidden_size) * self.stddev
+        )
+        for name, rows, initializer in (
+            ("tokens", self.vocab_size, noise),
+            ("positions", self.max_positions, waves),
+            ("types", self.num_types, noise),
         ):
             weight = self.add_weight(
-                name=name,
-                shape=(rows, self.hidden_size),
-                initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+                name=name, shape=(rows, self.hidden_size), initializer=initializer
             )
             setattr(self, name, weight)
         self.norm.build((None, None, self.hidden_size))
@@ -107,6 +113,17 @@ class TokenEmbedding(keras.layers.Layer):
 
     def _cast(self, weight: Any) -> Any:
         return ops.cast(weight, self.compute_dtype)
+
+
+def _waves(rows: int, columns: int) -> npt.NDArray[np.float32]:
+    """Returns sines and cosines of the row's number, of mean square 1.
+
+    The shortest wave is 2π rows long, the longest about three times all rows.
+    """
+    rates = np.geomspace(1, min(2 / rows, 1), -(-columns // 2))
+    angles = np.arange(rows)[:, None] * rates
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return np.float32(np.sqrt(2) * waves[:, :columns])
 
     def compute_output_shape(
         self, token_ids_shape: Any, position_ids_shape: Any = None

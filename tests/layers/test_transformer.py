@@ -97,3 +97,19 @@ def test_wanted_tokens_alone_are_the_same():
     expected = np.moveaxis(np.asarray(scores), 1, 2)[rows, at]
     np.testing.assert_allclose(np.moveaxis(of_some, 1, 2), expected, atol=1e-6)
     np.testing.assert_allclose(layer(x, mask, at=at), some, atol=1e-6)
+
+
+def test_fresh_positions_are_waves_of_the_usual_spread():
+    layer = transformer.TokenEmbedding(11, 64, max_positions=128, stddev=0.02)
+    layer(np.zeros((1, 3), "int32"))
+    found = harness.array(layer.positions)
+    assert np.sqrt((found**2).mean()) == pytest.approx(0.02, rel=1e-4)
+    # How like two positions are depends on how far apart they are, and on no more.
+    products = found @ found.T
+    for distance in (1, 2, 5, 60):
+        along = np.diagonal(products, distance)
+        np.testing.assert_allclose(along, along[0], atol=1e-6)
+    assert products[0, 0] > products[0, 1] > products[0, 2] > products[0, 5]
+    odd = transformer.TokenEmbedding(11, 7, max_positions=1)
+    odd(np.zeros((1, 1), "int32"))
+    assert harness.array(odd.positions).shape == (1, 7)

@@ -18,7 +18,6 @@ _COUNTS: Final = (
     "max_position_embeddings",
     "type_vocab_size",
     "length",
-    "max_predictions",
 )
 _SHARES: Final = (
     "hidden_dropout_prob",
@@ -148,7 +147,7 @@ class BertConfig:
             was drawn; without it there is no "pooled_output".
         masking: One of `MASKINGS`.
         mlm_probability: Share of tokens that are centres of masked spans.
-        max_predictions: Targets of a training row, at most.
+        max_predictions: Targets of a training row, at most; None is 3/8 of its bases.
         npmi: Ranking of k-mers for "genemask": a name in `dna.ranking`, or a file.
 
     Raises:
@@ -174,12 +173,14 @@ class BertConfig:
     pooler: bool = True
     masking: str = "genemask"
     mlm_probability: float = 0.0176
-    max_predictions: int = 192
+    max_predictions: int | None = None
     npmi: str = "human_chr20"
 
     def __post_init__(self) -> None:
-        for name in _COUNTS:
-            value = getattr(self, name)
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        if self.max_predictions is not None:
+            counts["max_predictions"] = self.max_predictions
+        for name, value in counts.items():
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
         for name in _SHARES:
@@ -222,6 +223,11 @@ class BertConfig:
     def vocab_size(self) -> int:
         """V: the special tokens and all k-mers."""
         return kmer.vocabulary_size(self.kmer)
+
+    @property
+    def num_targets(self) -> int:
+        """P: targets of a training row, at most."""
+        return self.max_predictions or self.length * 3 // 8
 
     @property
     def max_length(self) -> int:
@@ -269,12 +275,7 @@ class BertConfig:
         read = {key: values[key] for key in _NUMERIC if key in values}
         k = sizes[values["vocab_size"]]
         positions = values.get("max_position_embeddings", 512)
-        fields = {
-            "length": positions,
-            "max_predictions": max(positions // 8 * 3, 1),
-            **fields,
-        }
-        return cls(**read, kmer=k, **fields)
+        return cls(**read, kmer=k, **{"length": positions, **fields})
 
     def to_hf(self) -> dict[str, Any]:
         """Returns the content of Hugging Face's `config.json`."""

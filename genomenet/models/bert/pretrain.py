@@ -31,13 +31,13 @@ def loss(
         batch: "bases", uint8, (B, L), "key", uint32, (B, 2), from which the masks
             are drawn, and where rows hold several sequences "segment", (B, L).
         training: Whether weights are being trained: only then are channels dropped,
-            and spans beyond `max_predictions`.
+            and spans beyond `num_targets`.
         gather: Not needed: no row depends on another.
 
     Returns:
         Loss per row, weighted by its targets, and the metrics "accuracy" at masked
         positions, "accuracy_hidden" at those of them that show [MASK], and "dropped",
-        spans a row beyond `max_predictions`.
+        spans a row beyond `num_targets`.
 
     Source:
         Ji et al., DNABERT (2021); Roy et al., GeneMask (2023). Differences: the
@@ -50,7 +50,7 @@ def loss(
     num_slots = tokens["token_ids"].shape[1]
     most = num_slots
     if training:
-        most = min(config.max_predictions, num_slots)
+        most = min(config.num_targets, num_slots)
     masked = mask(config, tokens, batch["key"], most if training else None)
     positions, weights = masking.gather_targets(masked.selected, most)  # (B, P)
     picked = model.backbone.encode(

@@ -86,3 +86,11 @@ def test_what_is_left_out_has_the_defaults_of_hugging_face():
 def test_what_would_change_the_numbers_is_refused(key, value):
     with pytest.raises(ValueError, match=key):
         bert.Config.from_hf({**DNABERT, key: value})
+
+
+def test_the_room_for_targets_grows_with_the_row():
+    assert bert.Config().num_targets == 192
+    assert bert.Config(length=64).num_targets == 24
+    assert bert.Config(length=64, max_predictions=5).num_targets == 5
+    with pytest.raises(ValueError, match="max_predictions must be an integer >= 1"):
+        bert.Config(max_predictions=0)
