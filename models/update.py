@@ -94,7 +94,7 @@ def results(base: pathlib.Path) -> list[str]:
     """
     lines = []
     for path in sorted((MODELS / "results").glob("*.csv")):
-        rows = tables.read_csv(path)
+        rows = protocols.in_order(tables.read_csv(path))
         seeds = len({row[tables.SEED] for row in rows})
         kind = rows[0]["protocol"]
         lines += [

@@ -241,6 +241,24 @@ def remaining(rows: Sequence[tables.Row], runs: Sequence[Run], column: str) -> f
     return total
 
 
+def in_order(rows: Sequence[tables.Row]) -> list[tables.Row]:
+    """Returns rows model by model, as tables show them; baselines come last.
+
+    Args:
+        rows: Tidy rows, of runs in any order.
+    """
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    names.sort(key=lambda name: name in BASELINES)
+    return sorted(
+        rows,
+        key=lambda row: (
+            names.index(row["name"]),
+            row.get("init") == RANDOM,
+            row.get("train") == HEAD,
+        ),
+    )
+
+
 def comparisons(rows: Sequence[tables.Row]) -> set[frozenset[str]]:
     """Returns the pairs of models that answer a question.
 

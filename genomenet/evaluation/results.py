@@ -38,7 +38,8 @@ def write(
         The tables of means.
     """
     workdir = pathlib.Path(workdir)
-    rows, column = tables.read_csv(workdir / TABLE), protocol.column
+    rows = protocols.in_order(tables.read_csv(workdir / TABLE))
+    column = protocol.column
     k = json.loads((workdir / IDENTITY).read_text(encoding="utf-8"))["k"]
     wanted = ("pearson", "spearman", "rmse")
     if task.kind != labels.REGRESSION:

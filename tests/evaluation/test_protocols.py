@@ -126,6 +126,18 @@ def test_the_time_that_remains():
     assert protocols.remaining(rows, [], "shots") == 0
 
 
+def test_rows_of_models_that_joined_later_come_before_the_baselines():
+    few = protocols.Protocol(kind="few_shot", settings=(10,))
+    first, later = ({"b": True}, {"a": True})
+    plan = [run for models in (first, later) for run in protocols.plan(few, models, 2)]
+    found = protocols.in_order([row(run) for run in plan if run.train != "head"])
+    assert list(dict.fromkeys(r["model"] for r in found)) == [
+        *("b", "random b", "a", "random a"),
+        *protocols.BASELINES,
+    ]
+    assert [r["seed"] for r in found[:4]] == [0, 1, 0, 1]
+
+
 def test_comparisons_leave_out_what_nobody_asks():
     few = protocols.Protocol(kind="few_shot", settings=(10,))
     models = {"a": True, "b": True, "preset": False}
