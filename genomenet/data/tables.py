@@ -210,16 +210,20 @@ def opened(path: str) -> Generator[TextIO]:
     """Opens a text file, decompressed where its content says so.
 
     Args:
-        path: Existing file.
+        path: The file.
 
     Yields:
         A stream of its text.
 
     Raises:
-        DatasetError: If it is no text or damaged, also later, while it is read.
+        DatasetError: If it cannot be opened, is no text, or is damaged; also later,
+            while it is read.
     """
-    with open(path, "rb") as file:
-        head = file.read(2)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(2)
+    except OSError as e:
+        raise error(path, e.strerror or str(e)) from None
     try:
         if head == _GZIP:
             with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:

@@ -162,3 +162,14 @@ def test_a_fasta_file_of_any_name_is_no_table(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text(">a sequence\tx\nACGT\n")
     assert not tables.is_table(str(path))
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path):
+    for path, cause in (
+        (tmp_path / "none.tsv", "No such file"),
+        (tmp_path, "directory"),
+    ):
+        with pytest.raises(sources.DatasetError, match=cause) as caught:
+            list(tables.read_sequences([str(path)]))
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "Errno" not in str(caught.value)
