@@ -155,7 +155,7 @@ def test_counting_shows_how_far_it_is(results):
         ("no file", "none.fa: no such file"),
         ("not a sequence", "x.tsv: "),
         ("bad counts", "x.fa, line 2: not a k-mer and a whole number"),
-        ("no counts", "none.tsv cannot be read: No such file"),
+        ("no counts", "none.tsv: No such file"),
         ("no dataset", "there is no dataset 'ecoli'"),
         ("rare", "no 6-mer occurs 1000000 times or more"),
         ("fails again", "no 6-mer occurs 1000000 times or more"),

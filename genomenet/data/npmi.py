@@ -144,16 +144,13 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
         The counts; a k-mer that the table lacks counts 0, one with N is skipped.
 
     Raises:
-        ValueError: If a line is wrong, with its number.
+        ValueError: If a line is wrong, with its number, or the file cannot be read.
     """
     path = pathlib.Path(path)
     counter = Counter(k)
     ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
-    try:
-        with tables.opened(os.fspath(path)) as file:
-            text = file.read()
-    except OSError as e:
-        raise ValueError(f"{path} cannot be read: {e.strerror}") from e
+    with tables.opened(os.fspath(path)) as file:
+        text = file.read()
     rows = [
         (f"{path}, line {number}", line.split())
         for number, line in enumerate(text.splitlines(), 1)
