@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 from keras import ops
 
 from genomenet.layers import dropout as dropout_lib
@@ -78,9 +78,7 @@ class TokenEmbedding(keras.layers.Layer):
         self, token_ids_shape: Any = None, position_ids_shape: Any = None
     ) -> None:
         noise = keras.initializers.RandomNormal(stddev=self.stddev)
-        waves = keras.initializers.Constant(
-            _waves(self.max_positions, self.hidden_size) * self.stddev
-        )
+        waves = functools.partial(_waves, spread=self.stddev)
         for name, rows, initializer in (
             ("tokens", self.vocab_size, noise),
             ("positions", self.max_positions, waves),
@@ -115,15 +113,16 @@ class TokenEmbedding(keras.layers.Layer):
         return ops.cast(weight, self.compute_dtype)
 
 
-def _waves(rows: int, columns: int) -> npt.NDArray[np.float32]:
-    """Returns sines and cosines of the row's number, of mean square 1.
+def _waves(shape: tuple[int, int], dtype: Any = None, *, spread: float) -> Any:
+    """Returns sines and cosines of the row's number, with a root mean square `spread`.
 
     The shortest wave is 2π rows long, the longest about three times all rows.
     """
+    rows, columns = shape
     rates = np.geomspace(1, min(2 / rows, 1), -(-columns // 2))
     angles = np.arange(rows)[:, None] * rates
     waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    return np.float32(np.sqrt(2) * waves[:, :columns])
+    return ops.convert_to_tensor(spread * np.sqrt(2) * waves[:, :columns], dtype)
 
     def compute_output_shape(
         self, token_ids_shape: Any, position_ids_shape: Any = None
