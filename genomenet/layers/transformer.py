@@ -112,18 +112,6 @@ class TokenEmbedding(keras.layers.Layer):
     def _cast(self, weight: Any) -> Any:
         return ops.cast(weight, self.compute_dtype)
 
-
-def _waves(shape: tuple[int, int], dtype: Any = None, *, spread: float) -> Any:
-    """Returns sines and cosines of the row's number, with a root mean square `spread`.
-
-    The shortest wave is 2π rows long, the longest about three times all rows.
-    """
-    rows, columns = shape
-    rates = np.geomspace(1, min(2 / rows, 1), -(-columns // 2))
-    angles = np.arange(rows)[:, None] * rates
-    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    return ops.convert_to_tensor(spread * np.sqrt(2) * waves[:, :columns], dtype)
-
     def compute_output_shape(
         self, token_ids_shape: Any, position_ids_shape: Any = None
     ) -> tuple[int | None, ...]:
@@ -140,6 +128,18 @@ def _waves(shape: tuple[int, int], dtype: Any = None, *, spread: float) -> Any:
             "epsilon": self.epsilon,
             "stddev": self.stddev,
         }
+
+
+def _waves(shape: tuple[int, int], dtype: Any = None, *, spread: float) -> Any:
+    """Returns sines and cosines of the row's number, with a root mean square `spread`.
+
+    The shortest wave is 2π rows long, the longest about three times all rows.
+    """
+    rows, columns = shape
+    rates = np.geomspace(1, min(2 / rows, 1), -(-columns // 2))
+    angles = np.arange(rows)[:, None] * rates
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return ops.convert_to_tensor(spread * np.sqrt(2) * waves[:, :columns], dtype)
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
