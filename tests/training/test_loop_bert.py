@@ -119,12 +119,12 @@ def test_it_learns_what_overlaps_tell(tiny_genome, tmp_path):
     result = train(
         tiny_genome,
         tmp_path,
-        {"masking": "token", "hidden_size": 32, "mlm_probability": 0.15},
+        {"masking": "token", "hidden_size": 32, "mlm_probability": 0.25},
         steps=1500,
         batch_size=32,
         learning_rate=1e-2,
         checkpoint_every=1500,
         eval_every=1500,
     )
-    assert result.metrics["val_accuracy"] > 5 * result.metrics["val_chance"]
-    assert result.metrics["val_loss"] < 0.85 * result.metrics["val_chance_loss"]
+    assert result.metrics["val_accuracy_hidden"] > 0.4
+    assert result.metrics["val_loss"] < 0.5 * result.metrics["val_chance_loss"]
