@@ -100,9 +100,7 @@ _NPMI = flags.DEFINE_string(
     "BERT: ranking of k-mers for genemask: human_chr20, a .csv of genomenet.rank_kmers,"
     " or dataset, which ranks the training split first.",
 )
-_OF_MODEL: Final = (
-    *(_LENGTH, _NEGATIVES, _OBJECTIVE, _MASKING, _MLM_PROBABILITY, _NPMI),
-)
+_OF_MODEL: Final = (_LENGTH, _NEGATIVES, _OBJECTIVE, _MASKING, _MLM_PROBABILITY, _NPMI)
 _DISTRIBUTE = flags.DEFINE_enum(
     "distribute",
     "auto",

@@ -144,6 +144,26 @@ def config_from_dict(cls: Any, values: Mapping[str, Any]) -> Any:
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
+def begin(members: Any, config: Any, source: Any = None) -> Any:
+    """Builds a model to be trained.
+
+    Args:
+        members: Its family.
+        config: Of the family.
+        source: A model whose weights it begins with; fresh ones if None.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If the weights do not fit.
+    """
+    model = members.build(config)
+    if source is not None:
+        transfer(source, model)
+    return model
+
+
 def transfer(source: Any, target: Any) -> None:
     """Copies the weights of one model that another has by the same paths.
 

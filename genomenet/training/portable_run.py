@@ -101,19 +101,13 @@ def run(
             rows = _tiled(genome, chunks, "validation", window, settings.seed)
             held_out = _batches(rows, batch_size, settings.eval_batches)
 
-        def make_model() -> keras.Model:
-            model = members.build(config)
-            if pretrained is not None:
-                family_lib.transfer(pretrained, model)
-            return model
-
         def baseline(model: keras.Model) -> dict[str, float]:
             batches = _batches(seen, batch_size, -(-loop.SEEN_WINDOWS // batch_size))
             return loop.trivial_scores(members, model, batches, held_out)
 
         job = loop.Job(
             objective=members,
-            make_model=make_model,
+            make_model=lambda: family_lib.begin(members, config, pretrained),
             batches=portable_data.Rows(
                 genome, chunks["train"], window, seed=settings.seed
             ),

@@ -72,12 +72,6 @@ def run(
         folder.adopt(run_config, flags_text=flags_text)
         held_out = _held_out(data, cutting, settings, strategy)
 
-        def make_model() -> keras.Model:
-            model = members.build(config)
-            if pretrained is not None:
-                family_lib.transfer(pretrained, model)
-            return model
-
         def baseline(model: keras.Model) -> dict[str, float]:
             seen = pipeline.evaluation_batches(
                 data,
@@ -91,7 +85,7 @@ def run(
 
         job = loop.Job(
             objective=members,
-            make_model=make_model,
+            make_model=lambda: family_lib.begin(members, config, pretrained),
             batches=pipeline.training_batches(
                 data,
                 "train",

@@ -16,16 +16,9 @@ from genomenet.evaluation import protocols, results, runner, tables
 from genomenet.evaluation import sampler as sampler_lib
 from genomenet.models import selfgenomenet
 from genomenet.training import loop
+from tests import harness
 
-MODEL = {
-    "length": 40,
-    "kernel_size": 8,
-    "stride": 8,
-    "filters": 16,
-    "units": 8,
-    "gaps": [0, 1],
-    "max_length": 200,
-}
+MODEL = {**harness.SELFGENOMENET, "max_length": 200}
 MOTIF = "TGACGTCA"
 
 
