@@ -22,9 +22,14 @@ _PROTOCOL = flags.DEFINE_enum(
 _MODELS = flags.DEFINE_list(
     "models",
     None,
-    "Names of models, or their folders, joined by commas. Those with weights are also"
-    " trained from random ones.",
+    "Names of models, or their folders, joined by commas.",
     required=True,
+)
+_FROM_SCRATCH = flags.DEFINE_bool(
+    "from_scratch",
+    True,
+    "Train models that have weights from random ones too; of several of one"
+    " architecture that is needed of one only.",
 )
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Name of a dataset of labelled sequences, or its folder."
@@ -107,6 +112,7 @@ def _evaluate(settings: tuple[int | float, ...]) -> None:
         seeds=_SEEDS.value,
         workdir=workdir,
         k=_K.value,
+        from_scratch=_FROM_SCRATCH.value,
     )
     print(results.write(workdir, protocol, data.task))
     print(f"results:   {workdir}/results.csv, results.md, results.png")

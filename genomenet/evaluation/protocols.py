@@ -185,26 +185,34 @@ class Run:
         return self.label, self.setting, self.seed
 
 
-def plan(protocol: Protocol, models: Mapping[str, bool], seeds: int) -> list[Run]:
+def plan(
+    protocol: Protocol,
+    models: Mapping[str, bool],
+    seeds: int,
+    *,
+    from_scratch: bool = True,
+) -> list[Run]:
     """Lists the runs, seed by seed, so that a first table is there early.
 
     Args:
         protocol: The protocol.
         models: Name of each model → whether it has weights.
         seeds: Runs of each model and setting.
+        from_scratch: Whether models with weights are also trained from random ones.
 
     Returns:
-        The runs: models with weights also from random ones, and all baselines.
+        The runs, those of all baselines among them.
 
     Raises:
         ValueError: If `seeds` < 1.
     """
     if seeds < 1:
         raise ValueError(f"seeds must be >= 1, got {seeds}")
+    of_weights = (PRETRAINED, RANDOM) if from_scratch else (PRETRAINED,)
     kinds = [
         (name, init, train)
         for name, has_weights in models.items()
-        for init in ((PRETRAINED, RANDOM) if has_weights else (RANDOM,))
+        for init in (of_weights if has_weights else (RANDOM,))
         for train in TRAINS
     ]
     kinds += [(name, "", "") for name in BASELINES]

@@ -48,6 +48,7 @@ def run(
     seeds: int,
     workdir: str | os.PathLike[str],
     k: int | None = None,
+    from_scratch: bool = True,
 ) -> list[dict[str, Any]]:
     """Does all runs of a protocol that have not been done, and keeps each.
 
@@ -59,6 +60,7 @@ def run(
         workdir: Folder with `results.csv`, and what was asked: `protocol.json`.
         k: Bases of the k-mers of the baseline; 6 by default, of sequences below 100
             bases 5.
+        from_scratch: Whether models with weights are also trained from random ones.
 
     Returns:
         The rows of all runs in the folder.
@@ -78,7 +80,7 @@ def run(
         finetune.check(data, _shortest(folder))
     weights = {name: release_folder.find_weights(f) for name, f in folders.items()}
     has_weights = {name: path is not None for name, path in weights.items()}
-    plan = protocols.plan(protocol, has_weights, seeds)
+    plan = protocols.plan(protocol, has_weights, seeds, from_scratch=from_scratch)
     workdir = pathlib.Path(workdir)
     with workdir_lib.Workdir(workdir):
         identity = {

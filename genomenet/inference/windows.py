@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from genomenet.dna import alphabet, reader
 
-_GRID: Final = 64  # bases: lengths of padded rows
+_GRID: Final = 16  # bases: lengths of padded rows
 
 
 class Window(NamedTuple):
