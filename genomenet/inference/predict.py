@@ -31,7 +31,7 @@ class Predictor:
         config = model.config
         self.width = 1 if config.task == classify.REGRESSION else len(config.classes)
         # Bases of a padded batch, at most: of longer rows it holds fewer.
-        self._most = batch_size * windows.rounded(max(config.length, config.window))
+        self._most = batch_size * max(config.length, config.window)
         # Traced for the first shape, and once more for all others.
         self._call = tf.function(
             lambda bases: classify.predict(model, bases),
@@ -71,20 +71,18 @@ class Predictor:
         return found
 
     def batches(
-        self, sequences: Sequence[npt.NDArray[np.uint8]], *, window: int = 0
+        self, sequences: Sequence[npt.NDArray[np.uint8]]
     ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]]:
         """Predicts sequences of any mix of lengths, batch by batch.
 
         Args:
             sequences: As for `predict`.
-            window: Bases that none is longer than, where that is known: batches of
-                such sequences have this one shape.
 
         Yields:
             Numbers of the sequences of a batch, and their predictions.
         """
         for numbers, rows in windows.by_length(
-            sequences, batch_size=self.batch_size, window=window, most=self._most
+            sequences, batch_size=self.batch_size, most=self._most
         ):
             yield numbers, self.rows(rows)[: len(numbers)]
 

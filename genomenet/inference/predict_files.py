@@ -200,7 +200,7 @@ def _predicted(
     for group in _groups(found, count=count, bases=bases):
         values = np.zeros((len(group), predictor.width), np.float32)
         codes = [piece.codes for piece in group]
-        for numbers, part in predictor.batches(codes, window=window):
+        for numbers, part in predictor.batches(codes):
             values[numbers] = part
             bar.update(sum(len(codes[number]) for number in numbers))
         yield group, values

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from genomenet.dna import alphabet, reader
-
-_GRID: Final = 16  # bases: lengths of padded rows
 
 
 class Window(NamedTuple):
@@ -105,31 +103,25 @@ def batched(
 
 
 def by_length(
-    sequences: Sequence[npt.NDArray[np.uint8]],
-    *,
-    batch_size: int,
-    window: int = 0,
-    most: int = 0,
+    sequences: Sequence[npt.NDArray[np.uint8]], *, batch_size: int, most: int = 0
 ) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]]:
-    """Batches sequences of any mix of lengths: few shapes, and little padding.
+    """Batches sequences of any mix of lengths, with little padding.
 
     Args:
         sequences: Codes, uint8, (L,) each.
         batch_size: Rows of a batch.
-        window: Bases that none is longer than, where that is known: batches of such
-            sequences have this one shape.
         most: Bases of a batch at most, of which longer rows then hold fewer; 0 sets
             no limit.
 
     Yields:
         Numbers of the sequences of a batch, the longest first, and their codes, (B,
-        L), padded on the right; rows beyond the sequences hold N.
+        L), padded on the right to the longest: beyond it a model might read one more
+        window. Rows beyond the sequences hold N.
     """
     # Neighbours in length share a batch, so that little is padded.
     order = np.argsort([-len(s) for s in sequences], kind="stable")
     while len(order):
-        length = rounded(len(sequences[order[0]]))
-        length = min(length, window) if window else length
+        length = len(sequences[order[0]])
         size = min(batch_size, max(1, most // length)) if most else batch_size
         numbers, order = order[:size], order[size:]
         rows = np.full((size, length), alphabet.PAD, np.uint8)
@@ -137,11 +129,6 @@ def by_length(
         for row, number in zip(rows, numbers, strict=False):
             row[: len(sequences[number])] = sequences[number]
         yield numbers, rows
-
-
-def rounded(length: int) -> int:
-    """Returns the bases of a padded row of `by_length`."""
-    return -(-length // _GRID) * _GRID
 
 
 def _pad(rows: list[Window], batch_size: int, length: int) -> npt.NDArray[np.uint8]:
