@@ -11,7 +11,11 @@ from typing import Any, Final
 from absl import app, flags, logging
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "Name of a folder in models/, or the path of one.", required=True
+    "model",
+    None,
+    "Name of a folder in models/, or the path of one. A classifier that predicts the"
+    " same gives its head too.",
+    required=True,
 )
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Name of a dataset of labelled sequences, or its folder."
@@ -149,19 +153,24 @@ def _finetune(workdir: pathlib.Path) -> None:
         rate = _HEAD_RATE
     elif rate is None:
         rate = models.get_family(given.family).CLASSIFIER_RATE
+    classifier = experiment.make_config(
+        given,
+        data,
+        pool=_POOL.value,
+        window=_WINDOW.value,
+        over_windows=_OVER_WINDOWS.value,
+        dropout=_DROPOUT.value,
+        augment=_AUGMENT.value,
+        both_strands=_BOTH_STRANDS.value,
+    )
+    pretrained = given.for_task(classifier)
+    if given.classifier is not None:
+        which = "its head too" if pretrained is given.classifier else "a fresh head"
+        print(f"begins with the encoder of {_MODEL.value} and {which}", file=sys.stderr)
     result = finetune.run(
         family=given.family,
         encoder=given.encoder,
-        classifier=experiment.make_config(
-            given,
-            data,
-            pool=_POOL.value,
-            window=_WINDOW.value,
-            over_windows=_OVER_WINDOWS.value,
-            dropout=_DROPOUT.value,
-            augment=_AUGMENT.value,
-            both_strands=_BOTH_STRANDS.value,
-        ),
+        classifier=classifier,
         data=data,
         settings=settings.Settings(
             batch_size=_BATCH_SIZE.value,
@@ -181,7 +190,7 @@ def _finetune(workdir: pathlib.Path) -> None:
             class_weights=_CLASS_WEIGHTS.value,
         ),
         workdir=workdir,
-        pretrained=given.model,
+        pretrained=pretrained,
         origin=given.origin,
         strategy=strategy,
         flags_text=_flags_text(),

@@ -18,6 +18,8 @@ from genomenet.release import folder
 
 PRETRAINED: Final = "pretrained"
 RANDOM: Final = "random"
+# Fields on which it depends what the numbers of a head mean.
+_OF_HEAD: Final = ("task", "classes", "pool", "over_windows", "mean", "scale")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,13 +30,31 @@ class Start:
         family: A key of `genomenet.models.FAMILIES`.
         encoder: Fields of the family's config, as JSON values.
         model: The pretrained model, or None: weights are drawn.
+        classifier: What `model` is the encoder of, where it was fine-tuned before.
         origin: Name and checksum of the weights, for the record.
     """
 
     family: str
     encoder: Mapping[str, Any]
     model: keras.Model | None
+    classifier: classify.Classifier | None
     origin: Mapping[str, Any]
+
+    def for_task(self, config: classify.ClassifierConfig) -> keras.Model | None:
+        """Returns whose weights to begin with: the classifier's if it fits, or `model`.
+
+        Args:
+            config: What is to be predicted. A classifier fits if it predicts the same
+                from vectors that are made alike.
+
+        Returns:
+            The classifier, the encoder, or None.
+        """
+        if self.classifier is None:
+            return self.model
+        given = self.classifier.config
+        same = all(getattr(given, name) == getattr(config, name) for name in _OF_HEAD)
+        return self.classifier if same else self.model
 
 
 def read_start(
@@ -64,15 +84,18 @@ def read_start(
             f" python -m genomenet.train --model={name}, or take --init=random"
         )
     model: Any = None
+    classifier: classify.Classifier | None = None
     origin: dict[str, Any] = {"from": RANDOM, "model": path.name}
     if weights is not None:
         model = folder.load_model(path)
-        model = getattr(model, "encoder", model)
+        if isinstance(model, classify.Classifier):
+            classifier, model = model, model.encoder
         origin = {**origin, "from": PRETRAINED, "sha256": _sha256(weights)}
     return Start(
         family=content["family"],
         encoder=family.to_dict(config),
         model=model,
+        classifier=classifier,
         origin=origin,
     )
 

@@ -84,8 +84,8 @@ def run(
         settings: How to train; numbers of steps follow from the plan.
         plan: How to fine-tune.
         workdir: Folder of the run.
-        pretrained: A model of the family whose weights the encoder begins with;
-            fresh weights if None.
+        pretrained: A model of the family whose weights the encoder begins with, or a
+            classifier, with whose head it begins too; fresh weights if None.
         origin: What `pretrained` is: kept, and compared when a run goes on.
         strategy: Where to compute, of `strategy.make`; one device by default.
         flags_text: The command's flags, kept in the folder.
@@ -127,7 +127,9 @@ def run(
 
         def make_model() -> classify.Classifier:
             model = classify.Classifier(family, encoder, classifier)
-            if pretrained is not None:
+            if isinstance(pretrained, classify.Classifier):
+                family_lib.transfer(pretrained, model)
+            elif pretrained is not None:
                 family_lib.transfer(pretrained, model.encoder)
             model.encoder.trainable = plan.train == ALL
             return model

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import signal
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from genomenet.data import examples, sources
+from genomenet.evaluation import experiment
 from genomenet.inference import predict
 from genomenet.models import bert, classify, family, selfgenomenet
 from genomenet.training import finetune, loop, settings, workdir
@@ -121,6 +123,25 @@ def test_pretrained_weights_are_where_training_begins(tmp_path):
         np.testing.assert_allclose(weight.numpy(), before[weight.path], atol=1e-6)
     for weight in pretrained.weights:
         np.testing.assert_array_equal(weight.numpy(), before[weight.path])
+
+
+def test_a_classifier_that_predicts_the_same_gives_its_head_too(tmp_path):
+    data = table(tmp_path)
+    probe = run(data, tmp_path / "probe", plan={"train": "head"}).model
+    given = experiment.Start(
+        family="selfgenomenet",
+        encoder=SELF,
+        model=probe.encoder,
+        classifier=probe,
+        origin={},
+    )
+    assert given.for_task(probe.config) is probe
+    other = dataclasses.replace(probe.config, pool="last")
+    assert given.for_task(other) is probe.encoder
+    tiny = settings.Settings(batch_size=16, learning_rate=1e-9)
+    result = run(data, tmp_path / "run", epochs=1, pretrained=probe, settings=tiny)
+    for ours, theirs in zip(result.model.weights, probe.weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
 
 
 def test_weights_of_another_model_are_refused():
