@@ -257,7 +257,7 @@ def test_a_model_is_trained(files, sampler, tmp_path, monkeypatch):
     monkeypatch.setattr(protocols, "_FEW", brief)
     three = dataclasses.replace(FEW, settings=(3,))
     plan = protocols.plan
-    monkeypatch.setattr(protocols, "plan", lambda *args: plan(*args)[:1])
+    monkeypatch.setattr(protocols, "plan", lambda *a, **others: plan(*a, **others)[:1])
     models = [str(files / "tiny")]
     (row,) = runner.run(three, models, sampler, seeds=1, workdir=tmp_path)
     assert (row["model"], row["init"]) == ("tiny", "pretrained")
