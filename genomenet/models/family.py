@@ -168,8 +168,8 @@ def transfer(source: Any, target: Any) -> None:
     """Copies the weights of one model that another has by the same paths.
 
     Args:
-        source: A pretrained model, or a classifier's encoder.
-        target: An encoder of the same family.
+        source: A pretrained model, its encoder, or a classifier.
+        target: What is to have its weights: a model, an encoder, or a classifier.
 
     Raises:
         ValueError: If a weight is missing in the source, or has another shape.

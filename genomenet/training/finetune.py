@@ -127,10 +127,9 @@ def run(
 
         def make_model() -> classify.Classifier:
             model = classify.Classifier(family, encoder, classifier)
-            if isinstance(pretrained, classify.Classifier):
-                family_lib.transfer(pretrained, model)
-            elif pretrained is not None:
-                family_lib.transfer(pretrained, model.encoder)
+            if pretrained is not None:
+                whole = isinstance(pretrained, classify.Classifier)
+                family_lib.transfer(pretrained, model if whole else model.encoder)
             model.encoder.trainable = plan.train == ALL
             return model
 
