@@ -6,7 +6,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -53,7 +53,11 @@ _INIT = flags.DEFINE_enum(
     "Weights to begin with (default: pretrained where the model has weights).",
 )
 _TRAIN = flags.DEFINE_enum(
-    "train", "all", ["all", "head"], "Weights that are trained; head: a linear probe."
+    "train",
+    "all",
+    ["all", "head", "head_first"],
+    "Weights that are trained; head: a linear probe; head_first: a linear probe, and"
+    " from it on all, which is what few labels want.",
 )
 _POOL = flags.DEFINE_enum(
     "pool",
@@ -113,8 +117,6 @@ _DISTRIBUTE = flags.DEFINE_enum(
     "Devices, as in genomenet.train.",
 )
 
-_HEAD_RATE: Final = 1e-2
-
 
 def main(argv: Sequence[str]) -> None:
     """Trains, scores the test split, and writes a release folder."""
@@ -150,7 +152,7 @@ def _finetune(workdir: pathlib.Path) -> None:
         print(line, file=sys.stderr)
     rate = _LEARNING_RATE.value
     if rate is None and _TRAIN.value == "head":
-        rate = _HEAD_RATE
+        rate = finetune.HEAD_RATE
     elif rate is None:
         rate = models.get_family(given.family).CLASSIFIER_RATE
     classifier = experiment.make_config(

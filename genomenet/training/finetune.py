@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -23,7 +24,11 @@ from genomenet.training import workdir as workdir_lib
 
 ALL: Final = "all"
 HEAD: Final = "head"
+HEAD_FIRST: Final = "head_first"
+HEAD_RATE: Final = 1e-2  # peak, where the head alone is trained
 BEST: Final = "best.weights.h5"
+
+_HEAD_STEPS: Final = 200  # at least, of a head that is trained first
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +37,8 @@ class Plan:
 
     Attributes:
         epochs: Times that every example is read.
-        train: "all" weights, or those of the "head" alone: a linear probe.
+        train: "all" weights; those of the "head" alone, a linear probe; or
+            "head_first": a linear probe, and from it on all.
         patience: Evaluations without a lower validation loss after which a run ends;
             0 never ends it. Without a validation split nothing is evaluated.
         class_weights: Whether all classes weigh the same.
@@ -51,8 +57,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ValueError(f"epochs must be >= 1, got {self.epochs}")
-        if self.train not in (ALL, HEAD):
-            raise ValueError(f"train must be {ALL} or {HEAD}, got {self.train!r}")
+        if self.train not in (kinds := (ALL, HEAD, HEAD_FIRST)):
+            raise ValueError(f"train must be {', '.join(kinds)}, got {self.train!r}")
         if self.patience < 0:
             raise ValueError(f"patience must be >= 0, got {self.patience}")
         if not 0 <= self.warmup <= 1:
@@ -124,13 +130,27 @@ def run(
     read_only = not strategy_lib.is_chief(strategy)
     with workdir_lib.Workdir(workdir, read_only=read_only) as folder:
         folder.adopt(run_config, flags_text=flags_text)
+        first = pretrained
+        if plan.train == HEAD_FIRST and not isinstance(first, classify.Classifier):
+            first = run(
+                family=family,
+                encoder=encoder,
+                classifier=classifier,
+                data=data,
+                settings=dataclasses.replace(settings, learning_rate=HEAD_RATE),
+                plan=_of_head(plan, settings),
+                workdir=folder.path / HEAD,
+                pretrained=pretrained,
+                origin=origin,
+                strategy=strategy,
+            ).model
 
         def make_model() -> classify.Classifier:
             model = classify.Classifier(family, encoder, classifier)
-            if pretrained is not None:
-                whole = isinstance(pretrained, classify.Classifier)
-                family_lib.transfer(pretrained, model if whole else model.encoder)
-            model.encoder.trainable = plan.train == ALL
+            if first is not None:
+                whole = isinstance(first, classify.Classifier)
+                family_lib.transfer(first, model if whole else model.encoder)
+            model.encoder.trainable = plan.train != HEAD
             return model
 
         reads = _Reader(plan, classifier, settings, make_model, strategy)
@@ -182,6 +202,17 @@ def resolve(
         checkpoint_every=per_epoch,
         keep=1,
     )
+
+
+def _of_head(plan: Plan, settings: settings_lib.Settings) -> Plan:
+    """Returns how the head is trained before all weights are.
+
+    Args:
+        plan: Of the whole.
+        settings: With the steps that follow from the plan.
+    """
+    epochs = max(plan.epochs, math.ceil(_HEAD_STEPS / settings.eval_every))
+    return dataclasses.replace(plan, train=HEAD, epochs=epochs)
 
 
 class _Reader:

@@ -79,25 +79,31 @@ def test_a_motif_is_learnt(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("train", ["all", "head"])
-def test_going_on_is_exact(tmp_path, monkeypatch, train):
+@pytest.mark.parametrize(
+    ("train", "at"), [("all", 1), ("head", 1), ("head_first", 1), ("head_first", -1)]
+)
+def test_going_on_is_exact(tmp_path, monkeypatch, train, at):
     data = table(tmp_path)
     fields = {"augment": True}
     plan = {"train": train}
-    whole = run(data, tmp_path / "whole", fields=fields, plan=plan)
     original, calls = loop._Run._evaluate, []
+    stop_at = None
 
     def interrupt(self, step):
         calls.append(step)
-        signal.raise_signal(signal.SIGTERM)
+        if len(calls) == stop_at:
+            signal.raise_signal(signal.SIGTERM)
         return original(self, step)
 
     monkeypatch.setattr(loop._Run, "_evaluate", interrupt)
+    whole = run(data, tmp_path / "whole", fields=fields, plan=plan)
+    count = len(calls)
+    stop_at = at if at > 0 else count + at  # not at the last: nothing is left then
+    calls.clear()
     with pytest.raises(loop.Stopped):
         run(data, tmp_path / "cut", fields=fields, plan=plan)
-    monkeypatch.setattr(loop._Run, "_evaluate", original)
     cut = run(data, tmp_path / "cut", fields=fields, plan=plan)
-    assert len(calls) == 1
+    assert len(calls) == count
     for a, b in zip(whole.model.weights, cut.model.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
@@ -142,6 +148,44 @@ def test_a_classifier_that_predicts_the_same_gives_its_head_too(tmp_path):
     result = run(data, tmp_path / "run", epochs=1, pretrained=probe, settings=tiny)
     for ours, theirs in zip(result.model.weights, probe.weights, strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+
+
+def test_the_head_is_trained_first_and_from_it_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "_HEAD_STEPS", 20)
+    data = table(tmp_path)
+    pretrained = selfgenomenet.build(selfgenomenet.from_dict(SELF))
+    tiny = settings.Settings(batch_size=16, learning_rate=1e-9)
+    both = run(
+        data,
+        tmp_path / "both",
+        epochs=1,
+        plan={"train": "head_first"},
+        pretrained=pretrained,
+        settings=tiny,
+    )
+    of_head = json.loads((tmp_path / "both" / "head" / "config.json").read_text())
+    assert of_head["training"]["steps"] == 20
+    probe = run(
+        data,
+        tmp_path / "probe",
+        epochs=of_head["plan"]["epochs"],
+        plan={"train": "head"},
+        pretrained=pretrained,
+        settings=dataclasses.replace(tiny, learning_rate=finetune.HEAD_RATE),
+    )
+    assert np.abs(probe.model.output_layer.kernel.numpy()).max() > 0
+    assert both.model.encoder.trainable
+    for ours, theirs in zip(both.model.weights, probe.model.weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+
+
+def test_a_head_that_is_given_is_not_trained_first(tmp_path):
+    data = table(tmp_path)
+    probe = run(data, tmp_path / "probe", epochs=1, plan={"train": "head"}).model
+    run(
+        data, tmp_path / "run", epochs=1, plan={"train": "head_first"}, pretrained=probe
+    )
+    assert not (tmp_path / "run" / "head").exists()
 
 
 def test_weights_of_another_model_are_refused():
