@@ -54,10 +54,10 @@ _INIT = flags.DEFINE_enum(
 )
 _TRAIN = flags.DEFINE_enum(
     "train",
-    "all",
+    None,
     ["all", "head", "head_first"],
     "Weights that are trained; head: a linear probe; head_first: a linear probe, and"
-    " from it on all, which is what few labels want.",
+    " from it on all (default: head_first of a model with weights, else all).",
 )
 _POOL = flags.DEFINE_enum(
     "pool",
@@ -150,8 +150,10 @@ def _finetune(workdir: pathlib.Path) -> None:
     data = _data()
     for line in report.describe(data):
         print(line, file=sys.stderr)
+    has_weights = given.model is not None
+    train = _TRAIN.value or (finetune.HEAD_FIRST if has_weights else finetune.ALL)
     rate = _LEARNING_RATE.value
-    if rate is None and _TRAIN.value == "head":
+    if rate is None and train == finetune.HEAD:
         rate = finetune.HEAD_RATE
     elif rate is None:
         rate = models.get_family(given.family).CLASSIFIER_RATE
@@ -166,9 +168,12 @@ def _finetune(workdir: pathlib.Path) -> None:
         both_strands=_BOTH_STRANDS.value,
     )
     pretrained = given.for_task(classifier)
+    has_head = given.classifier is not None and pretrained is given.classifier
     if given.classifier is not None:
-        which = "its head too" if pretrained is given.classifier else "a fresh head"
+        which = "its head too" if has_head else "a fresh head"
         print(f"begins with the encoder of {_MODEL.value} and {which}", file=sys.stderr)
+    if train == finetune.HEAD_FIRST and not has_head:
+        print("trains the head, then all weights on from it", file=sys.stderr)
     result = finetune.run(
         family=given.family,
         encoder=given.encoder,
@@ -187,7 +192,7 @@ def _finetune(workdir: pathlib.Path) -> None:
         ),
         plan=finetune.Plan(
             epochs=_EPOCHS.value,
-            train=_TRAIN.value,
+            train=train,
             patience=_PATIENCE.value,
             class_weights=_CLASS_WEIGHTS.value,
         ),

@@ -102,6 +102,17 @@ def test_from_a_table_to_predictions_of_strings(preset, tmp_path):
         values = np.asarray(classify.predict(model, codes))[0]
         np.testing.assert_allclose(values, case["predict"], atol=1e-5)
 
+    further = tmp_path / "further"
+    done = call(
+        *(f"--model={release}", f"--table={train}", f"--workdir={further}"),
+        *("--epochs=1", "--over_windows=mean"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "and a fresh head\ntrains the head, then all weights" in done.stderr
+    assert (further / "head" / "metrics.jsonl").is_file()
+    plan = json.loads((further / "config.json").read_text())["plan"]
+    assert plan["train"] == "head_first"
+
 
 @pytest.mark.slow
 def test_mistakes_are_one_line_each(preset, tmp_path):
