@@ -57,7 +57,8 @@ _TRAIN = flags.DEFINE_enum(
     None,
     ["all", "head", "head_first"],
     "Weights that are trained; head: a linear probe; head_first: a linear probe, and"
-    " from it on all (default: head_first of a model with weights, else all).",
+    " from it on all (default: head_first of a model with weights where there are at"
+    " most 1,000 training sequences, else all).",
 )
 _POOL = flags.DEFINE_enum(
     "pool",
@@ -95,7 +96,8 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples a step.", lower_b
 _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate",
     None,
-    "Peak learning rate (default: the family's, of a linear probe 1e-2).",
+    "Peak learning rate (default: the family's, on from a trained head a tenth of it,"
+    " of a linear probe 1e-2).",
     lower_bound=0,
 )
 _DROPOUT = flags.DEFINE_float("dropout", 0.1, "Share of channels dropped in training.")
@@ -150,13 +152,11 @@ def _finetune(workdir: pathlib.Path) -> None:
     data = _data()
     for line in report.describe(data):
         print(line, file=sys.stderr)
-    has_weights = given.model is not None
-    train = _TRAIN.value or (finetune.HEAD_FIRST if has_weights else finetune.ALL)
+    is_few = given.model is not None and len(data["train"]) <= finetune.FEW
+    train = _TRAIN.value or (finetune.HEAD_FIRST if is_few else finetune.ALL)
     rate = _LEARNING_RATE.value
-    if rate is None and train == finetune.HEAD:
-        rate = finetune.HEAD_RATE
-    elif rate is None:
-        rate = models.get_family(given.family).CLASSIFIER_RATE
+    if rate is None:
+        rate = finetune.rate(models.get_family(given.family), train)
     classifier = experiment.make_config(
         given,
         data,

@@ -26,6 +26,7 @@ ALL: Final = "all"
 HEAD: Final = "head"
 HEAD_FIRST: Final = "head_first"
 HEAD_RATE: Final = 1e-2  # peak, where the head alone is trained
+FEW: Final = 1_000  # training sequences up to which the head comes first; docs/log.md
 BEST: Final = "best.weights.h5"
 
 _HEAD_STEPS: Final = 200  # at least, of a head that is trained first
@@ -178,6 +179,22 @@ def run(
             best=folder.path / BEST if held_out else None,
         )
         return loop.run(job, run_config, folder=folder, engine=engine.make(strategy))
+
+
+def rate(family: family_lib.Family, train: str) -> float:
+    """Returns the peak learning rate that is taken where none is given.
+
+    Args:
+        family: Of the model.
+        train: As in `Plan`.
+
+    Returns:
+        The family's; where a trained head is gone on from, a tenth of it, which keeps
+        more of what few labels cannot teach again.
+    """
+    if train == HEAD:
+        return HEAD_RATE
+    return family.CLASSIFIER_RATE * (0.1 if train == HEAD_FIRST else 1.0)
 
 
 def resolve(

@@ -179,6 +179,14 @@ def test_the_head_is_trained_first_and_from_it_all(tmp_path, monkeypatch):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("members", [selfgenomenet, bert])
+def test_rates_where_none_is_given(members):
+    whole = finetune.rate(members, "all")
+    assert whole == members.CLASSIFIER_RATE
+    assert finetune.rate(members, "head_first") == pytest.approx(whole / 10)
+    assert finetune.rate(members, "head") == finetune.HEAD_RATE
+
+
 def test_a_head_that_is_given_is_not_trained_first(tmp_path):
     data = table(tmp_path)
     probe = run(data, tmp_path / "probe", epochs=1, plan={"train": "head"}).model
