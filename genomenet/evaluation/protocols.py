@@ -29,6 +29,7 @@ BASELINES: Final = (KMER, CNN)
 
 DROPOUT: Final = 0.1
 WARMUP: Final = 0.1
+CNN_RATE: Final = 1e-3
 
 _MANY_SHOTS: Final = 500
 
@@ -81,7 +82,9 @@ _FEW: Final = Recipe(epochs=20, batch_size=5, learning_rate=1e-4)
 _MANY: Final = Recipe(epochs=5, batch_size=15, learning_rate=5e-5)
 _FRACTION: Final = Recipe(epochs=10, batch_size=32, learning_rate=None, least_steps=200)
 _PROBE: Final = Recipe(epochs=10, batch_size=32, learning_rate=1e-2, least_steps=200)
-CNN_RECIPE: Final = Recipe(epochs=1, batch_size=32, learning_rate=1e-3, least_steps=200)
+CNN_RECIPE: Final = Recipe(
+    epochs=1, batch_size=32, learning_rate=CNN_RATE, least_steps=200
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

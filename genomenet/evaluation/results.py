@@ -108,7 +108,7 @@ def _facts(rows: Sequence[tables.Row], column: str, k: int) -> list[str]:
         " of both strands; nothing of it but the draw depends on the seed.",
         f"`{protocols.CNN}`: the network of Genomic Benchmarks on the strand as given,"
         f" Adam, batches of {recipe.batch_size}, learning rate"
-        f" {recipe.learning_rate:g}, at least {recipe.least_steps} steps.",
+        f" {protocols.CNN_RATE:g}, at least {recipe.least_steps} steps.",
     ]
 
 

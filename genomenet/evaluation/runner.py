@@ -233,7 +233,7 @@ def _small_cnn(data: examples.Data, seed: int) -> tuple[npt.NDArray[Any], float]
         truth = truth[:, None]
     recipe = protocols.CNN_RECIPE
     network = baselines.small_cnn(length, task)
-    optimizer: Any = keras.optimizers.Adam(recipe.learning_rate)
+    optimizer: Any = keras.optimizers.Adam(protocols.CNN_RATE)
     network.compile(optimizer=optimizer, loss={"logits": loss})
     network.fit(
         {"bases": train.padded(length)},
