@@ -96,8 +96,8 @@ _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples a step.", lower_b
 _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate",
     None,
-    "Peak learning rate (default: the family's, on from a trained head a tenth of it,"
-    " of a linear probe 1e-2).",
+    "Peak learning rate (default: the family's, of head_first a tenth of it, of a"
+    " linear probe 1e-2).",
     lower_bound=0,
 )
 _DROPOUT = flags.DEFINE_float("dropout", 0.1, "Share of channels dropped in training.")
@@ -143,6 +143,7 @@ def main(argv: Sequence[str]) -> None:
 def _finetune(workdir: pathlib.Path) -> None:
     from genomenet import models
     from genomenet.evaluation import experiment, report
+    from genomenet.models import classify
     from genomenet.release import export
     from genomenet.training import command, finetune, settings
     from genomenet.training import strategy as strategy_lib
@@ -168,7 +169,7 @@ def _finetune(workdir: pathlib.Path) -> None:
         both_strands=_BOTH_STRANDS.value,
     )
     pretrained = given.for_task(classifier)
-    has_head = given.classifier is not None and pretrained is given.classifier
+    has_head = isinstance(pretrained, classify.Classifier)
     if given.classifier is not None:
         which = "its head too" if has_head else "a fresh head"
         print(f"begins with the encoder of {_MODEL.value} and {which}", file=sys.stderr)

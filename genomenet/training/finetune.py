@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -131,9 +130,9 @@ def run(
     read_only = not strategy_lib.is_chief(strategy)
     with workdir_lib.Workdir(workdir, read_only=read_only) as folder:
         folder.adopt(run_config, flags_text=flags_text)
-        first = pretrained
-        if plan.train == HEAD_FIRST and not isinstance(first, classify.Classifier):
-            first = run(
+        has_head = isinstance(pretrained, classify.Classifier)
+        if plan.train == HEAD_FIRST and not has_head:
+            pretrained = run(
                 family=family,
                 encoder=encoder,
                 classifier=classifier,
@@ -148,9 +147,9 @@ def run(
 
         def make_model() -> classify.Classifier:
             model = classify.Classifier(family, encoder, classifier)
-            if first is not None:
-                whole = isinstance(first, classify.Classifier)
-                family_lib.transfer(first, model if whole else model.encoder)
+            if pretrained is not None:
+                whole = isinstance(pretrained, classify.Classifier)
+                family_lib.transfer(pretrained, model if whole else model.encoder)
             model.encoder.trainable = plan.train != HEAD
             return model
 
@@ -189,8 +188,8 @@ def rate(family: family_lib.Family, train: str) -> float:
         train: As in `Plan`.
 
     Returns:
-        The family's; where a trained head is gone on from, a tenth of it, which keeps
-        more of what few labels cannot teach again.
+        The family's; of "head_first" a tenth of it, which keeps more of what few
+        labels cannot teach again.
     """
     if train == HEAD:
         return HEAD_RATE
@@ -228,7 +227,8 @@ def _of_head(plan: Plan, settings: settings_lib.Settings) -> Plan:
         plan: Of the whole.
         settings: With the steps that follow from the plan.
     """
-    epochs = max(plan.epochs, math.ceil(_HEAD_STEPS / settings.eval_every))
+    per_epoch = settings.eval_every
+    epochs = max(plan.epochs, -(-_HEAD_STEPS // per_epoch))
     return dataclasses.replace(plan, train=HEAD, epochs=epochs)
 
 
