@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import math
+import os
+import pathlib
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+
+_HEADERS: Final = 1 << 20  # bytes, more than a file of weights has beside them
 
 # Concatenates a tensor (N, ...) over R replicas: (R·N, ...), and the row where this
 # replica's own rows begin. Differentiable.
@@ -181,3 +188,21 @@ def transfer(source: Any, target: Any) -> None:
             reason = "is missing" if given is None else f"has the shape {given.shape}"
             raise ValueError(f"pretrained weights do not fit: {weight.path} {reason}")
         weight.assign(given)
+
+
+def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Writes the weights of a model.
+
+    Args:
+        model: The model.
+        path: The file, `.weights.h5`, in a folder that exists.
+
+    Raises:
+        OSError: If the disk has no room for it. That is seen before, since HDF5 tears
+            the process down when it finds the disk full.
+    """
+    path = pathlib.Path(path)
+    size = sum(4 * math.prod(weight.shape) for weight in model.weights)
+    if shutil.disk_usage(path.parent).free < size + _HEADERS:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+    model.save_weights(path)

@@ -59,7 +59,7 @@ def write_release(
         model = _in_float32(model, config)
     with atomic.replacing(directory) as partial:
         partial.mkdir(parents=True)
-        model.save_weights(partial / folder.WEIGHTS)
+        family_lib.save_weights(model, partial / folder.WEIGHTS)
         saved_model = partial / "saved_model"
         if isinstance(model, classify.Classifier):
             shortest = family.shortest(model.encoder.config)

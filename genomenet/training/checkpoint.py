@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pathlib
@@ -72,12 +73,20 @@ class Checkpoints:
         return int(self._step.numpy()), json.loads(totals)
 
     def save(self, step: int, totals: Mapping[str, float]) -> None:
-        """Saves a checkpoint, once a step; not on workers that are not the chief."""
+        """Saves a checkpoint, once a step; not on workers that are not the chief.
+
+        Raises:
+            OSError: If the disk is full; the checkpoints before stay.
+        """
         if self._read_only or self.latest_step == step:
             return
         self._step.assign(step)
         self._totals.assign(json.dumps(dict(totals)))
-        self._manager.save(checkpoint_number=step)
+        try:
+            self._manager.save(checkpoint_number=step)
+        except tf.errors.ResourceExhaustedError as e:
+            told = os.strerror(errno.ENOSPC)
+            raise OSError(errno.ENOSPC, told, self._manager.directory) from e
 
 
 def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 import keras
 
+from genomenet.models import family as family_lib
 from genomenet.training import progress as progress_lib
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
@@ -316,7 +317,7 @@ class _Run:
             if not before or row["val_loss"] < min(before):
                 partial = best.with_name(f".{best.name}")
                 self.engine.write_back()
-                self.engine.model.save_weights(partial)
+                family_lib.save_weights(self.engine.model, partial)
                 partial.replace(best)
         self.rows.append(row)
         if self.log is not None:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import signal
 
 import keras
@@ -194,6 +195,19 @@ def test_a_head_that_is_given_is_not_trained_first(tmp_path):
         data, tmp_path / "run", epochs=1, plan={"train": "head_first"}, pretrained=probe
     )
     assert not (tmp_path / "run" / "head").exists()
+
+
+def test_a_full_disk_is_told_before_weights_are_written(tmp_path, monkeypatch):
+    model = selfgenomenet.build(selfgenomenet.from_dict(SELF))
+    path = tmp_path / "x.weights.h5"
+    free = shutil.disk_usage(tmp_path)._replace(free=2**20)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda where: free)
+        with pytest.raises(OSError, match=r"No space left on device: .*x\.weights\.h5"):
+            family.save_weights(model, path)
+    assert not path.exists()
+    family.save_weights(model, path)
+    model.load_weights(path)
 
 
 def test_weights_of_another_model_are_refused():

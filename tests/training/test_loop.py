@@ -2,8 +2,10 @@ import json
 import os
 import signal
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from genomenet.models import selfgenomenet
 from genomenet.training import (
@@ -92,6 +94,26 @@ def test_training_begins_with_given_weights(tiny_genome, tmp_path):
     other = selfgenomenet.build(selfgenomenet.from_dict({**MODEL, "units": 4}))
     with pytest.raises(ValueError, match="pretrained weights do not fit"):
         train(tiny_genome, tmp_path / "other", start=other, **quick)
+
+
+def test_a_full_disk_is_told_with_the_folder_of_checkpoints(tmp_path, monkeypatch):
+    model = selfgenomenet.build(selfgenomenet.from_dict(MODEL))
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    iterator = iter(tf.data.Dataset.range(1))
+    saved = checkpoint.Checkpoints(
+        tmp_path / "c", model=model, optimizer=optimizer, iterator=iterator, keep=1
+    )
+    saved.save(1, {})
+
+    def full(*args, **others):
+        raise tf.errors.ResourceExhaustedError(None, None, "c/ckpt-2; No space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.train.CheckpointManager, "save", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*c'"):
+            saved.save(2, {})
+    assert saved.latest_step == 1
 
 
 def test_weights_without_a_checkpoint(tmp_path):
