@@ -1,4 +1,4 @@
-"""As a newcomer: an empty environment, an installation from the repository, no checkout.
+"""As a newcomer: an empty environment, an installation by address, no checkout.
 
 What is installed is the latest commit, not what has been changed since.
 """
