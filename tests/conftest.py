@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 # Tests of these need no TensorFlow, which takes seconds to import.
-_LIGHT = {"dna", "test_catalog.py", "test_imports.py", "test_packaging.py"}
+_LIGHT = {"dna", "test_catalog.py", "test_imports.py", "test_installed.py"}
+_LIGHT |= {"test_packaging.py"}
 
 
 def pytest_collection_finish(session):

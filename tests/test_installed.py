@@ -104,10 +104,10 @@ def check_commands(python, folder):
     assert "bound" in (folder / "predicted.tsv").read_text().splitlines()[0]
     run(
         *(*command, "genomenet.embed", "--model=logo6_genemask_chr20"),
-        *("--input=genome.fa", "--output=embedded.npz"),
+        *("--input=genome.fa", "--output=embedded.parquet"),
         cwd=folder,
     )
-    assert (folder / "embedded.npz").stat().st_size
+    assert (folder / "embedded.parquet").stat().st_size
 
 
 def check_notebook(python, folder):
