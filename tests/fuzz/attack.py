@@ -133,7 +133,10 @@ def judge(surface, path, expected):
         signal.alarm(0)
     if memory() > MEGABYTES:
         return FAILED, f"{memory():,.0f} MB"
-    wrong = surface.wrong(path, value, expected)
+    try:
+        wrong = surface.wrong(path, value, expected)
+    except Exception as e:  # what we read, a plain reader cannot
+        wrong = f"{type(e).__name__}: {e}"
     return (FAILED, f"silently wrong: {wrong}") if wrong else (READ, "")
 
 

@@ -253,6 +253,24 @@ def write_motifs(folder):
     return folder
 
 
+def motif_file(ending):
+    """Returns a writer of motifs that names one of the files."""
+    return lambda folder: write_motifs(folder) / f"motifs.{ending}"
+
+
+def read_motifs(path):
+    from genomenet.motifs import files
+
+    return [(motif.name, motif.counts) for motif in files.read_motifs(str(path))]
+
+
+def wrong_motifs(_, value, sound):
+    for name, counts in value:
+        if not np.isfinite(counts).all() or not name or not name.isprintable():
+            return f"{name!r}: {counts.tolist()}"
+    return None if len(value) <= len(sound) else "more motifs"
+
+
 # === Models ===
 
 MODEL = {
@@ -339,7 +357,7 @@ def write_hugging_face(folder):
     from genomenet.porting import hf_bert
 
     config = bert.Config(
-        kmer=2,
+        kmer=3,
         hidden_size=8,
         intermediate_size=12,
         num_hidden_layers=1,
@@ -446,6 +464,10 @@ SURFACES = {
         ),
         Surface("bed", write_bed, read_bed, wrong_bed, share=4),
         Surface("kmer_counts", write_counts, read_counts, wrong_counts, share=2),
+        *(
+            Surface(f"motifs_{x}", motif_file(x), read_motifs, wrong_motifs)
+            for x in ("meme", "jaspar", "transfac", "json")
+        ),
         Surface(
             "config",
             write_release,
