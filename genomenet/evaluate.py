@@ -47,6 +47,12 @@ _TASK = flags.DEFINE_enum(
     ["auto", "binary", "multiclass", "multi_label", "regression"],
     "What the labels of --table mean; found in the labels if not given.",
 )
+_POSITIVE = flags.DEFINE_string(
+    "positive",
+    None,
+    "Of two classes the one that F1 and AUPRC are about (default: the one that is not"
+    " called non-…, control, background, other, 0 or the like, else the last).",
+)
 _SHOTS = flags.DEFINE_list(
     "shots", None, "Examples of each class (default: 10,50,100,500,1000)."
 )
@@ -101,6 +107,7 @@ def _evaluate(settings: tuple[int | float, ...]) -> None:
 
     protocol = protocols.Protocol(kind=_PROTOCOL.value, settings=settings)
     data, directory = _data()
+    data = data.with_positive(_POSITIVE.value)
     for line in report.describe(data):
         print(line, file=sys.stderr)
     name = f"{protocol.kind}-{data.name.split('.')[0]}"

@@ -86,7 +86,9 @@ _ATTRIBUTION = flags.DEFINE_enum(
     "How the classifier is asked; attention of BERT only.",
 )
 _TARGET = flags.DEFINE_string(
-    "target", None, "Class it is asked about (default: the second of two)."
+    "target",
+    None,
+    "Class it is asked about (default: --label, else the positive one of two).",
 )
 _JASPAR = flags.DEFINE_bool(
     "jaspar", False, "Name motifs after JASPAR; needs the extra motifs."
@@ -121,6 +123,7 @@ def main(argv: Sequence[str]) -> None:
             _OUTPUT.value,
             options,
             controls=controls,
+            label=_LABEL.value,
             command=_command(),
             progress=_say,
         )
@@ -195,7 +198,8 @@ def _is_named(match: compare.Match, name: str) -> bool:
 
 def _summary(found: find.Result) -> list[str]:
     count = len(found.motifs)
-    lines = [f"{count} motif{'s' * (count != 1)} in {_OUTPUT.value}"]
+    of = f" of class {found.target!r}" if found.target else ""
+    lines = [f"{count} motif{'s' * (count != 1)}{of} in {_OUTPUT.value}"]
     for motif in found.motifs:
         evalue = motif.scores.get("evalue")
         stated = "" if evalue is None else f"  E {evalue:.2g}"

@@ -37,6 +37,12 @@ _TASK = flags.DEFINE_enum(
     ["auto", "binary", "multiclass", "multi_label", "regression"],
     "What the labels of --table mean; found in the labels if not given.",
 )
+_POSITIVE = flags.DEFINE_string(
+    "positive",
+    None,
+    "Of two classes the one that F1 and AUPRC are about (default: the one that is not"
+    " called non-…, control, background, other, 0 or the like, else the last).",
+)
 _TRAIN_SPLIT = flags.DEFINE_string(
     "train_split", "train", "Split of --dataset to learn from, as train_10."
 )
@@ -246,7 +252,7 @@ def _data() -> Any:
     if _LABEL_FRACTION.value is not None:
         fraction = _LABEL_FRACTION.value
         train = examples.draw_fraction(train, data.task, fraction, seed=_SEED.value)
-    return data.with_train(train)
+    return data.with_train(train).with_positive(_POSITIVE.value)
 
 
 def _default_workdir() -> str:

@@ -46,7 +46,7 @@ def result(**changes):
 def test_flags_become_options_and_motifs_lines(run):
     given = {}
 
-    def found(sequences, output, options, *, controls, command, progress):
+    def found(sequences, output, options, *, controls, label, command, progress):
         given.update(sequences=sequences, output=output, options=options)
         given.update(controls=controls, command=command)
         progress("searching")

@@ -114,6 +114,18 @@ class Data:
         """Returns a split, or None."""
         return self.splits.get(split)
 
+    def with_positive(self, name: str | None) -> Data:
+        """Returns the same with another of two classes as the positive one.
+
+        Raises:
+            ValueError: If there are not two classes, or no such one.
+        """
+        if not name:
+            return self
+        return dataclasses.replace(
+            self, task=dataclasses.replace(self.task, positive=name)
+        )
+
     def with_train(self, train: Examples) -> Data:
         """Returns the same with other examples to learn from."""
         return dataclasses.replace(self, splits={**self.splits, TRAIN: train})

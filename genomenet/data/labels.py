@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from genomenet.data import sources, tables
+from genomenet.data import positive, sources, tables
 from genomenet.dna import encode
 
 AUTO: Final = "auto"
@@ -38,10 +38,31 @@ class Task:
         kind: One of `TASKS`, but not "auto".
         classes: Names of the classes in the order of their numbers; none for
             regression.
+        positive: Of two classes the one that F1, AUPRC, precision and recall are
+            about; by default as `data.positive.choose` says. Empty for other tasks.
+
+    Raises:
+        ValueError: If `positive` is none of two classes.
     """
 
     kind: str
     classes: tuple[str, ...] = ()
+    positive: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind == BINARY and len(self.classes) == 2:
+            found = positive.choose(self.classes, self.positive)
+            object.__setattr__(self, "positive", found)
+        elif self.positive:
+            raise ValueError(
+                f"positive={self.positive} is for two classes, not for a {self.kind}"
+                f" task with {len(self.classes)}"
+            )
+
+    @property
+    def positive_number(self) -> int:
+        """Number of the positive class."""
+        return self.classes.index(self.positive)
 
     def encode(self, row: tables.Row) -> Any:
         """Reads the label of a row.

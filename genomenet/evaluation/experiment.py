@@ -140,6 +140,7 @@ def make_config(
     return classify.ClassifierConfig(
         task=data.task.kind,
         classes=data.task.classes,
+        positive=data.task.positive,
         pool=pool or family.CLASSIFIER_POOL,
         window=width,
         length=longest,

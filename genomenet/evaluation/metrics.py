@@ -55,11 +55,13 @@ class Scores:
         counts: "rows"; and but for regression "truth" and "predicted", dicts class →
             rows, of several labels the rows that have each.
         warnings: What a reader of the values must know, one sentence each.
+        positive: Of two classes the one that F1 and AUPRC are about, else empty.
     """
 
     values: dict[str, Interval]
     counts: dict[str, Any]
     warnings: list[str]
+    positive: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Returns values for JSON: dicts, lists, numbers, and None for NaN."""
@@ -72,6 +74,7 @@ class Scores:
         }
         return {
             "values": values,
+            "positive": self.positive or None,
             "counts": self.counts,
             "warnings": list(self.warnings),
         }
@@ -89,8 +92,8 @@ def score(
 
     Classes give accuracy, balanced accuracy, AUROC, average precision ("auprc"), F1
     and Matthews' correlation ("mcc"); numbers give Pearson's and Spearman's
-    correlation and the root mean squared error. Of two classes the second is the
-    positive one. Of more classes F1, auprc (one against the rest) and AUROC (one
+    correlation and the root mean squared error. Of two classes `task.positive` is
+    the positive one. Of more classes F1, auprc (one against the rest) and AUROC (one
     against one) are means over classes; of several labels all metrics are means over
     labels. Classes that the test set lacks are left out of the means. Time and memory
     grow with rows × classes, time also with `resamples`.
@@ -135,7 +138,10 @@ def score(
     counts = _counts(task, truth, guesses)
     undefined = [name for name, value in points.items() if math.isnan(value)]
     return Scores(
-        values, counts, _warnings(task, truth, predicted, counts, undefined) + warnings
+        values,
+        counts,
+        _warnings(task, truth, predicted, counts, undefined) + warnings,
+        task.positive,
     )
 
 
@@ -216,8 +222,9 @@ def _metric(
         return weighted.ClassMetrics(truth, predicted, guesses)
     if task.kind == labels.MULTI_LABEL:
         return weighted.LabelMetrics(truth, predicted, guesses)
-    is_positive, is_called = (truth == 1)[:, None], (guesses == 1)[:, None]
-    return weighted.LabelMetrics(is_positive, predicted[:, 1:], is_called)
+    number = task.positive_number
+    is_positive, is_called = (truth == number)[:, None], (guesses == number)[:, None]
+    return weighted.LabelMetrics(is_positive, predicted[:, [number]], is_called)
 
 
 def _resampled(

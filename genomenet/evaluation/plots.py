@@ -129,7 +129,8 @@ def save_roc(
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     _draw_curves(figure, axis, task, truth, predicted, curve, "AUROC")
-    axis.set_xlabel("false positive rate")
+    note = f" ({_shortened([task.positive])[0]} is positive)" if task.positive else ""
+    axis.set_xlabel(f"false positive rate{note}")
     axis.set_ylabel("true positive rate")
     return _save(figure, path)
 
@@ -170,8 +171,9 @@ def save_precision_recall(
     drawn = _draw_curves(figure, axis, task, truth, predicted, curve, "AUPRC")
     for colour, share in drawn:
         axis.axhline(share, color=colour, linestyle=":", linewidth=1)
-    axis.set_xlabel("recall")
-    axis.set_ylabel("precision")
+    of = f" of {_shortened([task.positive])[0]}" if task.positive else ""
+    axis.set_xlabel(f"recall{of}")
+    axis.set_ylabel(f"precision{of}")
     return _save(figure, path)
 
 
@@ -296,7 +298,8 @@ def _lines(
     else:
         has = truth[:, None] == np.arange(len(task.classes))
     sizes = has.sum(0)
-    numbers = [1] if task.kind == labels.BINARY else range(len(task.classes))
+    is_binary = task.kind == labels.BINARY
+    numbers = [task.positive_number] if is_binary else range(len(task.classes))
     drawn = [n for n in numbers if 0 < sizes[n] < len(truth)]
     largest = sorted(drawn, key=lambda n: -sizes[n])[:_CURVES]
     names = _shortened(task.classes)

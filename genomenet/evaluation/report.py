@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import examples, labels
+from genomenet.data import examples, labels, positive
 from genomenet.evaluation import metrics, plots
 from genomenet.inference import predict
 from genomenet.models import classify
@@ -44,6 +44,7 @@ class Report:
         return {
             "split": self.split,
             "metrics": self.scores.to_json()["values"],
+            "positive": self.scores.positive or None,
             "counts": self.scores.counts,
             "warnings": list(self.scores.warnings),
             "protocol": dict(self.protocol),
@@ -54,7 +55,9 @@ class Report:
         """Returns the scores as a table for people, warnings first."""
         lines = [f"WARNING: {warning}" for warning in self.scores.warnings]
         count = self.scores.counts["rows"]
-        lines.append(f"{self.split} ({count:,} sequences), with 95 % intervals:")
+        about = self.scores.positive
+        note = f"; f1 and auprc are about class {about!r}" if about else ""
+        lines.append(f"{self.split} ({count:,} sequences), with 95 % intervals{note}:")
         for name, found in self.scores.values.items():
             lines.append(
                 f"  {name:<18}{found.value:>8.4f}  [{found.low:.4f}, {found.high:.4f}]"
@@ -78,6 +81,8 @@ def describe(data: examples.Data) -> Iterator[str]:
         f"{data.name}: {data.task.kind}{kinds}; {sizes} sequences of {lengths.min():,}"
         f" to {lengths.max():,} bases"
     )
+    if data.task.positive:
+        yield _positive(data.task)
     for split, count in examples.overlap(data).items():
         if count:
             yield (
@@ -98,6 +103,14 @@ def describe(data: examples.Data) -> Iterator[str]:
         share = np.diff(is_n[found.offsets]) / np.maximum(found.lengths, 1)
         if count := int((share > 0.5).sum()):
             yield f"WARNING: {count:,} {split} sequences are more than half N"
+
+
+def _positive(task: labels.Task) -> str:
+    """Says which of two classes is the positive one."""
+    told = positive.is_told(task.classes)
+    is_default = positive.choose(task.classes) == task.positive
+    why = "" if told or not is_default else ", the last of two names that do not tell"
+    return f"positive class: {task.positive!r}{why} (--positive takes the other)"
 
 
 def _rare(data: examples.Data) -> Iterator[str]:

@@ -50,10 +50,11 @@ def write(
     settings = tuple(sorted({row[column] for row in rows}))
     done = dataclasses.replace(protocol, settings=settings)
     first = rows[0]
+    about = f" F1 and AUPRC are about class `{task.positive}`." if task.positive else ""
     lines = [
         f"# {protocol.kind} on {first['dataset']}\n",
         f"{task.kind}, {first['test_sequences']:,} test sequences; mean ± standard"
-        f" deviation of {seeds} {'seed' if seeds == 1 else 'seeds'}.\n",
+        f" deviation of {seeds} {'seed' if seeds == 1 else 'seeds'}.{about}\n",
         *(f"- {line}" for line in (*done.describe(), *_facts(rows, column, k))),
         f"\n{means}\n## Paired t-tests of {shown[0]}\n",
         *_tests(rows, shown[0], column),

@@ -88,6 +88,7 @@ def run(
             "dataset": data.name,
             **{f"{name}_digest": s.digest() for name, s in data.splits.items()},
             "k": k,
+            **({"positive": data.task.positive} if data.task.positive else {}),
             "models": {n: _digest(folders[n], path) for n, path in weights.items()},
         }
         _adopt(workdir / results.IDENTITY, identity)
@@ -150,6 +151,7 @@ def _run(
         "training_sequences": len(train),
         "test_sequences": len(test),
         "test_in_training": examples.overlap(data)[examples.TEST],
+        "positive": data.task.positive,
         **{
             name: None if math.isnan(found.value) else found.value
             for name, found in scores.values.items()

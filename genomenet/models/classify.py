@@ -34,6 +34,8 @@ class ClassifierConfig:
         task: One of `TASKS`.
         classes: Names of the classes in the order of the outputs; of regression
             none.
+        positive: Of two classes the one that metrics, attributions and motifs are
+            about; the last if empty, as in models made before there was a choice.
         pool: How a window becomes a vector; one of the family's `POOLS`.
         window: Bases that the encoder reads at once.
         length: Bases of the longest sequence it was made for.
@@ -60,6 +62,7 @@ class ClassifierConfig:
     both_strands: bool = False
     mean: float = 0.0
     scale: float = 1.0
+    positive: str = ""
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -73,6 +76,11 @@ class ClassifierConfig:
             raise ValueError(f"{self.task} with {len(self.classes)} classes")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("two classes have the same name")
+        if self.positive and (self.task != BINARY or self.positive not in self.classes):
+            raise ValueError(
+                f"positive={self.positive!r} is none of two classes:"
+                f" {', '.join(self.classes)}"
+            )
         if self.over_windows not in OVER_WINDOWS:
             raise ValueError(
                 f"over_windows must be one of {', '.join(OVER_WINDOWS)}, got"
@@ -85,6 +93,11 @@ class ClassifierConfig:
                 raise ValueError(f"{name} must be >= 1 base, got {getattr(self, name)}")
         if not self.scale > 0:
             raise ValueError(f"scale must be > 0, got {self.scale}")
+
+    @property
+    def positive_class(self) -> str:
+        """Of two classes the one that numbers are about, else empty."""
+        return (self.positive or self.classes[1]) if self.task == BINARY else ""
 
     @property
     def num_outputs(self) -> int:

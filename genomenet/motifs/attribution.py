@@ -44,12 +44,14 @@ class Attribution:
         sequences: Their codes, uint8, (N, L), padded on the right with code 5.
         scores: float32, (N, L), 0 at padding.
         method: One of `METHODS`.
+        target: Class whose logit is explained; empty for regression.
     """
 
     names: tuple[str, ...]
     sequences: npt.NDArray[np.uint8]
     scores: npt.NDArray[np.float32]
     method: str
+    target: str = ""
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -101,8 +103,8 @@ def explain(
         model: The classifier.
         sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
         method: One of `METHODS`.
-        target: Name of the class whose logit is explained; by default the second of
-            two. Of regression the scaled number is explained.
+        target: Name of the class whose logit is explained; by default the positive
+            one of two. Of regression the scaled number is explained.
         reference: "background" as above, or "zeros".
         steps: Points of the quadrature.
         batch_size: Sequences that are read at once.
@@ -136,8 +138,9 @@ def explain(
                 f" least {shortest}"
             )
     if method == ATTENTION:
-        score = _attention(model)
+        score, target = _attention(model), ""
     else:
+        target = target_of(model.config, target)
         points = steps if method == INTEGRATED_GRADIENTS else 0
         score = _gradient(model, _output(model.config, target), reference, points)
     longest = max((len(codes) for _, codes in sequences), default=0)
@@ -157,11 +160,11 @@ def explain(
         norms = np.linalg.norm(scores, axis=1, keepdims=True)
         scores /= np.where(norms > 0, norms, 1)
     names = tuple(name for name, _ in sequences)
-    return Attribution(names, padded, scores, method)
+    return Attribution(names, padded, scores, method, target)
 
 
 def save(path: str | os.PathLike[str], found: Attribution) -> None:
-    """Writes names, sequences, scores and method as arrays of an .npz file.
+    """Writes names, sequences, scores, method and target as arrays of an .npz file.
 
     Args:
         path: The file, replaced if it exists.
@@ -174,6 +177,7 @@ def save(path: str | os.PathLike[str], found: Attribution) -> None:
             sequences=found.sequences,
             scores=found.scores,
             method=np.array(found.method),
+            target=np.array(found.target),
         )
 
 
@@ -281,17 +285,35 @@ def high_windows(
     return cut
 
 
-def _output(config: classify.ClassifierConfig, target: str | None) -> tuple[int, float]:
-    """Returns the number of an output and the sign with which it stands for a class."""
+def target_of(config: classify.ClassifierConfig, target: str | None = None) -> str:
+    """Returns the class that a classifier is asked about.
+
+    Args:
+        config: Of the classifier.
+        target: The class that is wanted; None for the positive one of two.
+
+    Returns:
+        Its name; empty for regression.
+
+    Raises:
+        ValueError: If the classifier has no such class, or several and none is named.
+    """
     if target is not None and target not in config.classes:
         known = ", ".join(config.classes) or "none"
         raise ValueError(f"the model has no class {target!r}; it has {known}")
     if config.task == classify.REGRESSION:
+        return ""
+    if target is None and config.task != classify.BINARY:
+        raise ValueError(f"give one of the classes: {', '.join(config.classes)}")
+    return target or config.positive_class
+
+
+def _output(config: classify.ClassifierConfig, target: str) -> tuple[int, float]:
+    """Returns the number of an output and the sign with which it stands for a class."""
+    if config.task == classify.REGRESSION:
         return 0, 1.0
     if config.task == classify.BINARY:
         return 0, -1.0 if target == config.classes[0] else 1.0
-    if target is None:
-        raise ValueError(f"give one of the classes: {', '.join(config.classes)}")
     return config.classes.index(target), 1.0
 
 

@@ -46,7 +46,8 @@ class Options:
         timeout: Seconds after which rGADEM is stopped; None waits.
         model: A classifier: motifs are then sought only in what it looked at.
         method: How it is asked: a method of `attribution.explain`.
-        target: Name of the class it is asked about; None for the second of two.
+        target: Name of the class it is asked about; None for the label of
+            the sequences, or without one the positive class of two.
         jaspar: Whether motifs are compared with JASPAR.
         tax_group: Groups of JASPAR to compare with; none are all.
         ranking: A ranking of k-mers to count in the motifs, or None.
@@ -76,11 +77,13 @@ class Result:
         motifs: Best first.
         matches: With JASPAR; None where nothing was compared.
         warnings: What the reader should know.
+        target: Class that a model was asked about, else empty.
     """
 
     motifs: tuple[pwm.Motif, ...]
     matches: tuple[compare.Match, ...] | None
     warnings: tuple[str, ...]
+    target: str = ""
 
 
 def read(
@@ -127,6 +130,7 @@ def find(
     options: Options,
     *,
     controls: Sequence[NamedCodes] | None = None,
+    label: str | None = None,
     command: Mapping[str, str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Result:
@@ -143,6 +147,8 @@ def find(
         output: The folder. An older result there is replaced.
         options: How.
         controls: Sequences without the motifs; None to shuffle the given ones.
+        label: What the sequences are labelled: what a model is asked about, unless
+            the options name a target.
         command: Names and values, for the report.
         progress: Called with a line of text now and then.
 
@@ -167,12 +173,20 @@ def find(
     ranks = None
     if options.ranking is not None:
         ranks = ranking.read(options.ranking, options.k)
+    named: dict[str, str] = {}
     with atomic.replacing(output) as partial:
         partial.mkdir()
         if options.model is not None:
-            sequences, controls = _looked_at(options, sequences, controls, partial, say)
+            sequences, controls, target = _looked_at(
+                dataclasses.replace(options, target=options.target or label),
+                sequences,
+                controls,
+                partial,
+                say,
+            )
+            named = {"target": target} if target else {}
         motifs, warnings, facts = _search(options, sequences, controls, say)
-        about = {**(command or {}), **facts}
+        about = {**(command or {}), **named, **facts}
         matches = None
         if options.jaspar:
             matches = tuple(compare.compare(motifs, targets))
@@ -191,7 +205,12 @@ def find(
             warnings=warnings,
         )
         _draw(partial / "logos", motifs)
-    return Result(motifs=motifs, matches=matches, warnings=warnings)
+    return Result(
+        motifs=motifs,
+        matches=matches,
+        warnings=warnings,
+        target=named.get("target", ""),
+    )
 
 
 def _unique(named: Iterable[NamedCodes]) -> list[NamedCodes]:
@@ -248,15 +267,20 @@ def _looked_at(
     controls: Sequence[NamedCodes] | None,
     directory: pathlib.Path,
     say: Callable[[str], None],
-) -> tuple[list[NamedCodes], list[NamedCodes] | None]:
-    """Returns windows of what a model looked at, and writes its scores."""
+) -> tuple[list[NamedCodes], list[NamedCodes] | None, str]:
+    """Returns windows of what a model looked at and the class it was asked about."""
     from genomenet.motifs import attribution  # TensorFlow
     from genomenet.release import folder
 
     model = folder.load_classifier(str(options.model))
 
+    target = ""  # attention speaks of no class
+    if options.method != attribution.ATTENTION:
+        target = attribution.target_of(model.config, options.target)
+    of = f" of class {target!r}" if target else ""
+
     def windows(part: Sequence[NamedCodes], name: str) -> list[NamedCodes]:
-        say(f"asking the model about {len(part):,} sequences")
+        say(f"asking the model for evidence{of} in {len(part):,} sequences")
         found = attribution.explain(
             model, part, method=options.method, target=options.target
         )
@@ -273,8 +297,8 @@ def _looked_at(
     if not wanted:
         raise ValueError("the model looked at no region of five bases or more")
     if controls is None:
-        return wanted, None
-    return wanted, windows(controls, "attribution_controls") or None
+        return wanted, None, target
+    return wanted, windows(controls, "attribution_controls") or None, target
 
 
 def _draw(directory: pathlib.Path, motifs: Sequence[pwm.Motif]) -> None:

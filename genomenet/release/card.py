@@ -32,6 +32,9 @@ def stub(
         classifier = config["classifier"]
         what = ", ".join(classifier["classes"]) or "a number"
         use = f"Predicts {what} ({classifier['task']}). To be completed."
+        if classifier["task"] == "binary":
+            about = classifier.get("positive") or classifier["classes"][-1]
+            use += f" Its positive class, of F1 and AUPRC, is {about}."
         data = (
             f"`{dataset.get('name')}`: {dataset.get('train_rows')} sequences; scored on"
             f" {metrics.get('split')}."

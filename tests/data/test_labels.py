@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from genomenet.data import labels, sources, tables
+from genomenet.data import labels, positive, sources, tables
 from genomenet.dna import encode
 
 SHARES = {"train": 80, "validation": 10, "test": 10}
@@ -186,3 +186,46 @@ def test_repeats_are_counted():
         "with_several_labels": 1,
         "in_several_splits": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        (("binding", "non-binding"), "binding"),
+        (("not_binding", "yes binding"), "yes binding"),
+        (("bound", "unbound"), "bound"),
+        (("active", "inactive"), "active"),
+        (("OCT4", "control"), "OCT4"),
+        (("enhancer", "random genomic"), "enhancer"),
+        (("background_regions", "a_peak"), "a_peak"),
+        (("Neg", "Pos"), "Pos"),
+        (("no", "yes"), "yes"),
+        (("FALSE", "TRUE"), "TRUE"),
+        (("on", "off"), "on"),
+        (("0", "1"), "1"),
+        (("-1", "1"), "1"),
+        (("-", "+"), "+"),
+        (("promoter", "other"), "promoter"),
+        (("notch", "random_walk"), "notch"),
+        (("noncoding", "protein coding"), "protein coding"),
+        (("MAFK", "OCT4"), "OCT4"),
+        (("random", "shuffled"), "shuffled"),
+    ],
+)
+def test_the_positive_class_is_never_one_that_negates(classes, expected):
+    for order in (classes, classes[::-1]):
+        found = labels.Task(kind="binary", classes=order)
+        is_told = positive.is_told(order)
+        assert found.positive == (expected if is_told else order[1])
+        assert found.classes[found.positive_number] == found.positive
+        for wanted in classes:
+            chosen = labels.Task(kind="binary", classes=order, positive=wanted)
+            assert chosen.positive == wanted
+
+
+def test_what_has_no_positive_class():
+    with pytest.raises(ValueError, match=r"positive=c is none of the classes a, b"):
+        labels.Task(kind="binary", classes=("a", "b"), positive="c")
+    with pytest.raises(ValueError, match=r"positive=a is for two classes"):
+        labels.Task(kind="multiclass", classes=("a", "b", "c"), positive="a")
+    assert not labels.Task(kind="multi_label", classes=("a", "b")).positive

@@ -143,6 +143,33 @@ def test_interval_covers_as_often_as_it_says():
     assert 52 <= hits <= 60
 
 
+def test_numbers_are_about_a_class_whatever_the_classes_are_called():
+    """The same predictions, with the columns in either order."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random(400) < 0.1).astype(int)
+    chance = np.clip(0.3 * truth + rng.random(400) * 0.6, 0, 1)
+    by_names = []
+    for names in (("non-binding", "binding"), ("binding", "non-binding")):
+        kind = labels.Task(kind="binary", classes=names)
+        column = kind.positive_number
+        wide = np.stack([1 - chance, chance], 1)[:, :: 1 if column else -1]
+        labels_ = truth if column else 1 - truth
+        by_names.append(metrics.score(kind, labels_, wide, resamples=20))
+        assert by_names[-1].positive == "binding"
+        assert by_names[-1].to_json()["positive"] == "binding"
+    first, second = (
+        {name: found.value for name, found in scores.values.items()}
+        for scores in by_names
+    )
+    assert first == pytest.approx(second)
+    other = labels.Task(
+        kind="binary", classes=("binding", "non-binding"), positive="non-binding"
+    )
+    wide = np.stack([chance, 1 - chance], 1)
+    found = metrics.score(other, 1 - truth, wide, resamples=0)
+    assert found.values["f1"].value != pytest.approx(first["f1"])
+
+
 def test_class_missing_in_a_binary_test_set():
     kind = labels.Task(kind="binary", classes=("other", "enhancer"))
     predicted = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])

@@ -1,6 +1,7 @@
 """What a report says before training."""
 
 import numpy as np
+import pytest
 
 from genomenet.data import examples, labels
 from genomenet.evaluation import report
@@ -24,10 +25,24 @@ def described(names, train, **others):
 
 def test_nothing_to_warn_of():
     data = described(["no", "yes"], [0, 0, 1, 1], test=[0, 1, 0, 1])
-    [line] = report.describe(data)
-    assert line == (
-        "x.tsv: binary of 2 classes; 4 train, 4 test sequences of 30 to 30 bases"
+    assert list(report.describe(data)) == [
+        "x.tsv: binary of 2 classes; 4 train, 4 test sequences of 30 to 30 bases",
+        "positive class: 'yes' (--positive takes the other)",
+    ]
+
+
+def test_a_positive_class_that_no_name_tells_is_said():
+    data = described(["MAFK", "OCT4"], [0, 0, 1, 1])
+    assert list(report.describe(data))[1] == (
+        "positive class: 'OCT4', the last of two names that do not tell (--positive"
+        " takes the other)"
     )
+    other = data.with_positive("MAFK")
+    assert list(report.describe(other))[1] == (
+        "positive class: 'MAFK' (--positive takes the other)"
+    )
+    with pytest.raises(ValueError, match="positive=x is none of the classes MAFK"):
+        data.with_positive("x")
 
 
 def test_contradictions_are_named():
@@ -35,7 +50,7 @@ def test_contradictions_are_named():
     train = data["train"]
     train.codes[-30:] = train.codes[:30]
     lines = list(report.describe(data))
-    assert lines[1:] == ["WARNING: 1 sequences have several labels, on either strand"]
+    assert lines[2:] == ["WARNING: 1 sequences have several labels, on either strand"]
 
 
 def test_many_rare_classes_are_counted():
