@@ -212,7 +212,7 @@ def read_tables(
     taught = rows[TRAIN]
     if not any(row.split for row in taught) and len(given) == 1:
         taught = itertools.chain(*rows.values())  # where a rare class went is chance
-    known = labels.resolve(task, {row.label for row in taught}, shown=given[TRAIN])
+    known = labels.resolve(task, [row.label for row in taught], shown=given[TRAIN])
     return Data(
         name=os.path.basename(given[TRAIN]),
         task=known,
@@ -392,7 +392,7 @@ def _divided(
     survey = labels.Survey()
     for row in rows:
         survey.add(row, row.split)
-    known = labels.resolve(task, set(survey.labels), shown=path)
+    known = labels.resolve(task, survey.labels, shown=path)
     shares = sources.parse_splits(splits)
     found = labels.assign(survey, known, shares, seed=seed, shown=path)
     divided: dict[str, list[tables.Row]] = {}

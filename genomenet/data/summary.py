@@ -79,6 +79,10 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
                 f"{label} {count:,}" for label, count in list(counts.items())[:10]
             ]
             lines.append(f"{name}: {', '.join(listed)}{', …' * (len(counts) > 10)}")
+    if named := facts.get("labels_from_file_names"):
+        lines.append(f"labels are the names of the files: {', '.join(named)}")
+    if facts.get("splits_from_folders"):
+        lines.append("splits are the names of the folders of the files")
     for copy, name in facts.get("copies", {}).items():
         lines.append(f"{copy} is {name}")
     if facts.get("absent"):

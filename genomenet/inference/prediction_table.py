@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from genomenet.data import tables
+
 _ENDINGS: Final = (".tsv", ".tsv.gz", ".parquet")
 _ROWS: Final = 1 << 14  # written at once
 
@@ -35,7 +37,7 @@ def check_name(path: str | os.PathLike[str]) -> None:
 class PredictionTable:
     """Columns name, start, end, label where there are classes, and the values.
 
-    A value that has the name of another column is called "class_" and its name.
+    A value that has the name of another column has "class_" before its name.
 
     Args:
         partial: The file to make.
@@ -53,7 +55,7 @@ class PredictionTable:
         has_label: bool,
     ):
         own = ["name", "start", "end", *(["label"] if has_label else [])]
-        self._header = [*own, *(f"class_{c}" if c in own else c for c in columns)]
+        self._header = [*own, *tables.unique_columns(own, columns)]
         self._rows: list[tuple[Any, ...]] = []
         open_file = _ParquetRows if path.suffix == ".parquet" else _TsvRows
         is_packed = path.suffix == ".gz"
