@@ -59,13 +59,15 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"--output={output} is the table --counts")
     try:
         counter, source = _count()
+        for note in counter.notes:
+            print(f"rank_kmers: {note}", file=sys.stderr)
         found = npmi.rank(
             counter.counts,
             _K.value,
             segments=_SEGMENTS.value,
             min_count=_MIN_COUNT.value,
         )
-        header = _header(source, int(counter.counts.sum()))
+        header = [*_header(source, int(counter.counts.sum())), *counter.notes]
         # Both files, or none.
         with atomic.replacing(output) as table, atomic.replacing(plot) as drawing:
             npmi.write(found, table, header=header)

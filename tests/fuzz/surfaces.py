@@ -215,11 +215,15 @@ def wrong_bed(path, value, _):
 
 
 def write_counts(folder):
-    from genomenet.dna import kmer
+    from genomenet.data import npmi
+    from genomenet.dna import encode, kmer
 
     path = folder / "counts.tsv"
+    counter = npmi.Counter(2)
+    counter.add(encode.encode(letters(5000)))
     words = kmer.vocabulary(2)[kmer.NUM_SPECIAL :]
-    path.write_text("".join(f"{w}\t{300 + 7 * n}\n" for n, w in enumerate(words)))
+    rows = zip(words, counter.counts.tolist(), strict=True)
+    path.write_text("".join(f"{w}\t{n}\n" for w, n in rows))
     return path
 
 
