@@ -25,6 +25,7 @@ class Counts:
         rows: Predictions that were written, of which a record has one a window.
         short: Sequences left out as too short for the model.
         bad: Sequences left out as not usable.
+        blank: Predictions left empty: their windows hold too little but N.
         labels: Predicted class → rows.
     """
 
@@ -32,6 +33,7 @@ class Counts:
     rows: int = 0
     short: int = 0
     bad: int = 0
+    blank: int = 0
     labels: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter
     )
