@@ -10,10 +10,11 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
 from genomenet.dna import encode
 from genomenet.inference import predict, predict_files
-from genomenet.models import classify
+from genomenet.models import classify, selfgenomenet
 from genomenet.release import export, folder
 
 ENCODER = {
@@ -406,3 +407,37 @@ def test_bigwig_of_n_only(model, tmp_path):
     fasta.write_text(f">a\n{'N' * 200}\n")
     counts = run(model, fasta, tmp_path / "o.tsv", bigwig=tmp_path / "tracks")
     assert counts.rows == counts.blank == 3
+
+
+def test_long_sequences_are_read_in_parts(model, loaded, tmp_path):
+    predictor = predict.Predictor(loaded, batch_size=2)
+    codes = np.random.default_rng(0).integers(0, 4, 5000).astype(np.uint8)
+    sizes = []
+    embed = selfgenomenet.embed
+
+    def counted(model, batch, pool, **options):
+        vectors = embed(model, batch, pool, **options)
+        return tf.py_function(
+            lambda x: sizes.append(len(x)) or x, [vectors], tf.float32
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selfgenomenet, "embed", counted)
+        found = predictor.predict([codes])
+    assert max(sizes) == 3  # windows of 50 bases in a batch of 2 of 80
+    wanted = expected(loaded, encode.decode(codes))
+    np.testing.assert_allclose(found[0], wanted, atol=2e-5)
+
+
+def test_a_saved_classifier_marks_n_and_reads_in_parts(model, loaded):
+    saved = tf.saved_model.load(str(model / "saved_model"))
+    rng = np.random.default_rng(0)
+    strings = ["".join(rng.choice(list("ACGT"), n)) for n in (60, 9000, 80, 8)]
+    found = saved.predict([*strings, "N" * 100])
+    for row, string in enumerate(strings):
+        wanted = expected(loaded, string)
+        np.testing.assert_allclose(found["probabilities"][row], wanted, atol=2e-5)
+        assert found["label"][row].numpy().decode() == CLASSES[wanted.argmax()]
+    assert np.isnan(found["probabilities"][4]).all()
+    assert found["label"][4] == b""
+    assert found["share_n"].numpy().tolist() == [0, 0, 0, 0, 1]
