@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from genomenet.data import sources, tables
-from genomenet.dna import encode, reader
+from genomenet.dna import encode, files, reader
 
 STOP: Final = "stop"
 SKIP: Final = "skip"
@@ -93,10 +93,11 @@ class Inputs:
         """Counts a record that is too short, and reports the first ones."""
         self._counts.short += 1
         if self._counts.short <= _REPORTED:
-            self._warn(
-                f"{record.source}: record {record.name!r}: {len(record.codes)} bases"
-                f" are too few: the model reads at least {self._shortest}"
+            cause = (
+                f"{len(record.codes)} bases are too few: the model reads at least"
+                f" {self._shortest}"
             )
+            self._warn(str(files.error(record.source, cause, record=record.name)))
         elif self._counts.short == _REPORTED + 1:
             self._warn("more sequences are too short; from here they are only counted")
 

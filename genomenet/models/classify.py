@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from genomenet import models
+from genomenet.dna import alphabet
 from genomenet.layers import dropout as dropout_lib
 from genomenet.layers import random, strand, windows
 from genomenet.models import family as family_lib
@@ -166,11 +167,18 @@ class Classifier(keras.Model):
     def read(
         self, bases: Any, *, training: bool = False, apply: Apply | None = None
     ) -> tuple[Any, Any]:
-        """Returns the vector of each window, (B, W, C), and which count, (B, W)."""
+        """Returns the vector of each window, (B, W, C), and which count, (B, W).
+
+        Windows of N only do not count, unless a row has no others.
+        """
         members = models.get_family(self.family)
         pieces, is_valid = windows.split(
             bases, length=self.config.window, shortest=self._shortest
         )
+        is_read = ops.any(pieces < alphabet.NUM_BASES, axis=2)
+        is_read = ops.logical_and(is_read, is_valid)
+        has_any = ops.any(is_read, axis=1, keepdims=True)
+        is_valid = ops.where(has_any, is_read, is_valid)
         shape = ops.shape(pieces)  # (B, W, Lw)
         flat = ops.reshape(pieces, (-1, shape[2]))
 
