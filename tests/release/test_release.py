@@ -253,3 +253,23 @@ def test_offline_names_url_and_folder(server, tmp_path, monkeypatch):
     monkeypatch.delenv("GENOMENET_MODELS_URL")
     with pytest.raises(ValueError, match="set GENOMENET_MODELS_URL, or put"):
         folder.load_model("tiny")
+
+
+def test_strings_of_n_only_are_marked(saved):
+    found = saved.embed(["ACGTTGCAACGT", "N" * 20, "ACGTNNNNACGT"])
+    np.testing.assert_allclose(found["share_n"], [0, 1, 1 / 3], atol=1e-6)
+    is_blank = np.isnan(found["embedding"]).all(axis=1)
+    assert is_blank.tolist() == [False, True, False]
+    assert np.isfinite(found["embedding"].numpy()[[0, 2]]).all()
+
+
+def test_strings_are_read_in_parts_in_their_order(saved):
+    rng = np.random.default_rng(0)
+    strings = [
+        "".join(rng.choice(list("ACGT"), size))
+        for size in rng.permutation([12] * 500 + [500] * 30 + [77, 300])
+    ]
+    found = saved.embed(strings)["embedding"].numpy()
+    for row in range(0, len(strings), 60):
+        alone = saved.embed(strings[row : row + 1])["embedding"][0]
+        np.testing.assert_allclose(found[row], alone, atol=1e-6)
