@@ -68,6 +68,11 @@ def test_a_release_holds_its_proof(released):
     loaded = folder.load_model(path)
     for ours, theirs in zip(loaded.weights, model.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    content = json.loads((path / "config.json").read_text())
+    data = (path / "model.weights.h5").read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    assert content["weights"] == {"size": len(data), "sha256": digest}
+    assert content["model"]["objective"] == "reverse_complement"  # a default
 
 
 def test_golden_values_through_weights_and_saved_model(released, saved):
