@@ -9,7 +9,8 @@ import pathlib
 from typing import Any, Final
 
 _MOST_BYTES: Final = 64 << 20
-_MOST_DIGITS: Final = 19  # of an integer, so that it fits 64 bits
+_POINTER: Final = b"version https://git-lfs"
+_MOST_DIGITS: Final = 300  # of an integer, so that it is a finite number, too
 
 
 def read(path: str | os.PathLike[str]) -> Any:
@@ -31,6 +32,10 @@ def read(path: str | os.PathLike[str]) -> Any:
             text = file.read(_MOST_BYTES + 1)
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror}") from e
+    if text.startswith(_POINTER):
+        raise ValueError(
+            f"{path} is a Git LFS pointer: fetch the file itself (git lfs pull)"
+        )
     if len(text) > _MOST_BYTES:
         raise ValueError(f"{path} is not JSON of this package: more than 64 MiB")
     try:

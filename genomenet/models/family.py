@@ -251,7 +251,8 @@ def _is_a(value: Any, hint: Any) -> bool:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and math.isfinite(value)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        is_int = isinstance(value, int) and not isinstance(value, bool)
+        return is_int and abs(value) < 1 << 63
     return isinstance(value, hint)
 
 

@@ -289,6 +289,7 @@ class BertConfig:
                 f" {', '.join(map(str, sizes))} (4^k + 5)"
             )
         read = {key: values[key] for key in _NUMERIC if key in values}
+        family.check_types(cls, read)
         k = sizes[values["vocab_size"]]
         positions = values.get("max_position_embeddings", 512)
         return cls(**read, kmer=k, **{"length": positions, **fields})
