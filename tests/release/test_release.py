@@ -241,6 +241,24 @@ def test_what_was_not_released_is_refused(server, tmp_path, key):
     assert not [p for p in cached(tmp_path) if "weights" in p.name]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "index.json is not JSON"),
+        ("[]", "index.json is no index of models"),
+        ('{"models": {"tiny": {"files": [{"path": "a"}]}}}', "is no index of models"),
+        (
+            '{"models": {"tiny": {"files": [{"path": 1, "size": 1, "sha256": ""}]}}}',
+            "is no index of models",
+        ),
+    ],
+)
+def test_a_damaged_index(server, text, message):
+    (server[0] / "index.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        folder.load_model("tiny")
+
+
 def test_paths_may_not_leave_the_cache(server, tmp_path):
     root, index = server
     index["models"]["tiny"]["files"] = [
