@@ -106,5 +106,10 @@ def _int(text: str) -> int:
 
 def short(value: Any) -> str:
     """Returns a value as an error shows it: on one line, not too long."""
-    text = ascii(value) if isinstance(value, str) else repr(value)
+    text = printable(repr(value))
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def printable(text: str) -> str:
+    """Returns text with control characters and halves of characters written out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

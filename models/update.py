@@ -18,6 +18,7 @@ ROOT = MODELS.parent
 sys.path.insert(0, str(ROOT))
 
 from genomenet.evaluation import protocols, tables  # noqa: E402
+from genomenet.release import folder as folder_lib  # noqa: E402
 from genomenet.release import weights  # noqa: E402
 
 
@@ -26,10 +27,13 @@ def updated() -> Iterator[tuple[pathlib.Path, str]]:
 
     The first are the `config.json` of releases; what follows depends on them.
     """
-    for folder in releases():
-        path = folder / "config.json"
+    for release in releases():
+        path = release / "config.json"
         config = json.loads(path.read_text("utf-8"))
-        config["weights"] = weights.describe(folder / "model.weights.h5")
+        config["weights"] = {
+            **weights.describe(release / "model.weights.h5"),
+            "config_sha256": folder_lib.digest(config),
+        }
         yield path, json.dumps(config, indent=2) + "\n"
     path = MODELS / "index.json"
     index = {**json.loads(path.read_text("utf-8")), "models": files()}

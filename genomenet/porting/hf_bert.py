@@ -149,7 +149,9 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
     if not any(name.startswith(_HEAD) for name in weights):
         others = sorted(n for n in weights if n.startswith(_OTHER_HEADS))
         weights = {n: v for n, v in weights.items() if n not in others}
-        left_out = f"; left out: {', '.join(others)}" if others else ""
+        left_out = (
+            f"; left out: {json_file.printable(', '.join(others))}" if others else ""
+        )
         warnings.warn(
             f"{source} is an encoder without a masked-LM head: embeddings and"
             f" fine-tuning need none, and a fresh one is made{left_out}",
@@ -234,7 +236,8 @@ def assign(
         if copy is not None and not np.array_equal(copy, weights[origin]):
             raise ValueError(f"{source}: {name!r} is not tied to {origin!r}")
     if left:
-        raise ValueError(f"{source}: left over: {', '.join(sorted(left))}")
+        names = json_file.printable(", ".join(sorted(left)))
+        raise ValueError(f"{source}: left over: {names}")
     for variable, value in values:
         variable.assign(value)
 
@@ -339,7 +342,9 @@ def _read_file(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         return safetensors.load_file(path)
     except Exception as e:  # its own errors, and KeyError of types that NumPy lacks
-        raise ValueError(f"{path} is damaged: {' '.join(str(e).split())}") from e
+        raise ValueError(
+            f"{path} is damaged: {json_file.printable(' '.join(str(e).split()))}"
+        ) from e
 
 
 def _read_shards(path: pathlib.Path) -> dict[str, np.ndarray]:

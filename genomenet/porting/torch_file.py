@@ -21,6 +21,8 @@ from typing import Any, Final, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from genomenet import json_file
+
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 _DTYPES: Final = {
     "FloatStorage": np.dtype("<f4"),
@@ -86,7 +88,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 def _cause(error: Exception) -> str:
     """Returns what an error says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return json_file.printable(text)
 
 
 class _Unpickler:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from genomenet import json_file
+
 
 def stub(
     name: str, config: Mapping[str, Any], metrics: Mapping[str, Any], command: str
@@ -101,7 +103,11 @@ def escape(text: Any) -> str:
         The text, with what means something in HTML as entities, and a backslash
         before what means something in Markdown.
     """
-    return re.sub(r"[\\`*_{}\[\]|~$]", _escaped, html.escape(_line(text), quote=False))
+    return re.sub(
+        r"[\\`*_{}\[\]|~$]",
+        _escaped,
+        html.escape(json_file.printable(str(text)), quote=False),
+    )
 
 
 def code(text: Any) -> str:
@@ -113,15 +119,10 @@ def code(text: Any) -> str:
     Returns:
         The text between backticks, more of them than it has in a row itself.
     """
-    line = _line(text)
+    line = json_file.printable(str(text))
     ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     pad = " " if "`" in line else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
-
-
-def _line(text: Any) -> str:
-    """Returns text with its control characters written out."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -61,7 +61,10 @@ def write_release(
     with atomic.replacing(directory) as partial:
         partial.mkdir(parents=True)
         family_lib.save_weights(model, partial / folder.WEIGHTS)
-        content["weights"] = weights.describe(partial / folder.WEIGHTS)
+        content["weights"] = {
+            **weights.describe(partial / folder.WEIGHTS),
+            "config_sha256": folder.digest(content),
+        }
         saved_model = partial / "saved_model"
         if isinstance(model, classify.Classifier):
             shortest = family.shortest(model.encoder.config)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import os
 import pathlib
@@ -21,6 +23,7 @@ from genomenet.training import settings as settings_lib
 
 FORMAT: Final = 1
 WEIGHTS: Final = "model.weights.h5"
+_OF_MODEL: Final = ("family", "model", "classifier", "pool")
 # Control characters, halves of a character, line ends, and what turns text around.
 _UNPRINTABLE: Final = ("Cc", "Cs", "Zl", "Zp")
 _TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -181,6 +184,20 @@ def count_parameters(content: Mapping[str, Any]) -> int:
     return family.num_parameters(family.from_dict(content["model"]))
 
 
+def digest(content: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of what a `config.json` says of the trained model.
+
+    Args:
+        content: Of the file.
+
+    Returns:
+        Hexadecimal; how the file is laid out, and how the model was trained, do not
+        matter.
+    """
+    fields = {key: content[key] for key in _OF_MODEL if key in content}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     """Loads every weight of a model from a file that holds no other, or fails.
 
@@ -212,7 +229,7 @@ def _cause(error: Exception) -> str:
     _, mark, reason = text.partition("Example error message for object ")
     if mark:
         text = reason.partition("List of objects that could not be loaded")[0]
-    return " ".join(text.split()) or type(error).__name__
+    return json_file.printable(" ".join(text.split())) or type(error).__name__
 
 
 def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
@@ -239,6 +256,12 @@ def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
         is_digest = isinstance(weights.get("sha256"), str)
         if type(weights.get("size")) is not int or not is_digest:
             raise ValueError("'weights' must have an integer 'size' and a 'sha256'")
+        if weights.get("config_sha256", digest(content)) != digest(content):
+            raise ValueError(
+                f"{', '.join(k for k in _OF_MODEL if k in content)} are not those that"
+                " were released with the weights, as 'config_sha256' tells: copy the"
+                " file again, or delete 'config_sha256' if the change is meant"
+            )
 
 
 def _check_text(name: str, value: Any) -> None:

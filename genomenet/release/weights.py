@@ -13,6 +13,8 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from genomenet import json_file
+
 _DTYPE: Final = np.dtype("float32")
 _MOST_NAMED: Final = 3
 
@@ -100,10 +102,8 @@ def check(path: pathlib.Path, expected: list[tuple[str, tuple[int, ...]]]) -> No
     for names, reason in ((left, "left over"), (missing, "it lacks")):
         if names:
             more = "" if len(names) <= _MOST_NAMED else f" and {len(names) - 3} more"
-            raise ValueError(
-                f"{path} does not fit the model: {reason}:"
-                f" {', '.join(names[:_MOST_NAMED])}{more}"
-            )
+            named = json_file.printable(", ".join(names[:_MOST_NAMED]))
+            raise ValueError(f"{path} does not fit the model: {reason}: {named}{more}")
     try:
         with h5py.File(path, "r") as file:
             for name in shapes:
@@ -120,7 +120,7 @@ class _RefusedError(Exception):
 def _cause(error: Exception) -> str:
     """Returns what an error says, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
-    text = text.encode("utf-8", "backslashreplace").decode()
+    text = json_file.printable(text)
     return text if isinstance(error, _RefusedError) else f"it is damaged ({text})"
 
 

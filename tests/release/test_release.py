@@ -71,7 +71,11 @@ def test_a_release_holds_its_proof(released):
     content = json.loads((path / "config.json").read_text())
     data = (path / "model.weights.h5").read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    assert content["weights"] == {"size": len(data), "sha256": digest}
+    assert content["weights"] == {
+        "size": len(data),
+        "sha256": digest,
+        "config_sha256": folder.digest(content),
+    }
     assert content["model"]["objective"] == "reverse_complement"  # a default
 
 

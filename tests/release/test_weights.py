@@ -58,7 +58,10 @@ def releases(tmp_path_factory):
         content["model"] = members.to_dict(members.from_dict(content["model"]))
         file = root / name / "model.weights.h5"
         family.save_weights(folder.build(content), file)
-        content["weights"] = weights.describe(file)
+        content["weights"] = {
+            **weights.describe(file),
+            "config_sha256": folder.digest(content),
+        }
         (root / name / "config.json").write_text(json.dumps(content))
     return root
 
@@ -138,6 +141,16 @@ def test_every_altered_byte_is_an_error(copy):
         assert "its sha256 is" in refused(path, "model.weights.h5")
     file.write_bytes(whole[:-1])
     assert f"its size is {len(whole) - 1} bytes" in refused(path, "model.weights.h5")
+
+
+def test_an_altered_config_is_an_error(copy):
+    path = copy(is_old=False)
+    edit(path, lambda c: c["training"].update(steps=7))
+    folder.load_model(path)
+    edit(path, lambda c: c["model"].update(stride=5))
+    assert "are not those that were released" in refused(path)
+    edit(path, lambda c: c["weights"].pop("config_sha256"))
+    folder.load_model(path)
 
 
 def test_a_damaged_file_without_a_checksum_is_one_line(copy):
