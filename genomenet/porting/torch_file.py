@@ -122,7 +122,7 @@ class _Unpickler:
                 key = len(self._memo) if argument is None else argument
                 self._memo[key] = self._stack[-1]
             elif name in _GETS:
-                self._stack.append(self._memo[argument])
+                self._stack.append(self._memo[int(argument or 0)])
             elif name not in ("PROTO", "FRAME"):
                 self._follow(name, argument)
         raise pickle.UnpicklingError("it ends early")

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
+from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
 
 from genomenet import json_file
 
@@ -134,7 +135,7 @@ def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 raise _RefusedError(f"{name!r} is a link, not an array")
             item = group[key]
-            address = h5py.h5o.get_info(item.id).addr
+            address = h5o.get_info(item.id).addr
             if address in seen:
                 raise _RefusedError(f"{name!r} is there under another name, too")
             seen.add(address)

@@ -25,6 +25,13 @@ def check_sizes(path: str | os.PathLike[str]) -> None:
         ValueError: If an array is compressed, or has another size than its file says.
         OSError: If it cannot be read; also `zipfile.BadZipFile`.
     """
+    try:
+        _check_members(path)
+    except RuntimeError as e:  # of what zipfile cannot read: encrypted, version 12.1
+        raise ValueError(str(e)) from e
+
+
+def _check_members(path: str | os.PathLike[str]) -> None:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):

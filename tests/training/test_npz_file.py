@@ -56,6 +56,20 @@ def test_members_that_claim_more_than_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [(6, 121, "zip file version"), (8, 1, "encrypted")],
+)
+def test_archives_that_cannot_be_read(tmp_path, place, value, message):
+    path = tmp_path / "x.npz"
+    portable_arrays.save(path, {"a": np.zeros(4, "f4")})
+    broken = bytearray(path.read_bytes())
+    broken[broken.rindex(b"PK\x01\x02") + place] = value
+    path.write_bytes(broken)
+    with pytest.raises(ValueError, match=message):
+        portable_arrays.load(path)
+
+
+@pytest.mark.parametrize(
     ("value", "message"),
     [
         (np.float32("nan"), "kernel holds NaN or infinity"),
