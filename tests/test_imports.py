@@ -39,6 +39,7 @@ FAMILIES = {path.parent.name for path in PACKAGE.glob("models/*/__init__.py")}
 ALLOWED = {
     "atomic": set(),
     "catalog": set(),
+    "json_file": set(),
     "startup": set(),
     "dna": set(),
     "data": {"dna", "catalog", "atomic", "startup"},
@@ -60,6 +61,7 @@ ALLOWED_FILES = {
 THIRD_PARTY = {
     "atomic": set(),
     "catalog": set(),
+    "json_file": set(),
     "startup": {"tensorflow"},
     "dna": {"numpy", "Bio"},
     "layers": {"keras", "numpy"},

@@ -80,6 +80,8 @@ class ClassifierConfig:
             raise ValueError(f"{self.task} with {len(self.classes)} classes")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("two classes have the same name")
+        if not all(name.strip() for name in self.classes):
+            raise ValueError("a class has no name")
         if self.positive and (self.task != BINARY or self.positive not in self.classes):
             raise ValueError(
                 f"positive={self.positive!r} is none of two classes:"
@@ -231,6 +233,26 @@ def check(family: str, encoder: Mapping[str, Any], config: ClassifierConfig) -> 
             f"a window of {config.window} bases is out of range: the model reads"
             f" {shortest} to {fields.max_length} bases at once"
         )
+
+
+def num_parameters(
+    family: str, encoder: Mapping[str, Any], config: ClassifierConfig
+) -> int:
+    """Returns the numbers in all weights of a classifier.
+
+    Args:
+        family: Of the encoder, a key of `genomenet.models.FAMILIES`.
+        encoder: Fields of the family's config.
+        config: What is predicted.
+
+    Returns:
+        Their count.
+    """
+    members = models.get_family(family)
+    fields = members.from_dict(encoder)
+    width = members.width(fields)
+    outputs = config.num_outputs + (config.over_windows == "attention")
+    return members.num_parameters(fields, head=False) + (width + 1) * outputs
 
 
 def to_dict(config: ClassifierConfig) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from genomenet import atomic
 from genomenet.dna import alphabet, reader, windows
+from genomenet.training import npz_file
 
 _FORMAT: Final = 1
 _BLOCK: Final = 1 << 20  # bases of a contig unpacked at once
@@ -162,6 +163,7 @@ def load(path: str | os.PathLike[str]) -> PackedGenome:
         ValueError: If it is no such file.
     """
     try:
+        npz_file.check_sizes(path)
         with np.load(path, allow_pickle=False) as file:
             if int(file["format"]) != _FORMAT:
                 raise ValueError(f"format {int(file['format'])} is not {_FORMAT}")

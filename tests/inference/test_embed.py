@@ -22,6 +22,8 @@ CONFIG = {
         "filters": 16,
         "units": 8,
         "gaps": [2],
+        "objective": "reverse_complement",
+        "negatives": "global",
         "max_length": 500,
     },
 }

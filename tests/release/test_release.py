@@ -68,6 +68,15 @@ def test_a_release_holds_its_proof(released):
     loaded = folder.load_model(path)
     for ours, theirs in zip(loaded.weights, model.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    content = json.loads((path / "config.json").read_text())
+    data = (path / "model.weights.h5").read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    assert content["weights"] == {
+        "size": len(data),
+        "sha256": digest,
+        "config_sha256": folder.digest(content),
+    }
+    assert content["model"]["objective"] == "reverse_complement"  # a default
 
 
 def test_golden_values_through_weights_and_saved_model(released, saved):
@@ -234,6 +243,24 @@ def test_what_was_not_released_is_refused(server, tmp_path, key):
     with pytest.raises(ValueError, match="is not the released file"):
         folder.load_model("tiny")
     assert not [p for p in cached(tmp_path) if "weights" in p.name]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "index.json is not JSON"),
+        ("[]", "index.json is no index of models"),
+        ('{"models": {"tiny": {"files": [{"path": "a"}]}}}', "is no index of models"),
+        (
+            '{"models": {"tiny": {"files": [{"path": 1, "size": 1, "sha256": ""}]}}}',
+            "is no index of models",
+        ),
+    ],
+)
+def test_a_damaged_index(server, text, message):
+    (server[0] / "index.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        folder.load_model("tiny")
 
 
 def test_paths_may_not_leave_the_cache(server, tmp_path):
