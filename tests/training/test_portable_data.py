@@ -94,6 +94,36 @@ def test_splits_hold_every_usable_base_once(genome, chunks):
     assert total.sum() == 3998 + (700 + 1851) + 1882 + 1003
 
 
+def test_copies_are_in_one_split_and_told(contigs, tmp_path):
+    records = {f"{name}_{n}": codes for name, codes in contigs.items() for n in "ab"}
+    with (tmp_path / "genome.fa").open("wb") as file:
+        for name, codes in records.items():
+            turned = encode.reverse_complement(codes) if name.endswith("b") else codes
+            file.write(f">{name}\n".encode() + encode.decode(turned) + b"\n")
+    genome = portable_genome.pack(str(tmp_path / "genome.fa"))
+    lines = []
+    chunks = portable_data.plan(
+        genome,
+        splits="80/10/10",
+        chunk_length=400,
+        min_length=100,
+        seed=0,
+        tell=lines.append,
+    )
+    owner = np.full(4 * len(genome.packed), "", object)
+    for split, part in chunks.items():
+        for start, end in part:
+            owner[start:end] = split
+    for first in (0, 2, 4, 6):
+        a, b = (
+            owner[genome.starts[n] : genome.starts[n] + genome.lengths[n]]
+            for n in (first, first + 1)
+        )
+        assert (a == b[::-1]).all()
+    assert len(lines) == 1
+    assert lines[0].startswith("note: 4 contigs repeat another (on either strand)")
+
+
 @pytest.mark.parametrize("max_n", [0.0, 0.1, 1.0])
 def test_tiles_are_those_of_every_chunk(genome, chunks, max_n):
     expected = []
