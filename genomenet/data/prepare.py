@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import pathlib
 import re
@@ -14,15 +13,17 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from genomenet import atomic
-from genomenet.data import sources
+from genomenet.data import integrity, sources
 
 if TYPE_CHECKING:
     from genomenet.data import recipe
 
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
-_INFO: Final = "dataset_info.json"
+_INFO: Final = integrity.INFO
 _STAGING: Final = ".incomplete"
+
+metadata = integrity.metadata
 
 
 def default_data_dir() -> pathlib.Path:
@@ -77,19 +78,6 @@ def find(
     return max(versions)[1] if versions else None
 
 
-def metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads what a recipe noted about a prepared dataset.
-
-    Args:
-        directory: Folder of the dataset, as `find` returns it.
-
-    Returns:
-        The metadata; empty for a dataset that has none.
-    """
-    path = pathlib.Path(directory, "metadata.json")
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
 def prepare(
     name: str,
     make: Callable[[str], recipe.Recipe],
@@ -140,6 +128,7 @@ def prepare(
             return target, False
         try:
             _download_and_prepare(builder, root, manual_dir, beam_options)
+            integrity.seal(builder.data_dir)
             with atomic.replacing(target) as partial:
                 os.replace(builder.data_dir, partial)
         finally:
@@ -197,6 +186,7 @@ def _check_same(builder: recipe.Recipe, target: pathlib.Path) -> None:
             f"{target} is there already, with {', '.join(found)}: "
             "use --overwrite to replace it, or another --name"
         )
+    integrity.check(target)
 
 
 def _remove(folder: pathlib.Path) -> None:
