@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -111,6 +112,7 @@ def prepare(
         DatasetError: If the dataset is there with other options, another process is
             building it, or its recipe fails.
         SequenceFileError: If a sequence file is not usable as it is.
+        OSError: If the dataset cannot be written. It names the dataset.
     """
     root = pathlib.Path(data_dir or default_data_dir()).expanduser()
     if "://" in os.fspath(data_dir or ""):
@@ -131,6 +133,10 @@ def prepare(
             integrity.seal(builder.data_dir)
             with atomic.replacing(target) as partial:
                 os.replace(builder.data_dir, partial)
+        except Exception as e:
+            if error := _of_disk(e, staging, target):
+                raise error from e
+            raise
         finally:
             _remove(staging)
     return target, True
@@ -163,6 +169,25 @@ def _download_and_prepare(
         for folder in (downloads / "extracted", downloads):
             with contextlib.suppress(OSError):
                 folder.rmdir()  # TFDS makes them even if nothing is downloaded
+
+
+def _of_disk(
+    error: BaseException, staging: pathlib.Path, target: pathlib.Path
+) -> OSError | None:
+    """Returns what says that `target` cannot be written, if that is the error.
+
+    TensorFlow has no OSError, and TFDS wraps its errors.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            reason = os.strerror(number)
+            if getattr(cause, "errno", None) == number or reason in str(cause):
+                return OSError(number, reason, os.fspath(target))
+        if isinstance(cause, OSError) and os.fspath(staging) in str(cause.filename):
+            return OSError(cause.errno, cause.strerror, os.fspath(target))
+        cause = cause.__cause__
+    return None
 
 
 def _beam(options: str) -> Any:
