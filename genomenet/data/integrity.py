@@ -160,9 +160,8 @@ def opened(directory: str | os.PathLike[str], *, whole: bool = False) -> Any:
     except sources.DatasetError:
         raise
     except Exception as e:  # of many kinds, by what is wrong in which file
-        cause = (str(e) or type(e).__name__).splitlines()[0]
         raise sources.DatasetError(
-            f"{folder} cannot be read as a dataset: {cause}: {_ADVICE}"
+            f"{folder} cannot be read as a dataset: {sources.cause(e)}: {_ADVICE}"
         ) from e
     return builder
 
@@ -321,10 +320,8 @@ def _check_features(path: pathlib.Path) -> None:
             raise ValueError(f"type {content['type']!r}")
         _check_feature(json_format.ParseDict(content, feature_pb2.Feature()))
     except (ValueError, json_format.ParseError, RecursionError) as e:
-        cause = (str(e) or type(e).__name__).splitlines()[0]
-        raise sources.DatasetError(
-            f"{path} does not describe a dataset of genomenet: {cause}: {_ADVICE}"
-        ) from e
+        cause = f"does not describe a dataset of genomenet: {sources.cause(e)}"
+        raise _error(path, cause) from e
 
 
 def _check_feature(feature: Any) -> None:
@@ -343,8 +340,7 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise _error(path, "is missing") from None
     except (ValueError, RecursionError) as e:
-        cause = (str(e) or type(e).__name__).splitlines()[0]
-        raise _error(path, f"is damaged: not JSON: {cause}") from e
+        raise _error(path, f"is damaged: not JSON: {sources.cause(e)}") from e
     if not isinstance(content, dict):
         raise _error(path, "is damaged: not a JSON object")
     return content

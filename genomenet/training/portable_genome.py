@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
+from genomenet.data import sources
 from genomenet.dna import alphabet, reader, windows
 
 _FORMAT: Final = 1
@@ -182,7 +183,7 @@ def load(path: str | os.PathLike[str]) -> PackedGenome:
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror or e}") from e
     except Exception as e:  # of many kinds, by what is wrong in the archive
-        cause = (str(e) or type(e).__name__).splitlines()[0]
+        cause = sources.cause(e)
         raise ValueError(f"{path} is no packed genome, or damaged: {cause}") from e
     return genome
 
