@@ -298,12 +298,14 @@ def _read(folder: pathlib.Path) -> None:
     import tensorflow as tf
 
     builder = opened(folder)
+    text = tf.TensorSpec((), tf.string)
+    parse: Any = tf.function(builder.info.features.deserialize_example)
+    parse = parse.get_concrete_function(text)  # once for all shards
     for split in builder.info.splits.values():
         for path in split.filepaths:
             records = tf.data.TFRecordDataset(os.fspath(path))
-            examples = records.map(builder.info.features.deserialize_example)
             try:
-                for _ in examples:
+                for _ in records.map(parse):
                     pass
             except tf.errors.OpError as e:
                 raise _error(path, "is damaged: an example cannot be read") from e
