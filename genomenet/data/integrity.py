@@ -320,7 +320,8 @@ def _check_features(path: pathlib.Path) -> None:
     try:
         if "type" in content:  # an old form, which TFDS would read
             raise ValueError(f"type {content['type']!r}")
-        _check_feature(json_format.ParseDict(content, feature_pb2.Feature()))
+        feature: Any = feature_pb2.Feature()  # pyright: ignore[reportAttributeAccessIssue]
+        _check_feature(json_format.ParseDict(content, feature))
     except (ValueError, json_format.ParseError, RecursionError) as e:
         cause = f"does not describe a dataset of genomenet: {sources.cause(e)}"
         raise _error(path, cause) from e

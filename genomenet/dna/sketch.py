@@ -60,7 +60,8 @@ def words(
     if not places.size:
         return np.zeros(0, np.uint64), places
     every = np.lib.stride_tricks.sliding_window_view(codes, WORD)
-    hashes, kept = [], []
+    hashes: list[npt.NDArray[np.uint64]] = []
+    kept: list[npt.NDArray[np.int64]] = []
     for start in range(0, places.size, 1 << 14):
         some = places[start : start + (1 << 14)]
         found = every[some - _BEFORE]
