@@ -24,6 +24,11 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: as in TFDS)."
 )
+_VERIFY = flags.DEFINE_bool(
+    "verify",
+    False,
+    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run (default: runs/<model>-<dataset>)."
 )
@@ -149,7 +154,9 @@ def _train(workdir: pathlib.Path) -> None:
     is_ranked = _NPMI.value == "dataset"
     if getattr(config, "masking", "").startswith("genemask") and not is_ranked:
         ranking.read(config.npmi, config.kmer)  # fails now, or never
-    dataset = provider.prepare(str(_DATASET.value), _DATA_DIR.value)
+    dataset = provider.prepare(
+        str(_DATASET.value), _DATA_DIR.value, verify=_VERIFY.value
+    )
     if is_ranked:
         model["npmi"] = _rank(dataset, workdir, preset, model)
     result = pretrain.run(

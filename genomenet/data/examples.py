@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.data import labels, sources, tables
+from genomenet.data import integrity, labels, sources, tables
 from genomenet.dna import alphabet
 
 TRAIN: Final = "train"
@@ -142,11 +142,12 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
         Its splits.
 
     Raises:
-        DatasetError: If it is no such dataset, or lacks the split.
+        DatasetError: If it is no such dataset, lacks the split, or one of its files is
+            not as it was built.
     """
     import tensorflow_datasets as tfds  # slow to import
 
-    builder: Any = tfds.builder_from_directory(os.fspath(directory))
+    builder = integrity.opened(directory)
     features: Any = builder.info.features
     if set(features) != {"sequence", "label", "id"}:
         raise sources.DatasetError(
@@ -155,11 +156,12 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
         )
     task = _task(features["label"], builder.info.metadata)
     names = {TRAIN: train, VALIDATION: VALIDATION, TEST: TEST}
-    splits = {
-        split: _examples(tfds.as_numpy(builder.as_dataset(split=name)), task)
-        for split, name in names.items()
-        if name in builder.info.splits and builder.info.splits[name].num_examples
-    }
+    with integrity.reading(directory):
+        splits = {
+            split: _examples(tfds.as_numpy(builder.as_dataset(split=name)), task)
+            for split, name in names.items()
+            if name in builder.info.splits and builder.info.splits[name].num_examples
+        }
     if TRAIN not in splits:
         raise sources.DatasetError(
             f"{directory} has no split {train!r}; it has"

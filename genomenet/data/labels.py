@@ -269,7 +269,11 @@ class Survey:
 
 
 def group(sequence: bytes) -> bytes:
-    """Returns a digest that a sequence shares with its reverse complement only."""
+    """Returns a digest that a sequence shares with its reverse complement only.
+
+    N at the ends do not count: they are padding, or were not trimmed.
+    """
+    sequence = sequence.strip(b"N")
     other = encode.decode(encode.reverse_complement(encode.encode(sequence)))
     return hashlib.blake2b(min(sequence, other), digest_size=16).digest()
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from genomenet.data import integrity
 from genomenet.dna import alphabet
 
 CUTS: Final = ("tile", "crop")
@@ -83,16 +84,15 @@ class Prepared:
         directory: Its folder, `<data_dir>/<name>/<version>`.
 
     Raises:
-        ValueError: If the folder holds no such dataset.
+        ValueError: If the folder holds no such dataset, or one of its files is not
+            as it was built.
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
-        import tensorflow_datasets as tfds  # slow to import
-
         self.directory = pathlib.Path(directory)
-        if not (self.directory / "dataset_info.json").is_file():
+        if not (self.directory / integrity.INFO).is_file():
             raise ValueError(f"{directory} holds no prepared dataset")
-        self.info: Any = tfds.builder_from_directory(os.fspath(directory)).info
+        self.info: Any = integrity.opened(directory).info
         self.name: str = self.info.name
         self.version = str(self.info.version)
         self.metadata: dict[str, Any] = dict(self.info.metadata or {})
@@ -151,9 +151,10 @@ class Prepared:
     def chunks(self, split: str) -> Iterator[npt.NDArray[np.uint8]]:
         """Yields the base codes of every chunk of a split, uint8 (L,)."""
         features = self.info.features
-        for example in tf.data.TFRecordDataset(self._files(split)):
-            sequence = features.deserialize_example(example)["sequence"].numpy()
-            yield alphabet.CODES[np.frombuffer(sequence, np.uint8)]
+        with integrity.reading(self.directory):
+            for example in tf.data.TFRecordDataset(self._files(split)):
+                sequence = features.deserialize_example(example)["sequence"].numpy()
+                yield alphabet.CODES[np.frombuffer(sequence, np.uint8)]
 
     def check(self, split: str, cutting: Cutting, *, batch_size: int) -> None:
         """Checks that a split can fill a batch with different windows.

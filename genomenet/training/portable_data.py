@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from genomenet.data import genome as genome_lib
-from genomenet.data import sources
-from genomenet.dna import alphabet, windows
+from genomenet.data import repeats, sources
+from genomenet.dna import alphabet, sketch
 from genomenet.models import family
 from genomenet.training import portable_genome
 
@@ -26,6 +26,7 @@ def plan(
     chunk_length: int,
     min_length: int,
     seed: int,
+    tell: Callable[[str], Any] = lambda line: None,
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Deals the genome to splits, in chunks, as `genomenet.build_dataset` does.
 
@@ -35,6 +36,7 @@ def plan(
         chunk_length: Bases in a chunk, at most.
         min_length: Shortest stretch without a long run of N that is used, in bases.
         seed: Of the splits.
+        tell: Called with each line on what the genome holds more than once.
 
     Returns:
         Name of the split → 0-based half-open places of its chunks, int64, (C, 2).
@@ -42,11 +44,13 @@ def plan(
     Raises:
         DatasetError: If there is too little for these splits.
     """
-    contigs, offsets = [], {}
+    contigs, offsets, words, total = [], {}, sketch.Sketch(), 0
     for number, name in enumerate(genome.names):
         codes = genome.contig(number)
-        pieces, _ = windows.pieces(codes, min_length=min_length)
-        contigs.append(windows.Contig(name=name, length=len(codes), pieces=pieces))
+        found, _ = genome_lib.contig(name, codes, min_length=min_length)
+        words.add(codes, total)
+        total += found.length
+        contigs.append(found)
         offsets[name] = int(genome.starts[number])
     units = genome_lib.plan(
         contigs,
@@ -55,6 +59,8 @@ def plan(
         min_length=min_length,
         seed=seed,
     )
+    for line in repeats.notes(repeats.facts(contigs, units, words)):
+        tell(line)
     return {
         split: np.concatenate(
             [

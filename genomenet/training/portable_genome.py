@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import zipfile
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
+from genomenet.data import sources
 from genomenet.dna import alphabet, reader, windows
 from genomenet.training import npz_file
 
 _FORMAT: Final = 1
+_ARRAYS: Final = ("packed", "n_runs", "starts", "lengths")
 _BLOCK: Final = 1 << 20  # bases of a contig unpacked at once
 _SHIFTS: Final = np.array([0, 2, 4, 6], np.uint8)  # of the four bases in a byte
 
@@ -94,6 +95,7 @@ class PackedGenome:
                 names=np.array(self.names),
                 starts=self.starts,
                 lengths=self.lengths,
+                digest=np.array(self.digest()),
             )
 
     def _n_before(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -160,21 +162,27 @@ def load(path: str | os.PathLike[str]) -> PackedGenome:
         The genome.
 
     Raises:
-        ValueError: If it is no such file.
+        ValueError: If it is no such file, or not as it was written.
     """
     try:
         npz_file.check_sizes(path)
-        with np.load(path, allow_pickle=False) as file:
-            if int(file["format"]) != _FORMAT:
-                raise ValueError(f"format {int(file['format'])} is not {_FORMAT}")
-            arrays = {
-                key: file[key] for key in ("packed", "n_runs", "starts", "lengths")
-            }
-            return PackedGenome(names=tuple(file["names"].tolist()), **arrays)
+        with np.load(path, allow_pickle=False) as arrays:
+            if int(arrays["format"]) != _FORMAT:
+                raise ValueError(f"format {int(arrays['format'])} is not {_FORMAT}")
+            names = arrays["names"]
+            genome = PackedGenome(
+                names=tuple(map(str, np.atleast_1d(names).tolist())),
+                **{name: arrays[name] for name in _ARRAYS},
+            )
+            _check(genome)
+            if "digest" in arrays and str(arrays["digest"]) != genome.digest():
+                raise ValueError("its checksum is not that of its content")
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror or e}") from e
-    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as e:
-        raise ValueError(f"{path} is no packed genome: {e}") from e
+    except Exception as e:  # of many kinds, by what is wrong in the archive
+        cause = sources.cause(e)
+        raise ValueError(f"{path} is no packed genome, or damaged: {cause}") from e
+    return genome
 
 
 def read(paths: Sequence[str]) -> PackedGenome:
@@ -182,6 +190,39 @@ def read(paths: Sequence[str]) -> PackedGenome:
     if len(paths) == 1 and pathlib.PurePath(paths[0]).suffix == ".npz":
         return load(paths[0])
     return pack(paths)
+
+
+def _check(genome: PackedGenome) -> None:
+    """Refuses arrays that do not fit each other."""
+    count = len(genome.names)
+    for name, dtype, shape in (
+        ("packed", np.uint8, (genome.packed.size,)),
+        ("n_runs", np.int64, (genome.n_runs.size // 2, 2)),
+        ("starts", np.int64, (count,)),
+        ("lengths", np.int64, (count,)),
+    ):
+        array = getattr(genome, name)
+        if array.dtype != dtype or array.shape != shape:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}")
+    if len(set(genome.names)) < len(genome.names) or not genome.names:
+        raise ValueError("names are missing or not unique")
+    ends = genome.starts + -(-genome.lengths // 4) * 4
+    total = 4 * len(genome.packed)
+    if (
+        genome.lengths.min() < 1
+        or genome.lengths.max() > total
+        or not np.array_equal(ends, [*genome.starts[1:], total])
+        or genome.starts[0] != 0
+    ):
+        raise ValueError("starts and lengths do not fit the bases")
+    borders = genome.n_runs.ravel()
+    if borders.size and (
+        borders[0] < 0
+        or borders[-1] > total
+        or (genome.n_runs[:, 0] >= genome.n_runs[:, 1]).any()
+        or (np.diff(borders) < 0).any()
+    ):
+        raise ValueError("runs of N are not in order")
 
 
 def _pack(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ def run(
         "splits": splits,
         "seed": _SPLIT_SEED,
     }
-    chunks = portable_data.plan(genome, **options)
+    chunks = portable_data.plan(genome, **options, tell=_tell)
     bases = {split: int((c[:, 1] - c[:, 0]).sum()) for split, c in chunks.items()}
     run_config = workdir_lib.RunConfig(
         family=family,
@@ -121,6 +122,10 @@ def run(
         path = pathlib.Path(workdir) / WEIGHTS
         portable_arrays.save_model(result.model, path, step=settings.steps)
         return result
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _tiled(

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from genomenet import models
-from genomenet.data import pipeline
+from genomenet.data import integrity, pipeline
 from genomenet.models import family as family_lib
 from genomenet.training import engine, loop
 from genomenet.training import settings as settings_lib
@@ -65,7 +65,10 @@ def run(
         parts={"init": dict(origin)} if origin else {},
     )
     read_only = not strategy_lib.is_chief(strategy)
-    with workdir_lib.Workdir(workdir, read_only=read_only) as folder:
+    with (
+        integrity.reading(dataset),
+        workdir_lib.Workdir(workdir, read_only=read_only) as folder,
+    ):
         cutting = pipeline.Cutting(**dataclasses.asdict(members.window(config)))
         engine.check(settings, strategy)
         data.check("train", cutting, batch_size=settings.batch_size)

@@ -122,6 +122,8 @@ def test_a_sequence_and_its_reverse_complement_are_one_group():
     other = encode.decode(encode.reverse_complement(encode.encode(sequence)))
     assert labels.group(sequence) == labels.group(other)
     assert labels.group(sequence) != labels.group(b"AACGTTTGNA")
+    assert labels.group(sequence) == labels.group(b"NN" + sequence + b"NNN")
+    assert labels.group(b"ACNGG") != labels.group(b"ACGG")
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,7 +1,9 @@
 """Packed genomes and the rows cut from them; without TensorFlow."""
 
 import dataclasses
+import io
 import itertools
+import zipfile
 
 import numpy as np
 import pytest
@@ -79,8 +81,83 @@ def test_what_is_no_packed_genome(tmp_path):
     with pytest.raises(ValueError, match=r"x.npz is no packed genome"):
         portable_genome.load(path)
     np.savez(path, format=1, packed=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match=r"no packed genome.*allow_pickle=False"):
+    with pytest.raises(ValueError, match=r"no packed genome.*Python objects"):
         portable_genome.load(path)
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"x.npy is no packed genome"):
+        portable_genome.load(tmp_path / "x.npy")
+
+
+def arrays_of(genome):
+    names = ("packed", "n_runs", "starts", "lengths")
+    found = {name: getattr(genome, name).copy() for name in names}
+    return {**found, "format": np.int64(1), "names": np.array(genome.names)}
+
+
+def test_a_packed_genome_from_before_the_checksum_is_read(genome, tmp_path):
+    np.savez(tmp_path / "x.npz", **arrays_of(genome))
+    assert portable_genome.load(tmp_path / "x.npz").digest() == genome.digest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"packed": np.zeros((3, 2), np.uint8)},
+        {"packed": np.zeros(3, np.int64)},
+        {"packed": np.zeros(3, np.uint8)},
+        {"packed": np.uint8(3)},
+        {"starts": np.zeros(6, np.int64)},
+        {"starts": np.zeros(5, np.int64)},
+        {"lengths": np.full(6, 2**62)},
+        {"lengths": np.full(6, -1)},
+        {"n_runs": np.array([[5, 3]])},
+        {"n_runs": np.array([[-5, 3]])},
+        {"n_runs": np.array([[0, 2**40]])},
+        {"n_runs": np.array([[8, 9], [1, 2]])},
+        {"n_runs": np.array([1.0, 2.0])},
+        {"names": np.array(["a"] * 6)},
+        {"names": np.array([], str)},
+        {"format": np.int64(2)},
+        {"format": np.array([1, 2])},
+        {"digest": np.array("0" * 32)},
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(genome, tmp_path, change):
+    np.savez(tmp_path / "x.npz", **(arrays_of(genome) | change))
+    with pytest.raises(ValueError, match=r"x.npz is no packed genome") as error:
+        portable_genome.load(tmp_path / "x.npz")
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_is_allocated_for_a_shape_that_the_file_does_not_hold(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (2**50,)}
+    )
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("packed.npy", header.getvalue())
+    with pytest.raises(ValueError, match=r"packed.npy has .* bytes, but its shape"):
+        portable_genome.load(tmp_path / "x.npz")
+    np.savez_compressed(tmp_path / "y.npz", packed=np.zeros(2**24, np.uint8))
+    with pytest.raises(ValueError, match=r"packed.npy is compressed"):
+        portable_genome.load(tmp_path / "y.npz")
+
+
+def test_no_damage_to_a_packed_genome_goes_unnoticed(genome, tmp_path):
+    path = tmp_path / "x.npz"
+    genome.save(path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        data = bytearray(whole)
+        data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        if rng.random() < 0.2:
+            data = data[: rng.integers(len(data))]
+        path.write_bytes(data)
+        try:
+            assert portable_genome.load(path).digest() == genome.digest()
+        except ValueError as e:
+            assert str(path) in str(e)  # noqa: PT017
+            assert "\n" not in str(e)  # noqa: PT017
 
 
 def test_splits_hold_every_usable_base_once(genome, chunks):
@@ -92,6 +169,36 @@ def test_splits_hold_every_usable_base_once(genome, chunks):
             total[start:end] += 1
     assert total.max() == 1
     assert total.sum() == 3998 + (700 + 1851) + 1882 + 1003
+
+
+def test_copies_are_in_one_split_and_told(contigs, tmp_path):
+    records = {f"{name}_{n}": codes for name, codes in contigs.items() for n in "ab"}
+    with (tmp_path / "genome.fa").open("wb") as file:
+        for name, codes in records.items():
+            turned = encode.reverse_complement(codes) if name.endswith("b") else codes
+            file.write(f">{name}\n".encode() + encode.decode(turned) + b"\n")
+    genome = portable_genome.pack(str(tmp_path / "genome.fa"))
+    lines = []
+    chunks = portable_data.plan(
+        genome,
+        splits="80/10/10",
+        chunk_length=400,
+        min_length=100,
+        seed=0,
+        tell=lines.append,
+    )
+    owner = np.full(4 * len(genome.packed), "", object)
+    for split, part in chunks.items():
+        for start, end in part:
+            owner[start:end] = split
+    for first in (0, 2, 4, 6):
+        a, b = (
+            owner[genome.starts[n] : genome.starts[n] + genome.lengths[n]]
+            for n in (first, first + 1)
+        )
+        assert (a == b[::-1]).all()
+    assert len(lines) == 1
+    assert lines[0].startswith("note: 4 contigs repeat another (on either strand)")
 
 
 @pytest.mark.parametrize("max_n", [0.0, 0.1, 1.0])
