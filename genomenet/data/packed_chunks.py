@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final, Self
 
 import numpy as np
@@ -41,6 +42,7 @@ class PackedChunks:
         position: Its first base in `genome`, int64, (C,).
         digest: Checksum of all of this but the positions: the same for the same
             chunks, in whatever order they were written.
+        about: What was noted of them.
     """
 
     genome: packed.Packed
@@ -52,6 +54,7 @@ class PackedChunks:
     split: npt.NDArray[np.int64]
     position: npt.NDArray[np.int64]
     digest: str
+    about: Mapping[str, Any]
 
     def intervals(self, split: str) -> npt.NDArray[np.int64]:
         """Returns where the chunks of a split lie in `genome`: int64, (C, 2).
@@ -79,9 +82,13 @@ class Writer:
 
     Args:
         path: The file.
+        about: What to note of them, JSON values.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(
+        self, path: str | os.PathLike[str], *, about: Mapping[str, Any] | None = None
+    ):
+        self._about = dict(about or {})
         self._path = pathlib.Path(path)
         self._rows: list[tuple[str, str, int, int, int]] = []
         self._runs: list[npt.NDArray[np.int64]] = []
@@ -134,6 +141,7 @@ class Writer:
             "position": position[order],
             "contigs": contigs,
             "splits": splits,
+            "about": np.array(json.dumps(self._about)),
         }
         self._spool.flush()
         size = self._spool.tell()
@@ -174,6 +182,7 @@ def load(path: str | os.PathLike[str]) -> PackedChunks:
             splits=tuple(arrays["splits"].tolist()),
             contigs=tuple(arrays["contigs"].tolist()),
             digest=str(arrays["digest"]),
+            about=json.loads(str(arrays["about"])),
             **{name: arrays[name] for name in _ARRAYS[2:]},
         )
     except OSError as e:

@@ -11,7 +11,7 @@ import functools
 import math
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any, Final
 
 import numpy as np
@@ -188,11 +188,10 @@ def keys(rows: Index, seed: int) -> npt.NDArray[np.uint32]:
     return found.astype(np.uint32)
 
 
-@contextlib.contextmanager
 def stream(
     rows: Rows, first: int, size: int, *, worker: int = 0, num_workers: int = 1
-) -> Generator[Iterator[Batch]]:
-    """Computes batches ahead, in a background thread.
+) -> Generator[Batch]:
+    """Computes batches ahead, in a background thread, until it is closed.
 
     Args:
         rows: Of a split.
@@ -202,14 +201,14 @@ def stream(
         num_workers: Workers that share each batch evenly.
 
     Yields:
-        An endless iterator of this worker's rows of each batch.
+        This worker's rows of each batch, without end.
     """
     own = size // num_workers
     at_once = max(1, _BLOCK_BASES // (own * rows.window.length))
-    ready: queue.Queue[Batch | BaseException] = queue.Queue(2 * at_once)
+    ready: queue.Queue[Batch | Exception] = queue.Queue(2 * at_once)
     is_over = threading.Event()
 
-    def put(item: Batch | BaseException) -> None:
+    def put(item: Batch | Exception) -> None:
         while not is_over.is_set():
             with contextlib.suppress(queue.Full):
                 return ready.put(item, timeout=0.1)
@@ -228,17 +227,14 @@ def stream(
         except Exception as e:  # is raised where the batch is wanted
             put(e)
 
-    def batches() -> Iterator[Batch]:
-        while True:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
     thread = threading.Thread(target=compute, name="rows", daemon=True)
     thread.start()
     try:
-        yield batches()
+        while True:
+            item = ready.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
     finally:
         is_over.set()
         thread.join()

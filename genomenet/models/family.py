@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from genomenet.dna import tiling
+
 _HEADERS: Final = 1 << 20  # bytes, more than a file of weights has beside them
 
 # Concatenates a tensor (N, ...) over R replicas: (R·N, ...), and the row where this
@@ -35,27 +37,6 @@ class LossOutput(NamedTuple):
     per_example: Any
     weight: Any
     metrics: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Window:
-    """How a model wants its training sequences cut.
-
-    Attributes:
-        length: Bases a row.
-        stride: Bases between the starts of neighbouring windows.
-        cut: "tile" cuts at multiples of the stride; "crop" shifts them by a
-            random phase, drawn anew for every chunk in every epoch.
-        max_n: Largest share of N in a window that is kept, in [0, 1].
-        shortest_cut: Bases of the shortest cut, where rows hold cuts of mixed
-            lengths, as `data.pipeline.Cutting` says; 0 where a row is one window.
-    """
-
-    length: int
-    stride: int
-    cut: str = "crop"
-    max_n: float = 0.1
-    shortest_cut: int = 0
 
 
 class Family(Protocol):
@@ -94,7 +75,7 @@ class Family(Protocol):
         """Returns one vector a row, or one a patch or token for pool "none"."""
         ...
 
-    def window(self, config: Any) -> Window:
+    def window(self, config: Any) -> tiling.Window:
         """Returns how training sequences are cut."""
         ...
 

@@ -16,14 +16,13 @@ import tensorflow as tf
 class Checkpoints:
     """Saves and restores a run, atomically, as TensorFlow checkpoints.
 
-    A checkpoint holds the weights, the optimizer, the data iterator, the step and
-    the metrics summed since the last row of `metrics.jsonl`.
+    A checkpoint holds the weights, the optimizer, the step, which tells the
+    place in the data, and the metrics summed since the last row of `metrics.jsonl`.
 
     Args:
         directory: Where they lie.
         model: The model.
         optimizer: Its optimizer, built.
-        iterator: A plain tf.data iterator.
         keep: Checkpoints kept.
         read_only: For processes that are not the chief.
     """
@@ -34,7 +33,6 @@ class Checkpoints:
         *,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        iterator: Any,
         keep: int,
         read_only: bool = False,
     ):
@@ -46,7 +44,6 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(
             model=_variables(model),
             optimizer=[v.value for v in optimizer.variables],
-            iterator=iterator,
             step=self._step,
             totals=self._totals,
         )

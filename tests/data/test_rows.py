@@ -2,6 +2,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -136,8 +137,9 @@ def test_workers_share_each_batch(genome, num_workers):
     parts = []
     for worker in range(num_workers):
         share = {"worker": worker, "num_workers": num_workers}
-        with rows.stream(found, first, size, **share) as batches:
-            parts.append(list(itertools.islice(batches, 5)))
+        batches = rows.stream(found, first, size, **share)
+        parts.append(list(itertools.islice(batches, 5)))
+        batches.close()
     for number, batch in enumerate(zip(*parts, strict=True)):
         expected = found.batch(first + number * size, size)
         for name, values in expected.items():
@@ -148,11 +150,16 @@ def test_workers_share_each_batch(genome, num_workers):
 def test_an_error_of_the_background_reaches_the_reader():
     genome = packed.of(np.full(200, alphabet.N, np.uint8))
     found = of(genome, TILE, chunks=np.array([[0, 200]]))
-    with (
-        rows.stream(found, 0, 4) as batches,
-        pytest.raises(ValueError, match="no window"),
-    ):
-        next(batches)
+    with pytest.raises(ValueError, match="no window"):
+        next(rows.stream(found, 0, 4))
+
+
+def test_the_thread_ends_with_the_stream(genome):
+    batches = rows.stream(of(genome, TILE), 0, 4)
+    next(batches)
+    assert "rows" in [thread.name for thread in threading.enumerate()]
+    batches.close()
+    assert "rows" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_segments_are_of_the_genome_and_without_n(genome, codes):
@@ -195,8 +202,10 @@ bases, chunk = 300_000_000_000, 16_384
 codes = np.memmap(sys.argv[1], np.uint8, "r", shape=(bases // 4,))
 genome = packed.Packed(codes=codes, n_runs=np.empty((0, 2), np.int64))
 chunks = np.empty((bases // chunk, 2), np.int64)
-chunks[:, 0] = np.arange(len(chunks)) * chunk
-chunks[:, 1] = chunks[:, 0] + chunk
+for block in range(0, len(chunks), 1 << 16):
+    part = chunks[block : block + (1 << 16)]
+    part[:, 0] = chunk * (block + np.arange(len(part)))
+    part[:, 1] = part[:, 0] + chunk
 window = tiling.Window(length=150, stride=150)
 found = rows.Rows(genome, chunks, window, seed=0)
 for first in (0, len(found) // 2, 7 * len(found) - 9, 10**15):

@@ -100,9 +100,8 @@ def test_a_full_disk_is_told_with_the_folder_of_checkpoints(tmp_path, monkeypatc
     model = selfgenomenet.build(selfgenomenet.from_dict(MODEL))
     optimizer = keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
-    iterator = iter(tf.data.Dataset.range(1))
     saved = checkpoint.Checkpoints(
-        tmp_path / "c", model=model, optimizer=optimizer, iterator=iterator, keep=1
+        tmp_path / "c", model=model, optimizer=optimizer, keep=1
     )
     saved.save(1, {})
 
