@@ -9,6 +9,7 @@ python -m genomenet.build_dataset --class_fasta=yes=a.fa,no=b.fa --name=sites
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -83,6 +84,9 @@ def main(argv: Sequence[str]) -> None:
     given = [f for f in (_DATASET, _FASTA, _TABLE, _CLASS_FASTA) if f.value]
     if len(given) != 1:
         raise app.UsageError("give one of --dataset, --fasta, --table, --class_fasta")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # not so under nohup
+            signal.signal(number, _stop)
     try:
         name, make = _recipe(given[0].name)
         path, is_new = prepare.prepare(
@@ -105,6 +109,13 @@ def main(argv: Sequence[str]) -> None:
             "next: python -m genomenet.train --model=selfgenomenet"
             f" --dataset={name}{where}"
         )
+
+
+def _stop(number: int, frame: Any) -> None:
+    """Ends the command, which then removes what it has begun."""
+    del frame
+    print("build_dataset: stopped; nothing was kept", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:

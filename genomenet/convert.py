@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Sequence
 
 from absl import app, flags, logging
@@ -12,7 +13,8 @@ from absl import app, flags, logging
 _FROM_HF = flags.DEFINE_string(
     "from_hf",
     None,
-    "Folder with config.json and model.safetensors or pytorch_model.bin, to be read.",
+    "Folder with config.json, a vocabulary, and model.safetensors or pytorch_model.bin"
+    " (or their parts with an index), to be read.",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "With --from_hf: the model folder.")
 _INPUT = flags.DEFINE_string(
@@ -46,7 +48,12 @@ def _convert() -> None:
     from genomenet.release import export, folder
 
     if _FROM_HF.value:
-        model, content = hf_bert.read(_FROM_HF.value)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", UserWarning)
+            model, content = hf_bert.read(_FROM_HF.value)
+        for warning in told:
+            print(f"convert: warning: {warning.message}", file=sys.stderr)
         export.write_release(
             model,
             content,

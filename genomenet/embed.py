@@ -38,6 +38,11 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _BOTH_STRANDS = flags.DEFINE_bool(
     "both_strands", False, "Average with the vector of the reverse complement."
 )
+_MAX_N = flags.DEFINE_float(
+    "max_n",
+    1.0,
+    "Share of N from which on a window has no information: its vector is NaN.",
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -59,6 +64,7 @@ def main(argv: Sequence[str]) -> None:
             pool=_POOL.value,
             batch_size=_BATCH_SIZE.value,
             both_strands=_BOTH_STRANDS.value,
+            max_n=_MAX_N.value,
         )
     except (ValueError, OSError) as e:
         print(f"embed: {e}", file=sys.stderr)
@@ -67,6 +73,9 @@ def main(argv: Sequence[str]) -> None:
         print("embed: interrupted; nothing was written", file=sys.stderr)
         sys.exit(130)
     print(f"{counts['rows']:,} rows in {_OUTPUT.value}")
+    if counts["blank"]:
+        what = "N only" if _MAX_N.value == 1 else f"at least {_MAX_N.value:.0%} N"
+        print(f"without information: {counts['blank']:,} windows of {what}: NaN")
     if counts["records"]:
         print(
             f"skipped as too short: {counts['records']:,} records,"

@@ -37,6 +37,11 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: as in TFDS)."
 )
+_VERIFY = flags.DEFINE_bool(
+    "verify",
+    False,
+    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+)
 _TABLE = flags.DEFINE_string(
     "table", None, "TSV or CSV with columns sequence, label, as in genomenet.finetune."
 )
@@ -130,7 +135,7 @@ def _data() -> tuple[Any, pathlib.Path | None]:
     from genomenet.data import examples, provider
 
     if _DATASET.value:
-        path = provider.prepare(_DATASET.value, _DATA_DIR.value)
+        path = provider.prepare(_DATASET.value, _DATA_DIR.value, verify=_VERIFY.value)
         return examples.read_prepared(path), path
     tables = {examples.TRAIN: str(_TABLE.value)}
     if _TEST_TABLE.value:

@@ -23,6 +23,11 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: as in TFDS)."
 )
+_VERIFY = flags.DEFINE_bool(
+    "verify",
+    False,
+    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+)
 _TABLE = flags.DEFINE_string(
     "table",
     None,
@@ -236,7 +241,7 @@ def _data() -> Any:
     from genomenet.data import examples, provider
 
     if _DATASET.value:
-        path = provider.prepare(_DATASET.value, _DATA_DIR.value)
+        path = provider.prepare(_DATASET.value, _DATA_DIR.value, verify=_VERIFY.value)
         data = examples.read_prepared(path, train=_TRAIN_SPLIT.value)
     else:
         given = {

@@ -50,6 +50,12 @@ _ON_ERROR = flags.DEFINE_enum(
     ["stop", "skip"],
     "What to do at a malformed record or row; skip: report it and go on.",
 )
+_MAX_N = flags.DEFINE_float(
+    "max_n",
+    1.0,
+    "Share of N from which on a window has no information: its label and values are"
+    " empty, and it is left out of tracks.",
+)
 _BEDGRAPH = flags.DEFINE_string(
     "bedgraph",
     None,
@@ -76,6 +82,7 @@ def main(argv: Sequence[str]) -> None:
         batch_size=_BATCH_SIZE.value,
         both_strands=_BOTH_STRANDS.value,
         on_error=_ON_ERROR.value,
+        max_n=_MAX_N.value,
         bedgraph=_BEDGRAPH.value,
         bigwig=_BIGWIG.value,
     )
@@ -106,8 +113,14 @@ def _summary(counts: inputs.Counts) -> list[str]:
         f"windows:   {counts.rows:,} in {_OUTPUT.value}",
         f"skipped:   {counts.short:,} too short, {counts.bad:,} malformed",
     ]
+    if counts.blank:
+        what = "N only" if _MAX_N.value == 1 else f"at least {_MAX_N.value:.0%} N"
+        lines.append(
+            f"empty:     {counts.blank:,} windows of {what}: no label, no value"
+        )
+    read = counts.rows - counts.blank
     for label, count in counts.labels.most_common():
-        lines.append(f"label:     {label}: {count:,} ({count / counts.rows:.1%})")
+        lines.append(f"label:     {label}: {count:,} ({count / read:.1%})")
     return lines
 
 

@@ -21,6 +21,11 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: as in TFDS)."
 )
+_VERIFY = flags.DEFINE_bool(
+    "verify",
+    False,
+    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+)
 _COUNTS = flags.DEFINE_string(
     "counts", None, "Tab-separated table of k-mers and counts, instead of counting."
 )
@@ -59,13 +64,15 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"--output={output} is the table --counts")
     try:
         counter, source = _count()
+        for note in counter.notes:
+            print(f"rank_kmers: {note}", file=sys.stderr)
         found = npmi.rank(
             counter.counts,
             _K.value,
             segments=_SEGMENTS.value,
             min_count=_MIN_COUNT.value,
         )
-        header = _header(source, int(counter.counts.sum()))
+        header = [*_header(source, int(counter.counts.sum())), *counter.notes]
         # Both files, or none.
         with atomic.replacing(output) as table, atomic.replacing(plot) as drawing:
             npmi.write(found, table, header=header)
@@ -94,7 +101,9 @@ def _count() -> tuple[npmi.Counter, str]:
     startup.load_tensorflow()
     from genomenet.data import provider
 
-    directory = provider.prepare(str(_DATASET.value), _DATA_DIR.value)
+    directory = provider.prepare(
+        str(_DATASET.value), _DATA_DIR.value, verify=_VERIFY.value
+    )
     source = f"training split of {directory.parent.name} {directory.name}"
     return npmi.count_dataset(directory, _K.value), source
 

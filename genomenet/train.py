@@ -38,6 +38,11 @@ _CHUNK_LENGTH = flags.DEFINE_integer(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: as in TFDS)."
 )
+_VERIFY = flags.DEFINE_bool(
+    "verify",
+    False,
+    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run (default: runs/<model>-<dataset>)."
 )
@@ -197,7 +202,7 @@ def _is_tensorflow() -> bool:
 
 def _dataset(workdir: pathlib.Path) -> Any:
     """Returns the prepared genome, which is made first where it is not there."""
-    from genomenet.data import prepare, prepared, progress
+    from genomenet.data import integrity, prepare, prepared, progress
     from genomenet.dna import reader
 
     if not _FASTA.value:
@@ -209,6 +214,8 @@ def _dataset(workdir: pathlib.Path) -> Any:
             from genomenet.data import provider  # TensorFlow
 
             found = provider.prepare(name, data_dir)
+        if _VERIFY.value:
+            integrity.check(found, whole=True)
         return prepared.read(found)
     path = workdir / "genome.npz"
     if path.exists():
@@ -222,6 +229,7 @@ def _dataset(workdir: pathlib.Path) -> Any:
             splits=_SPLITS.value,
             chunk_length=_CHUNK_LENGTH.value,
             progress=update,
+            tell=lambda line: print(line, file=sys.stderr),
         )
 
 

@@ -18,10 +18,23 @@ ROOT = MODELS.parent
 sys.path.insert(0, str(ROOT))
 
 from genomenet.evaluation import protocols, tables  # noqa: E402
+from genomenet.release import folder as folder_lib  # noqa: E402
+from genomenet.release import weights  # noqa: E402
 
 
 def updated() -> Iterator[tuple[pathlib.Path, str]]:
-    """Yields each file that is generated, in whole or between marks, and its text."""
+    """Yields each file that is generated, in whole or between marks, and its text.
+
+    The first are the `config.json` of releases; what follows depends on them.
+    """
+    for release in releases():
+        path = release / "config.json"
+        config = json.loads(path.read_text("utf-8"))
+        config["weights"] = {
+            **weights.describe(release / "model.weights.h5"),
+            "config_sha256": folder_lib.digest(config),
+        }
+        yield path, json.dumps(config, indent=2) + "\n"
     path = MODELS / "index.json"
     index = {**json.loads(path.read_text("utf-8")), "models": files()}
     yield path, json.dumps(index, indent=2) + "\n"
@@ -108,5 +121,5 @@ def results(base: pathlib.Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    for changed, content in list(updated()):
+    for changed, content in updated():
         changed.write_text(content, encoding="utf-8")

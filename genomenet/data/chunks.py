@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from genomenet import startup
-from genomenet.data import genome, identity, progress, recipe, sources
+from genomenet.data import genome, identity, progress, recipe, repeats, sources
 from genomenet.dna import files, windows
 
 CHUNK_LENGTH: Final = 16_384
@@ -207,4 +207,5 @@ def _metadata(
             **dataclasses.asdict(index.skipped),
             "other_records": index.not_wanted,
         },
+        **repeats.facts(index.contigs, units, index.words),
     }

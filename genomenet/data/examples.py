@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.data import labels, sources, tables
+from genomenet.data import integrity, labels, sources, tables
 from genomenet.dna import alphabet
 
 TRAIN: Final = "train"
@@ -142,11 +142,12 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
         Its splits.
 
     Raises:
-        DatasetError: If it is no such dataset, or lacks the split.
+        DatasetError: If it is no such dataset, lacks the split, or one of its files is
+            not as it was built.
     """
     import tensorflow_datasets as tfds  # slow to import
 
-    builder: Any = tfds.builder_from_directory(os.fspath(directory))
+    builder = integrity.opened(directory)
     features: Any = builder.info.features
     if set(features) != {"sequence", "label", "id"}:
         raise sources.DatasetError(
@@ -155,11 +156,12 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
         )
     task = _task(features["label"], builder.info.metadata)
     names = {TRAIN: train, VALIDATION: VALIDATION, TEST: TEST}
-    splits = {
-        split: _examples(tfds.as_numpy(builder.as_dataset(split=name)), task)
-        for split, name in names.items()
-        if name in builder.info.splits and builder.info.splits[name].num_examples
-    }
+    with integrity.reading(directory):
+        splits = {
+            split: _examples(tfds.as_numpy(builder.as_dataset(split=name)), task)
+            for split, name in names.items()
+            if name in builder.info.splits and builder.info.splits[name].num_examples
+        }
     if TRAIN not in splits:
         raise sources.DatasetError(
             f"{directory} has no split {train!r}; it has"
@@ -212,7 +214,7 @@ def read_tables(
     taught = rows[TRAIN]
     if not any(row.split for row in taught) and len(given) == 1:
         taught = itertools.chain(*rows.values())  # where a rare class went is chance
-    known = labels.resolve(task, {row.label for row in taught}, shown=given[TRAIN])
+    known = labels.resolve(task, [row.label for row in taught], shown=given[TRAIN])
     return Data(
         name=os.path.basename(given[TRAIN]),
         task=known,
@@ -392,7 +394,7 @@ def _divided(
     survey = labels.Survey()
     for row in rows:
         survey.add(row, row.split)
-    known = labels.resolve(task, set(survey.labels), shown=path)
+    known = labels.resolve(task, survey.labels, shown=path)
     shares = sources.parse_splits(splits)
     found = labels.assign(survey, known, shares, seed=seed, shown=path)
     divided: dict[str, list[tables.Row]] = {}

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.data import identity, sources
-from genomenet.dna import encode, reader, windows
+from genomenet.data import identity, repeats, sources
+from genomenet.dna import encode, reader, sketch, windows
 
 Example = tuple[str, dict[str, Any]]
 
@@ -33,6 +33,7 @@ class Index:
         num_records: Records in the files.
         num_bases: Their bases.
         skipped: What is left out.
+        words: Sampled from the contigs, to tell which are alike.
         not_wanted: Records that are none of the known sequences asked for.
     """
 
@@ -42,6 +43,7 @@ class Index:
     num_records: int
     num_bases: int
     skipped: windows.Skipped
+    words: sketch.Sketch
     not_wanted: int = 0
 
 
@@ -75,7 +77,8 @@ def index(
     offsets: dict[str, int] = {}
     origins: dict[str, tuple[str, str]] = {}
     skipped = windows.Skipped()
-    num_records = num_bases = longest = not_wanted = 0
+    words = sketch.Sketch()
+    num_records = num_bases = sum_lengths = longest = not_wanted = 0
     records = _all(paths) if known is None else identity.recognised(paths, known)
     for record, name in records:
         num_records += 1
@@ -86,13 +89,13 @@ def index(
             del record
             continue
         origins[name] = (record.source, record.name)
-        pieces, left_out = windows.pieces(record.codes, min_length=min_length)
+        found, left_out = contig(name, record.codes, min_length=min_length)
         if left_out != windows.Skipped():
             skipped += left_out
-        if len(pieces):
-            contigs.append(
-                windows.Contig(name=name, length=record.codes.size, pieces=pieces)
-            )
+        if len(found.pieces):
+            words.add(record.codes, sum_lengths)
+            sum_lengths += found.length
+            contigs.append(found)
             if spool is not None:
                 offsets[name] = spool.tell()
                 _write(spool, record.codes)
@@ -108,8 +111,36 @@ def index(
         num_records=num_records,
         num_bases=num_bases,
         skipped=skipped,
+        words=words,
         not_wanted=not_wanted,
     )
+
+
+def contig(
+    name: str, codes: npt.NDArray[np.uint8], *, min_length: int
+) -> tuple[windows.Contig, windows.Skipped]:
+    """Finds what is usable of a contig, and what recognises a copy of it.
+
+    Args:
+        name: Of the contig.
+        codes: Codes of `genomenet.dna.alphabet`, uint8, (L,).
+        min_length: Shortest usable piece, in bases.
+
+    Returns:
+        The contig, perhaps without a piece, and the count of what was left out.
+    """
+    pieces, left_out = windows.pieces(codes, min_length=min_length)
+    digest, is_reverse = b"", False
+    if len(pieces):
+        digest, is_reverse = sketch.canonical(codes[pieces[0, 0] : pieces[-1, 1]])
+    found = windows.Contig(
+        name=name,
+        length=codes.size,
+        pieces=pieces,
+        digest=digest,
+        is_reverse=is_reverse,
+    )
+    return found, left_out
 
 
 def plan(
@@ -120,7 +151,7 @@ def plan(
     min_length: int,
     seed: int,
 ) -> dict[str, list[windows.Unit]]:
-    """Deals the units of contigs to splits.
+    """Deals the units of contigs to splits, those of identical contigs to one.
 
     Args:
         contigs: Contigs with at least one piece.
@@ -136,9 +167,11 @@ def plan(
         DatasetError: If there are fewer units than splits. The message says which
             options would do.
     """
+    contigs, copies = repeats.merged(contigs)
     units = windows.units(contigs, chunk_length=chunk_length, min_length=min_length)
     if len(units) >= len(shares):
-        return windows.assign(units, shares, seed=seed)
+        dealt = windows.assign(units, shares, seed=seed)
+        return {split: repeats.spread(part, copies) for split, part in dealt.items()}
     advice = "--splits=" + ("100" if len(units) == 1 else "90/10")
     shorter = windows.fitting_chunk_length(
         contigs,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from genomenet.data import labelled, sources, tables
+from genomenet.data import labelled, labels, sources, tables
 from genomenet.dna import encode, reader
 
 REGION: Final = "region"
@@ -20,6 +21,8 @@ _REQUIRED: Final = (REGION, START, END)
 _REGIONS: Final = {name: REGION for name in ("chrom", "chromosome", "contig")}
 _FORWARD: Final = ("+", ".", "")
 _REVERSE: Final = "-"
+_FEW_NAMES: Final = 5  # intervals below which each may have a label of its own
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|")
 _NO_DATA: Final = ("track", "browser")  # first words of lines for genome browsers
 
 
@@ -55,11 +58,14 @@ class LabelledIntervals(labelled.LabelledSequences, skip_registration=True):
 
     - tables that name the columns `region` (or `chrom`), `start`, `end`, and where
       wanted `strand`, `label` and `split`, as those of Genomic Benchmarks;
-    - BED, whose fourth column is the label, and the sixth the strand.
+    - BED, with or without a line that names the columns, whose fourth column is the
+      label, and the sixth the strand.
 
-    Without a label, the class is the name of the file up to its first dot, as in
-    `train/positive.csv.gz`. Without a split, it is the name of the folder where that
-    is train, validation or test, and dealt by chance elsewhere.
+    Without a label, and of BED where the names are mostly different ones or ".", the
+    class is the name of the file up to its first dot, as in `train/positive.csv.gz`.
+    Without a split, rows are dealt by chance; but where all files lie in folders
+    called train, validation or test, of two kinds at least, that is their split. What
+    names of files and folders decided is noted in the metadata.
 
     The genome is read once for every split and once before, one contig in memory at
     a time.
@@ -96,6 +102,7 @@ class LabelledIntervals(labelled.LabelledSequences, skip_registration=True):
     ) -> None:
         self.given_genome: Any = [os.fspath(path) for path in genome]
         self._genome: list[str] = []
+        self._read_paths: list[str] = []
         super().__init__(name=name, sources=sources, **kwargs)
         # TFDS pickles a builder as the arguments of its constructor.
         self._original_state.update(genome=self.given_genome)
@@ -116,6 +123,27 @@ class LabelledIntervals(labelled.LabelledSequences, skip_registration=True):
         """Returns what the files are recognised by, the genome's at the end."""
         return super().fingerprints(paths) + sources.fingerprints(self._genome)
 
+    def facts(self, survey: labels.Survey, splits: Sequence[str]) -> dict[str, Any]:
+        """Returns what else is noted: also what names of files decided."""
+        found = super().facts(survey, splits)
+        paths = list(dict.fromkeys(self._read_paths))
+        named = [p for p in paths if p not in self._label_of() and is_unnamed(p)]
+        if named:
+            found["labels_from_file_names"] = [os.path.basename(p) for p in named]
+        if _splits_by_folder(paths):
+            found["splits_from_folders"] = True
+        return found
+
+    def _label_of(self) -> dict[str, str]:
+        """Returns the label of each file that was given for one class."""
+        if not isinstance(self.given_sources, Mapping):
+            return {}
+        return {
+            path: name
+            for name, of_class in self._class_files().items()
+            for path in of_class
+        }
+
     def _genome_sources(self, dl_manager: Any) -> Sequence[str | os.PathLike[str]]:
         """Returns the genome of a recipe of the catalogue, in which this is written."""
         del dl_manager
@@ -127,18 +155,18 @@ class LabelledIntervals(labelled.LabelledSequences, skip_registration=True):
     ) -> Iterator[tables.Row]:
         """Yields the intervals with their sequences, contig by contig."""
         columns = _REGIONS | dict(self.COLUMNS)
-        if isinstance(self.given_sources, Mapping):
-            label_of = {
-                path: name
-                for name, of_class in self._class_files().items()
-                for path in of_class
-            }
-        else:
-            label_of = {}
+        label_of = self._label_of()
+        self._read_paths = list(paths)
+        splits = _splits_by_folder(paths)
         found = (
             interval
             for path in paths
-            for interval in read(path, columns=columns, label=label_of.get(path))
+            for interval in read(
+                path,
+                columns=columns,
+                label=label_of.get(path),
+                split=splits.get(path, ""),
+            )
         )
         return cut(found, self._genome, may_lack_label=may_lack_label)
 
@@ -148,6 +176,7 @@ def read(
     *,
     columns: Mapping[str, str] = _REGIONS,
     label: str | None = None,
+    split: str = "",
 ) -> Iterator[Interval]:
     """Reads a file of intervals, BED or a table with a header.
 
@@ -155,8 +184,9 @@ def read(
         path: Existing file, plain or gzip.
         columns: Name of a column in a table → region, start, end, strand, label or
             split, where they differ.
-        label: Label of all intervals; None for those in the file, or else its name
-            up to the first dot.
+        label: Label of all intervals; None for those in the file, or where
+            `is_unnamed` its name up to the first dot.
+        split: Split of all intervals for which the file names none.
 
     Yields:
         Intervals in file order.
@@ -169,9 +199,8 @@ def read(
         lines = tables.read_fields(path, required=_REQUIRED, columns=columns)
     else:
         lines = _bed(path)
-    parents = pathlib.PurePath(os.path.abspath(path)).parts
-    folder = tables.split_name(parents[-2]) if len(parents) > 1 else ""
-    stem = os.path.basename(path).split(".")[0]
+    if label is None and is_unnamed(path, columns):
+        label = os.path.basename(path).split(".")[0]
     for number, values in lines:
         start, end = (_whole(values[key], key, path, number) for key in (START, END))
         if start >= end:
@@ -180,17 +209,20 @@ def read(
         strand = values.get(STRAND, "")
         if strand not in (*_FORWARD, _REVERSE):
             raise tables.error(path, f"strand {strand!r} is none of + - .", number)
-        split = values.get(tables.SPLIT, "")
-        if split and not tables.split_name(split):
-            cause = f"split {split!r} is none of {', '.join(sources.SPLITS)}"
+        own = values.get(tables.SPLIT, "")
+        if own and not tables.split_name(own):
+            cause = f"split {own!r} is none of {', '.join(sources.SPLITS)}"
             raise tables.error(path, cause, number)
+        name = values.get(tables.LABEL, "") if label is None else label
+        if cause := tables.wrong_text(name):
+            raise tables.error(path, f"its label {name[:40]!r} {cause}", number)
         yield Interval(
             contig=values[REGION],
             start=start,
             end=end,
             is_reverse=strand == _REVERSE,
-            label=label or values.get(tables.LABEL, stem),
-            split=tables.split_name(split) or folder,
+            label=name,
+            split=tables.split_name(own) or split,
             place=tables.place(path, number),
         )
 
@@ -218,8 +250,8 @@ def cut(
     """
     of_contig: dict[str, list[Interval]] = {}
     for one in found:
-        if not (one.label or may_lack_label):
-            raise sources.DatasetError(f"{one.place}: empty label")
+        if cause := tables.missing_label(one.label, may_lack_label):
+            raise sources.DatasetError(f"{one.place}: {cause}")
         of_contig.setdefault(one.contig, []).append(one)
     seen: list[str] = []
     for record in reader.read(genome):
@@ -268,21 +300,73 @@ def _unknown(
     )
 
 
-def _is_table(path: str, columns: Mapping[str, str]) -> bool:
-    """Returns whether the first line names columns."""
-    with tables.opened(path) as text:
-        first = text.readline().strip()
+def is_unnamed(
+    path: str | os.PathLike[str], columns: Mapping[str, str] = _REGIONS
+) -> bool:
+    """Returns whether a file of intervals holds no labels.
+
+    Args:
+        path: Existing file.
+        columns: As for `read`.
+
+    Returns:
+        Of a table whether it lacks the column; of BED whether names are missing in all
+        lines, or most lines have a name of their own.
+
+    Raises:
+        DatasetError: If the file is not usable as it is.
+    """
+    path = os.fspath(path)
+    if _is_table(path, columns):
+        with tables.opened(path) as text:
+            return tables.LABEL not in _header(text.readline(), columns)
+    names = [values.get(tables.LABEL, "") for _, values in _bed(path)]
+    named = [name for name in names if not tables.is_missing(name)]
+    if not named:
+        return True
+    different = len(set(named))
+    return len(named) >= _FEW_NAMES and 2 * different > len(named)
+
+
+def _splits_by_folder(paths: Sequence[str]) -> dict[str, str]:
+    """Returns the split of each file, where their folders tell; else nothing."""
+    found = {
+        path: tables.split_name(pathlib.PurePath(os.path.abspath(path)).parent.name)
+        for path in paths
+    }
+    is_told = all(found.values()) and len(set(found.values())) > 1
+    return found if is_told else {}
+
+
+def _header(line: str, columns: Mapping[str, str]) -> list[str]:
+    """Returns the columns that a first line names."""
+    line = line.strip().lstrip("#")
     for sign in "\t,;":
-        first = first.replace(sign, " ")
-    names = [tables.column(name, columns) for name in first.split()]
-    return START in names and END in names
+        line = line.replace(sign, " ")
+    return [tables.column(name.strip('"'), columns) for name in line.split()]
+
+
+def _is_table(path: str, columns: Mapping[str, str]) -> bool:
+    """Returns whether the first line names columns, and not those of BED."""
+    with tables.opened(path) as text:
+        names = _header(text.readline(), columns)
+    return START in names and END in names and not _is_bed(names)
+
+
+def _is_bed(names: Sequence[str]) -> bool:
+    """Returns whether columns are those of BED, in its order."""
+    own = [{"chromstart": START, "chromend": END}.get(name, name) for name in names]
+    expected = [*_REQUIRED, "name", "score", STRAND]
+    return len(own) >= len(_REQUIRED) and all(
+        name == wanted for name, wanted in zip(own, expected, strict=False)
+    )
 
 
 def _bed(path: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields the number of a line of a BED file, from 1, and its fields."""
     names = (*_REQUIRED, tables.LABEL, "score", STRAND)
     with tables.opened(path) as text:
-        for number, line in enumerate(text, 1):
+        for number, line in enumerate(tables.lines(text, path), 1):
             words = line.split()
             if not words or words[0] in _NO_DATA or words[0].startswith("#"):
                 continue
@@ -290,7 +374,14 @@ def _bed(path: str) -> Iterator[tuple[int, dict[str, str]]]:
             if len(fields) < len(_REQUIRED):
                 cause = f"{len(fields)} columns; BED has chrom, start, end, …"
                 raise tables.error(path, cause, number)
-            yield number, dict(zip(names, map(str.strip, fields), strict=False))
+            values = dict(zip(names, map(str.strip, fields), strict=False))
+            if number == 1 and _is_bed(_header(line, _REGIONS)):
+                continue
+            score = values.get("score", ".")
+            if score != "." and not _NUMBER.fullmatch(score):
+                cause = f"score {score!r} is no number; BED has the strand in column 6"
+                raise tables.error(path, cause, number)
+            yield number, values
 
 
 def _whole(text: str, name: str, path: str, number: int) -> int:

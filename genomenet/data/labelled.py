@@ -234,9 +234,7 @@ class LabelledSequences(recipe.Recipe, skip_registration=True):
         self._survey = self._read(
             paths, stated, may_lack_label=kind == labels.MULTI_LABEL
         )
-        return labels.resolve(
-            kind, set(self._survey.labels), shown=sources.shown(paths)
-        )
+        return labels.resolve(kind, self._survey.labels, shown=sources.shown(paths))
 
     def _read(
         self,

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -28,6 +29,14 @@ _SHOWN: Final = 10  # classes named in an error
 _LARGEST: Final = float(np.finfo(np.float32).max)
 # Whole numbers as people and spreadsheets write them; 007 is a name.
 _WHOLE: Final = re.compile(r"([+-]?)(0|[1-9][0-9]*)(\.0*)?")
+# Amounts that Python does not read: 0,52 and 12.5 % and 1,049 and 1'049.5 and 1 049.
+_AMOUNT: Final = re.compile(
+    r"[-+−]?([0-9]+|[0-9]{1,3}([.,'’ \u00a0\u202f][0-9]{3})+)([.,][0-9]+)?\s*[%‰]?"
+)
+_APART: Final = re.compile(r"[;,|\s]+")  # of numbers in a vector
+_BITS: Final = re.compile(r"[01]{2,}")
+_SAME: Final = re.compile(r"[\s_-]+")  # what spellings of one name differ in
+_FEW: Final = 10  # rows below which classes may have one row each
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,9 +118,13 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
     are numbers and one has a fraction (what is no number is then an error of its row),
     and classes otherwise. Classes are sorted; whole numbers by value.
 
+    What is likely to be something else is refused: two spellings of one name, vectors
+    of numbers, amounts that are not written with a decimal point, and, unless the task
+    says "multiclass", classes most of which have a single row.
+
     Args:
         kind: One of `TASKS`.
-        labels: All different labels.
+        labels: The label of every row.
         shown: The source, for messages.
 
     Returns:
@@ -120,9 +133,14 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
     Raises:
         DatasetError: If the labels do not fit the task.
     """
-    labels = set(labels)
+    rows = collections.Counter(labels)
+    labels = set(rows)
+    if kind != REGRESSION:
+        _check_amounts(labels, shown)
+        _check_vectors(labels, shown)
     numbers = [n for n in map(_number, labels) if n is not None]
-    if kind == AUTO:
+    is_auto = kind == AUTO
+    if is_auto:
         if any(SEPARATOR in label for label in labels):
             kind = MULTI_LABEL
         elif 2 * len(numbers) > len(labels) and not all(
@@ -137,8 +155,16 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
         return Task(kind=kind)
     if kind == MULTI_LABEL:
         names = {part for label in labels for part in _parts(label)}
+        if len(names) > 1 and len({frozenset(_parts(label)) for label in labels}) == 1:
+            raise sources.DatasetError(
+                f"{shown}: all rows have the same labels, {', '.join(sorted(names))};"
+                " there is nothing to tell apart"
+            )
     else:
         names = set(map(class_name, labels))
+        if is_auto:
+            _check_repeated(rows, names, shown)
+    _check_spellings(names, shown)
     if len(names) < 2:
         raise sources.DatasetError(
             f"{shown}: one class only, {', '.join(names) or 'without a name'}; "
@@ -149,6 +175,73 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
             f"{shown}: {len(names)} classes, but --task=binary takes 2"
         )
     return Task(kind=kind, classes=tuple(sorted(names, key=_order)))
+
+
+def _check_amounts(labels: set[str], shown: str) -> None:
+    """Refuses labels most of which are numbers that cannot be read."""
+    odd = sorted(x for x in labels if _AMOUNT.fullmatch(x) and _number(x) is None)
+    if 2 * len(odd) > len(labels):
+        raise sources.DatasetError(
+            f"{shown}: labels such as {odd[0]!r}: if they are amounts, write a decimal"
+            " point, without %, units and signs between thousands; if they are names,"
+            " with a letter; if they are several, with ; between them"
+        )
+
+
+def _check_vectors(labels: set[str], shown: str) -> None:
+    """Refuses labels that are vectors of numbers over several targets."""
+    vectors = {x: _APART.split(x.strip("()[]{} ").strip()) for x in labels if x}
+    sizes = {len(parts) for parts in vectors.values()}
+    if sizes == {1}:  # 010 and 110
+        sizes = {len(x) for x in vectors}
+        is_vector = len(sizes) == 1 and all(map(_BITS.fullmatch, vectors))
+        is_vector &= any(x.startswith("0") for x in vectors)
+    else:
+        each = [_number(part) for parts in vectors.values() for part in parts]
+        repeats = any(len(set(parts)) < len(parts) for parts in vectors.values())
+        # Whole numbers with ; between them are names of classes, unless one is there
+        # twice; 0 1 and 1 0 alone are two classes.
+        is_list = all(SEPARATOR in x for x in vectors)
+        is_whole = all(x is not None and x.is_integer() for x in each)
+        is_bits = {x for x in each if x is not None} <= {0.0, 1.0}
+        is_vector = len(sizes) == 1 and None not in each
+        is_vector &= repeats or not is_whole or not (is_list or is_bits)
+    if vectors and is_vector:
+        example = min(vectors)
+        raise sources.DatasetError(
+            f"{shown}: labels such as {example!r} are vectors over {sizes.pop()}"
+            " targets: write the names of the classes that a row has, with ; between"
+            " them, or take one target at a time"
+        )
+
+
+def _check_repeated(
+    rows: collections.Counter[str], names: set[str], shown: str
+) -> None:
+    """Refuses classes most of which have a single row: they are names or amounts."""
+    single = sum(count == 1 for count in rows.values())
+    if rows.total() < _FEW or 2 * single <= rows.total():
+        return
+    is_number = all(_number(name) is not None for name in names)
+    advice = "--task=regression if they are amounts, else " if is_number else ""
+    raise sources.DatasetError(
+        f"{shown}: {len(rows):,} different labels in {rows.total():,} rows, such as"
+        f" {min(rows)!r}: these are no classes; give {advice}a column of classes, or"
+        " --task=multiclass if they are meant"
+    )
+
+
+def _check_spellings(names: set[str], shown: str) -> None:
+    """Refuses two classes whose names differ in spelling only."""
+    known: dict[str, str] = {}
+    for name in sorted(names):
+        key = _SAME.sub("_", unicodedata.normalize("NFKC", name).casefold())
+        other = known.setdefault(key, name)
+        if other != name and len(key) > 1:
+            raise sources.DatasetError(
+                f"{shown}: the labels {other!r} and {name!r} differ in spelling only:"
+                " write one of them"
+            )
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -176,7 +269,11 @@ class Survey:
 
 
 def group(sequence: bytes) -> bytes:
-    """Returns a digest that a sequence shares with its reverse complement only."""
+    """Returns a digest that a sequence shares with its reverse complement only.
+
+    N at the ends do not count: they are padding, or were not trimmed.
+    """
+    sequence = sequence.strip(b"N")
     other = encode.decode(encode.reverse_complement(encode.encode(sequence)))
     return hashlib.blake2b(min(sequence, other), digest_size=16).digest()
 

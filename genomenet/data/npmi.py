@@ -21,6 +21,11 @@ SEGMENTS: Final = ("1,2", "all")
 _BLOCK: Final = 2**16  # bases counted at once: what a core's cache holds
 _TRANSLATION: Final = kmer.DIGITS.tobytes().ljust(256, b"\0")  # others count as A
 _LETTERS: Final = frozenset((b"ACGT" + alphabet.AMBIGUOUS).decode())
+_COMPLEMENT: Final = str.maketrans("ACGT", "TGCA")
+_LIMITS: Final = (255, 65_535, 2**32 - 1)  # largest counts of 1, 2 and 4 bytes
+_ENOUGH: Final = 6  # canonical k-mers that tell a table of them
+_SMALL: Final = 20  # counts below which many k-mers may share the largest
+_INCONSISTENT: Final = 0.1  # share of counts by which overlapping k-mers may differ
 _LARGEST_TOTAL: Final = 2**53  # up to here a float64 holds every count
 
 
@@ -48,10 +53,16 @@ class Counter:
 
     Args:
         k: Bases of a k-mer, 1 to 8.
+
+    Attributes:
+        k: As given.
+        counts: int64, (4^k,), in the order of `dna.kmer.vocabulary`.
+        notes: What the reader of the counts should know, a sentence each.
     """
 
     def __init__(self, k: int):
         self.k = k
+        self.notes: list[str] = []
         self.counts = np.zeros(kmer.vocabulary_size(k) - kmer.NUM_SPECIAL, np.int64)
 
     def add(self, codes: npt.NDArray[np.uint8]) -> None:
@@ -144,24 +155,31 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
         k: Bases of a k-mer.
 
     Returns:
-        The counts; a k-mer that the table lacks counts 0, one with N is skipped.
+        The counts; a k-mer that the table lacks counts 0, one with N is skipped. A
+        table of canonical k-mers, of which only one of a k-mer and its reverse
+        complement is there, is counted on both strands, which `notes` says.
 
     Raises:
-        ValueError: If a line is wrong, with its number, or the file cannot be read.
+        ValueError: If a line is wrong, with its number, the file cannot be read, its
+            counts are cut off at a largest one, or k-mers are missing.
     """
     path = pathlib.Path(path)
     counter = Counter(k)
     ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
     with tables.opened(os.fspath(path)) as file:
-        text = file.read()
-    rows = [
-        (f"{path}, line {number}", line.split())
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip() and not line.startswith("#")
-    ]
+        rows = [
+            (f"{path}, line {number}", line.split())
+            for number, line in enumerate(tables.lines(file, os.fspath(path)), 1)
+            if line.strip() and not line.startswith("#")
+        ]
+    if rows and rows[0][1][0][:1] == ">" and rows[0][1][0][1:].isdecimal():
+        raise ValueError(
+            f"{path}: counts in FASTA: write a table, as `jellyfish dump -c` does"
+        )
     if rows and not any(text.isdecimal() or text.upper() in ids for text in rows[0][1]):
         del rows[0]  # the header
-    total = 0
+    total = repeated = 0
+    seen: set[str] = set()
     for where, fields in rows:
         if len(fields) < 2 or not fields[1].isdecimal():
             raise ValueError(
@@ -175,8 +193,80 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
         if total > _LARGEST_TOTAL:
             raise ValueError(f"{where}: the counts add up to more than 2^53")
         if word in ids:
+            repeated += word in seen
+            seen.add(word)
             counter.counts[ids[word]] += int(fields[1])
+    if repeated:
+        counter.notes.append(f"{repeated} k-mers are there again: counts are added")
+    _check_capped(counter, path)
+    _spread(counter)
+    _check_complete(counter, path)
     return counter
+
+
+def _check_capped(counter: Counter, path: pathlib.Path) -> None:
+    """Refuses counts that are cut off at a largest one, as KMC does at 255."""
+    largest = int(counter.counts.max(initial=0))
+    at_largest = int((counter.counts == largest).sum())
+    below = (counter.counts < largest) & (counter.counts > 0.9 * largest)
+    is_pile = largest >= _SMALL and at_largest > 4 + 3 * int(below.sum())
+    if is_pile or (largest in _LIMITS and at_largest > 1):
+        raise ValueError(
+            f"{path}: {at_largest} k-mers have the largest count, {largest}: the counts"
+            " are cut off there; count again with a higher limit (kmc -cs, jellyfish"
+            " --out-counter-len)"
+        )
+
+
+def _spread(counter: Counter) -> None:
+    """Gives the counts to both strands if they are those of canonical k-mers.
+
+    A palindrome is its own reverse complement: over both strands it counts twice.
+    """
+    words = kmer.vocabulary(counter.k)[kmer.NUM_SPECIAL :]
+    number = {word: i for i, word in enumerate(words)}
+    other = np.array([number[w.translate(_COMPLEMENT)[::-1]] for w in words])
+    there = counter.counts > 0
+    is_single = other != np.arange(len(other))
+    is_smaller = np.array([words[i] < words[j] for i, j in enumerate(other)])
+    has_pairs = (there & there[other] & is_single).any()
+    # That it is always the smaller one is chance in few words only.
+    is_canonical = (there & is_smaller).sum() >= _ENOUGH
+    is_canonical &= not (there & is_single & ~is_smaller).any()
+    if has_pairs or not is_canonical:
+        return
+    counter.counts += counter.counts[other]
+    counter.notes.append(
+        "canonical k-mers: their counts are given to both strands, to palindromes twice"
+    )
+
+
+def _check_complete(counter: Counter, path: pathlib.Path) -> None:
+    """Refuses tables that lack k-mers; notes where rare ones may have been left out."""
+    counts, k = counter.counts, counter.k
+    total, smallest = (
+        int(counts.sum()),
+        int(counts[counts > 0].min(initial=_LARGEST_TOTAL)),
+    )
+    # Each stretch of k - 1 bases is followed as often as it is preceded, but at ends.
+    words = np.array(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])
+    _, first = np.unique([w[:-1] for w in words], return_inverse=True)
+    _, last = np.unique([w[1:] for w in words], return_inverse=True)
+    off = np.abs(np.bincount(first, counts) - np.bincount(last, counts)).sum()
+    missing = int((counts == 0).sum())
+    if total > 10 * len(counts) and off > _INCONSISTENT * total:
+        cause = "the counts of overlapping k-mers do not agree"
+        if missing > _INCONSISTENT * len(counts):
+            raise ValueError(
+                f"{path}: {cause}: it lacks {missing} of {len(counts)} {k}-mers; is it"
+                " complete?"
+            )
+        counter.notes.append(f"{cause}: are they of all {k}-mers of one genome?")
+    if smallest > 1 and missing:
+        counter.notes.append(
+            f"no k-mer counts less than {smallest}: if rare ones were left out, count"
+            " again with all (kmc -ci1, jellyfish without --lower-count)"
+        )
 
 
 def rank(

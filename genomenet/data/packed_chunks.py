@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -19,11 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
+from genomenet.data import sources
 from genomenet.dna import packed
 
 FILE: Final = "packed.npz"
 _FORMAT: Final = 2  # 1 is a packed genome without chunks
 _ARRAYS: Final = ("codes", "n_runs", "contig", "start", "length", "split", "position")
+_SMALL: Final = 1 << 27  # bytes of a file that is always read whole
+_HEAD: Final = 1 << 16  # bytes of an array that is read, not mapped
 _BLOCK: Final = 1 << 24  # bytes copied at once
 
 
@@ -164,8 +168,8 @@ def load(path: str | os.PathLike[str]) -> PackedChunks:
         The chunks. Of a large genome only what is asked for is read from the disk.
 
     Raises:
-        ValueError: If it is no such file, or damaged in a way that can be seen without
-            reading all of it.
+        ValueError: If it is no such file, or damaged; what is larger than 128 MiB is
+            not read whole for that.
     """
     try:
         arrays = mapped(path)
@@ -175,9 +179,10 @@ def load(path: str | os.PathLike[str]) -> PackedChunks:
             if arrays[name].dtype != np.int64 or arrays[name].ndim != 1:
                 raise ValueError(f"{name} is {arrays[name].dtype}")
         end = arrays["position"] + arrays["length"]
-        if len(end) and end.max() > packed.BASES_PER_BYTE * len(arrays["codes"]):
-            raise ValueError("a chunk lies beyond its end")
-        return PackedChunks(
+        limit = packed.BASES_PER_BYTE * len(arrays["codes"])
+        if len(end) and (end.max() > limit or arrays["position"].min() < 0):
+            raise ValueError("a chunk lies beyond its ends")
+        found = PackedChunks(
             genome=packed.Packed(codes=arrays["codes"], n_runs=arrays["n_runs"]),
             splits=tuple(arrays["splits"].tolist()),
             contigs=tuple(arrays["contigs"].tolist()),
@@ -185,10 +190,13 @@ def load(path: str | os.PathLike[str]) -> PackedChunks:
             about=json.loads(str(arrays["about"])),
             **{name: arrays[name] for name in _ARRAYS[2:]},
         )
+        if os.path.getsize(path) <= _SMALL and not verify(found):
+            raise ValueError("its checksum is not that of its content")
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror or e}") from e
-    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as e:
-        raise ValueError(f"{path} holds no packed chunks: {e}") from e
+    except Exception as e:  # of many kinds, by what is wrong in the archive
+        raise ValueError(f"{path} holds no packed chunks: {sources.cause(e)}") from e
+    return found
 
 
 def verify(found: PackedChunks) -> bool:
@@ -238,7 +246,10 @@ def mapped(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
             count = int(np.prod(shape, dtype=object))
             if offset + count * dtype.itemsize > size:
                 raise ValueError(f"{name} is longer than the file")
-            if count:
+            if info.file_size <= _HEAD:  # with its checksum
+                content = io.BytesIO(archive.read(info))
+                found[name] = np.lib.format.read_array(content, allow_pickle=False)
+            elif count:
                 found[name] = np.memmap(path, dtype, "r", offset, shape)
             else:
                 found[name] = np.empty(shape, dtype)

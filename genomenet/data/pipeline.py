@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from genomenet.data import packed_chunks
+from genomenet.data import integrity, packed_chunks
 from genomenet.dna import alphabet
 
 
@@ -26,12 +26,10 @@ class Prepared:
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
-        import tensorflow_datasets as tfds  # slow to import
-
         self.directory = pathlib.Path(directory)
-        if not (self.directory / "dataset_info.json").is_file():
+        if not (self.directory / integrity.INFO).is_file():
             raise ValueError(f"{directory} holds no prepared dataset")
-        self.info: Any = tfds.builder_from_directory(os.fspath(directory)).info
+        self.info: Any = integrity.opened(directory).info
         self.name: str = self.info.name
         self.version = str(self.info.version)
         self.metadata: dict[str, Any] = dict(self.info.metadata or {})
@@ -75,12 +73,16 @@ class Prepared:
 
     def chunks(self, split: str) -> Iterator[npt.NDArray[np.uint8]]:
         """Yields the base codes of every chunk of a split, uint8 (L,)."""
-        for chunk in self.dataset(split):
-            yield chunk["bases"].numpy()
+        with integrity.reading(self.directory):
+            for chunk in self.dataset(split):
+                yield chunk["bases"].numpy()
 
-    def pack(self, path: str | os.PathLike[str]) -> None:
-        """Writes the chunks of all splits as `packed_chunks` does."""
-        with packed_chunks.Writer(path) as writer:
+    def pack(
+        self, path: str | os.PathLike[str], *, about: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes the chunks of all splits as `packed_chunks.Writer` does."""
+        reading = integrity.reading(self.directory)
+        with reading, packed_chunks.Writer(path, about=about) as writer:
             for split in self.splits:
                 for chunk in self.dataset(split):
                     contig = chunk["contig"].numpy().decode()

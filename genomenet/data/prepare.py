@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import json
 import os
 import pathlib
 import re
@@ -14,15 +14,17 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from genomenet import atomic
-from genomenet.data import sources
+from genomenet.data import integrity, sources
 
 if TYPE_CHECKING:
     from genomenet.data import recipe
 
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
-_INFO: Final = "dataset_info.json"
+_INFO: Final = integrity.INFO
 _STAGING: Final = ".incomplete"
+
+metadata = integrity.metadata
 
 
 def default_data_dir() -> pathlib.Path:
@@ -77,19 +79,6 @@ def find(
     return max(versions)[1] if versions else None
 
 
-def metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads what a recipe noted about a prepared dataset.
-
-    Args:
-        directory: Folder of the dataset, as `find` returns it.
-
-    Returns:
-        The metadata; empty for a dataset that has none.
-    """
-    path = pathlib.Path(directory, "metadata.json")
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
 def prepare(
     name: str,
     make: Callable[[str], recipe.Recipe],
@@ -123,6 +112,7 @@ def prepare(
         DatasetError: If the dataset is there with other options, another process is
             building it, or its recipe fails.
         SequenceFileError: If a sequence file is not usable as it is.
+        OSError: If the dataset cannot be written. It names the dataset.
     """
     root = pathlib.Path(data_dir or default_data_dir()).expanduser()
     if "://" in os.fspath(data_dir or ""):
@@ -140,8 +130,13 @@ def prepare(
             return target, False
         try:
             _download_and_prepare(builder, root, manual_dir, beam_options)
+            integrity.seal(builder.data_dir)
             with atomic.replacing(target) as partial:
                 os.replace(builder.data_dir, partial)
+        except Exception as e:
+            if error := _of_disk(e, staging, target):
+                raise error from e
+            raise
         finally:
             _remove(staging)
     return target, True
@@ -176,6 +171,25 @@ def _download_and_prepare(
                 folder.rmdir()  # TFDS makes them even if nothing is downloaded
 
 
+def _of_disk(
+    error: BaseException, staging: pathlib.Path, target: pathlib.Path
+) -> OSError | None:
+    """Returns what says that `target` cannot be written, if that is the error.
+
+    TensorFlow has no OSError, and TFDS wraps its errors.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            reason = os.strerror(number)
+            if getattr(cause, "errno", None) == number or reason in str(cause):
+                return OSError(number, reason, os.fspath(target))
+        if isinstance(cause, OSError) and os.fspath(staging) in str(cause.filename):
+            return OSError(cause.errno, cause.strerror, os.fspath(target))
+        cause = cause.__cause__
+    return None
+
+
 def _beam(options: str) -> Any:
     """Reads the options of a pipeline."""
     try:
@@ -197,6 +211,7 @@ def _check_same(builder: recipe.Recipe, target: pathlib.Path) -> None:
             f"{target} is there already, with {', '.join(found)}: "
             "use --overwrite to replace it, or another --name"
         )
+    integrity.check(target)
 
 
 def _remove(folder: pathlib.Path) -> None:

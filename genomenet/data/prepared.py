@@ -6,6 +6,7 @@ made from sequence files by `pack`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -17,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from genomenet.data import genome as genome_lib
-from genomenet.data import packed_chunks, rows, sources
+from genomenet.data import integrity, packed_chunks, repeats, rows, sources
 from genomenet.dna import alphabet, tiling
 
 CHUNK_LENGTH: Final = 16_384
@@ -106,24 +107,33 @@ def read(path: str | os.PathLike[str]) -> Genome:
             options={key: chunks.about[key] for key in _OPTIONS if key in chunks.about},
             chunks=chunks,
         )
-    info = path / "dataset_info.json"
+    info = path / integrity.INFO
     if not info.is_file():
         raise ValueError(f"{path} holds no prepared dataset")
-    file = path / packed_chunks.FILE
-    if not file.is_file():
-        from genomenet.data import pipeline  # TensorFlow
-
-        pipeline.Prepared(path).pack(file)
+    integrity.check(path)
+    facts = integrity.metadata(path)
     content = json.loads(info.read_text(encoding="utf-8"))
-    metadata = path / "metadata.json"
-    facts = json.loads(metadata.read_text("utf-8")) if metadata.is_file() else {}
     return Genome(
         name=content["name"],
         version=content["version"],
         path=path,
         options={key: facts[key] for key in _OPTIONS if key in facts},
-        chunks=packed_chunks.load(file),
+        chunks=_chunks(path, integrity.digest(facts)),
     )
+
+
+def _chunks(directory: pathlib.Path, digest: str) -> packed_chunks.PackedChunks:
+    """Returns the packed chunks of a dataset, made anew where they are not its own."""
+    path = directory / packed_chunks.FILE
+    if path.is_file():
+        with contextlib.suppress(ValueError):
+            found = packed_chunks.load(path)
+            if found.about.get("shards") == digest:
+                return found
+    from genomenet.data import pipeline  # TensorFlow
+
+    pipeline.Prepared(directory).pack(path, about={"shards": digest})
+    return packed_chunks.load(path)
 
 
 def pack(
@@ -136,6 +146,7 @@ def pack(
     splits: str = SPLITS,
     seed: int = 0,
     progress: Callable[[int], Any] = lambda bases: None,
+    tell: Callable[[str], Any] = lambda line: None,
 ) -> Genome:
     """Packs sequence files, cut and dealt to splits as `build_dataset` does.
 
@@ -148,6 +159,7 @@ def pack(
         splits: Percentages of train, validation and test.
         seed: Of the splits.
         progress: Called with the bases of each record that was read.
+        tell: Called with each line on what the genome holds more than once.
 
     Returns:
         The genome.
@@ -170,6 +182,8 @@ def pack(
         units = genome_lib.plan(
             index.contigs, shares=sources.parse_splits(splits), seed=seed, **cut
         )
+        for line in repeats.notes(repeats.facts(index.contigs, units, index.words)):
+            tell(line)
         for split, part in units.items():
             for _, chunk in genome_lib.examples(part, index.offsets, spool, **cut):
                 codes = alphabet.CODES[np.frombuffer(chunk["sequence"], np.uint8)]

@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from genomenet import catalog
+from genomenet.data import integrity, sources
 from genomenet.data import prepare as preparation
-from genomenet.data import sources
 
 if TYPE_CHECKING:
     from genomenet.data import recipe
@@ -53,6 +53,7 @@ def prepare(
     data_dir: str | os.PathLike[str] | None = None,
     manual_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    verify: bool = False,
 ) -> pathlib.Path:
     """Returns a prepared dataset of the catalogue, which is built if it is not there.
 
@@ -61,14 +62,18 @@ def prepare(
         data_dir: Folder of all datasets; TFDS's default if None.
         manual_dir: Folder with files that the user fetched.
         progress: Whether to show bars.
+        verify: Whether to read all of one that is there, and compare checksums.
 
     Returns:
         Its folder, `<data_dir>/<name>/<version>`.
 
     Raises:
-        DatasetError: If there is no such dataset, or it cannot be built.
+        DatasetError: If there is no such dataset, or it cannot be built, or what is
+            there is not what was built.
     """
     if found := find(name, data_dir):
+        if verify:
+            integrity.check(found, whole=True)
         return found
     path, _ = preparation.prepare(
         builder_class(name).name,

@@ -16,6 +16,19 @@ class DatasetError(ValueError):
     """A dataset that cannot be built or found. The message is one line."""
 
 
+def cause(error: BaseException) -> str:
+    """Returns what an error of another library says, as one line of plain text.
+
+    Args:
+        error: The error; its text may quote a damaged file.
+
+    Returns:
+        The first line, without control characters, or the name of the error's class.
+    """
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "".join(c if c.isprintable() else "?" for c in line)
+
+
 def shown(paths: Sequence[str]) -> str:
     """Names files in a message.
 

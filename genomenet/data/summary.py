@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genomenet.data import prepare
+from genomenet.data import prepare, repeats
 
 
 def table(directory: str | os.PathLike[str]) -> str:
@@ -52,7 +52,7 @@ def _aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _left_out(facts: Mapping[str, Any]) -> list[str]:
-    """Says what of a genome is not in the dataset."""
+    """Says what of a genome is not in the dataset, and what is there repeatedly."""
     skipped = facts["skipped"]
     reasons = [
         (skipped["n_bases"], "N at ends and in long runs"),
@@ -65,7 +65,8 @@ def _left_out(facts: Mapping[str, Any]) -> list[str]:
         (skipped["other_records"], "records that the recipe does not take"),
     ]
     found = [f"{count:,} {what}" for count, what in reasons if count]
-    return [f"left out: {'; '.join(found)}"] if found else []
+    lines = [f"left out: {'; '.join(found)}"] if found else []
+    return lines + repeats.notes(facts)
 
 
 def _labels(facts: Mapping[str, Any]) -> list[str]:
@@ -79,6 +80,10 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
                 f"{label} {count:,}" for label, count in list(counts.items())[:10]
             ]
             lines.append(f"{name}: {', '.join(listed)}{', …' * (len(counts) > 10)}")
+    if named := facts.get("labels_from_file_names"):
+        lines.append(f"labels are the names of the files: {', '.join(named)}")
+    if facts.get("splits_from_folders"):
+        lines.append("splits are the names of the folders of the files")
     for copy, name in facts.get("copies", {}).items():
         lines.append(f"{copy} is {name}")
     if facts.get("absent"):

@@ -6,10 +6,11 @@ import contextlib
 import csv
 import dataclasses
 import gzip
+import io
 import os
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Final, TextIO
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from typing import Final, TextIO, cast
 
 from genomenet.data import sources
 from genomenet.dna import encode, reader
@@ -24,7 +25,23 @@ _GZIP: Final = b"\x1f\x8b"
 _DELIMITERS: Final = "\t,;"
 _ENDINGS: Final = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _HEAD: Final = 1 << 16  # letters of a first line that are looked at
-_MAX_FIELD: Final = (1 << 31) - 1  # bytes; Python's own limit is 128 kB
+_MAX_HEADER: Final = 1 << 20  # letters of a first line
+_MAX_LINE: Final = 1 << 26  # letters of any line, and so of a field
+_MISSING: Final = frozenset(
+    ("", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "none", "null", "nil", ".")
+)
+# What files that are no text begin with.
+_MAGIC: Final = (
+    (_GZIP, "gzip inside gzip: unpack it once"),
+    (b"\xff\xfe", "UTF-16 text: save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16 text: save it as UTF-8"),
+    (b"PK\x03\x04", "a spreadsheet or ZIP file: save it as TSV or CSV"),
+    (b"\xd0\xcf\x11\xe0", "a spreadsheet of old Excel: save it as TSV or CSV"),
+    (b"PAR1", "a Parquet file: save it as TSV or CSV"),
+    (b"BZh", "packed with bzip2: unpack it"),
+    (b"\xfd7zXZ", "packed with xz: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it"),
+)
 _SPLITS: Final = {
     "train": "train",
     "training": "train",
@@ -66,7 +83,8 @@ def read_tables(
 
     The first line names the columns `sequence`, `label`, and where wanted `id` and
     `split`; others are left alone. It also tells the delimiter: tab, comma or
-    semicolon. Fields may be quoted as in spreadsheets.
+    semicolon. Fields may be quoted as in spreadsheets. A sequence or label that is
+    missing, which programs write as NA, nan, None or null, is an error of its line.
 
     Args:
         paths: Existing files.
@@ -148,7 +166,7 @@ def read_fields(
     """
     number = 1  # the header
     with opened(path) as text:
-        csv.field_size_limit(_MAX_FIELD)
+        csv.field_size_limit(_MAX_LINE)
         try:
             for number, values in _lines(
                 text, path, required, columns or {}, on_error or _refuse
@@ -171,6 +189,10 @@ def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
         SequenceFileError: If a file is not usable as it is.
     """
     for label, of_class in paths.items():
+        if cause := wrong_text(label):
+            raise sources.DatasetError(f"class {label!r} {cause}")
+        if is_missing(label):
+            raise sources.DatasetError(f"class {label!r} says that there is none")
         for record in reader.read(of_class, unique=False):
             yield Row(
                 sequence=encode.decode(record.codes),
@@ -224,17 +246,84 @@ def opened(path: str) -> Generator[TextIO]:
             head = file.read(2)
     except OSError as e:
         raise error(path, e.strerror or str(e)) from None
+    open_file = gzip.open if head == _GZIP else open
     try:
-        if head == _GZIP:
-            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as text:
-                yield text
-        else:
-            with open(path, encoding="utf-8-sig", newline="") as text:
+        with open_file(path, "rb") as raw:
+            stream = io.BufferedReader(cast(io.RawIOBase, raw), _HEAD)
+            _check_text(path, stream)
+            with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
                 yield text
     except UnicodeDecodeError:
         raise error(path, "not a text file in UTF-8") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise error(path, f"truncated or damaged gzip: {e}") from None
+
+
+def lines(text: TextIO, path: str) -> Iterator[str]:
+    """Yields the lines of a text, none of which may take all memory.
+
+    Args:
+        text: Of `opened`.
+        path: The file, for errors.
+
+    Yields:
+        Lines with their ends.
+
+    Raises:
+        DatasetError: If a line is longer than 64 MB.
+    """
+    number = 0
+    while line := text.readline(_MAX_LINE):
+        number += 1
+        if len(line) == _MAX_LINE:
+            raise error(path, f"longer than {_MAX_LINE >> 20} MB", number)
+        yield line
+
+
+def is_missing(text: str) -> bool:
+    """Returns whether a text says that there is no value, such as NA, nan or null."""
+    return text.strip().casefold() in _MISSING
+
+
+def wrong_text(text: str) -> str:
+    """Returns what is wrong with a name: characters that cannot be seen; or nothing."""
+    return "" if text.isprintable() else "holds a control or invisible character"
+
+
+def unique_columns(own: Collection[str], names: Sequence[str]) -> list[str]:
+    """Returns the columns of classes beside others, all different.
+
+    Args:
+        own: Other columns.
+        names: Of the classes, all different.
+
+    Returns:
+        The names; to one that is taken "class_" is added, as often as needed.
+    """
+    taken = {*own, *names}
+    found = []
+    for name in names:
+        column = name
+        if column in own:
+            while column in taken:
+                column = f"class_{column}"
+            taken.add(column)
+        found.append(column)
+    return found
+
+
+def _check_text(path: str, stream: io.BufferedReader) -> None:
+    """Refuses what is no text by its first bytes."""
+    head = stream.peek(_HEAD)[:_HEAD]
+    for magic, cause in _MAGIC:
+        if head.startswith(magic):
+            raise error(path, cause)
+    if b"\0" in head:
+        few, many = sorted(
+            half.count(0) / len(head) for half in (head[::2], head[1::2])
+        )
+        is_wide = few < 0.1 and many > 0.3
+        raise error(path, "UTF-16 text: save it as UTF-8" if is_wide else "no text")
 
 
 def error(path: str, cause: str, number: int = 0) -> sources.DatasetError:
@@ -287,7 +376,9 @@ def _lines(
     on_error: Callable[[sources.DatasetError], None],
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields the number of the last line read, and its fields."""
-    first = text.readline()
+    first = text.readline(_MAX_HEADER)
+    if len(first) == _MAX_HEADER:
+        raise error(path, f"its first line is longer than {_MAX_HEADER >> 20} MB")
     if not first.strip():
         raise error(path, "empty file" if not first else "its first line is empty")
     if first.startswith(">"):
@@ -295,6 +386,8 @@ def _lines(
         raise error(path, cause)
     delimiter = next((d for d in _DELIMITERS if d in first), "\t")
     header = next(csv.reader([first], delimiter=delimiter))
+    if cause := next(filter(None, map(wrong_text, map(str.strip, header))), ""):
+        raise error(path, f"its header {cause}: {_listed(header)}", 1)
     names = [column(name.strip(), columns) for name in header]
     for name in required:
         if names.count(name) != 1:
@@ -302,9 +395,9 @@ def _lines(
                 f"{names.count(name) or 'no'} column{'s' * (name in names)} {name!r}"
             )
             raise error(path, f"{cause} in its header; found: {_listed(header)}")
-    lines = csv.reader(text, delimiter=delimiter, strict=True)
-    for fields in lines:
-        number = lines.line_num + 1  # with the header
+    parsed = csv.reader(lines(text, path), delimiter=delimiter, strict=True)
+    for fields in parsed:
+        number = parsed.line_num + 1  # with the header
         if not fields or (len(fields) == 1 and not fields[0].strip()):
             continue
         if len(fields) != len(names):
@@ -323,10 +416,13 @@ def _row(
 ) -> Row:
     """Checks and normalises a row."""
     sequence, label = values[SEQUENCE], values[LABEL]
-    if not sequence:
-        raise error(path, "empty sequence", number)
-    if not label and not may_lack_label:
-        raise error(path, "empty label", number)
+    if is_missing(sequence):
+        raise error(path, f"empty sequence{_written(sequence)}", number)
+    if cause := missing_label(label, may_lack_label):
+        raise error(path, cause, number)
+    for name in (LABEL, ID):
+        if cause := wrong_text(values.get(name, "")):
+            raise error(path, f"its {name} {values[name][:40]!r} {cause}", number)
     if kmer:
         sequence = _joined(sequence, kmer, path, number)
     if " " in sequence:
@@ -346,10 +442,32 @@ def _row(
     return Row(
         sequence=encode.decode(codes),
         label=label,
-        id=values.get(ID) or f"{os.path.basename(path)}:{number}",
+        id=_identifier(values) or f"{os.path.basename(path)}:{number}",
         split=split,
         place=place(path, number),
     )
+
+
+def missing_label(label: str, may_be_empty: bool) -> str:
+    """Returns what is wrong with a label that is missing; or nothing.
+
+    Args:
+        label: As it was written.
+        may_be_empty: Whether an empty one is allowed.
+    """
+    if not is_missing(label) or (may_be_empty and not label):
+        return ""
+    advice = "; a class of this name has to be called otherwise" if label else ""
+    return f"empty label{_written(label)}{advice}"
+
+
+def _written(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _identifier(values: Mapping[str, str]) -> str:
+    """Returns the id of a row, or nothing where it is missing."""
+    return "" if is_missing(values.get(ID, "")) else values[ID]
 
 
 def _joined(sequence: str, kmer: int, path: str, number: int) -> str:
@@ -369,5 +487,6 @@ def _joined(sequence: str, kmer: int, path: str, number: int) -> str:
 
 def _listed(header: Sequence[str]) -> str:
     """Shows the columns of a header, which may be a row of data."""
-    shown = [name[:20] + "…" * (len(name) > 20) for name in header[:8]]
+    cut = [name[:20] + "…" * (len(name) > 20) for name in header[:8]]
+    shown = [name if name.isprintable() else repr(name) for name in cut]
     return ", ".join(shown) + (", …" if len(header) > 8 else "")

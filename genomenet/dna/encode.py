@@ -53,15 +53,14 @@ def encode(
         block = sequence[start : start + _BLOCK]
         # "replace" gives one '?' a character, so that positions keep.
         raw = block.encode("ascii", "replace") if isinstance(block, str) else block
-        codes[start : start + _BLOCK] = np.frombuffer(
-            bytes(raw).translate(_TRANSLATION), np.uint8
-        )
-    if codes.size and codes.max() == alphabet.INVALID:
-        position = int(np.argmax(codes == alphabet.INVALID))
-        raise ValueError(
-            f"record {name!r}: {_shown(sequence, position)} at position "
-            f"{position + 1} is not a nucleotide letter"
-        )
+        found = np.frombuffer(bytes(raw).translate(_TRANSLATION), np.uint8)
+        if found.max() == alphabet.INVALID:
+            position = start + int(np.argmax(found == alphabet.INVALID))
+            raise ValueError(
+                f"record {name!r}: {_shown(sequence, position)} at position "
+                f"{position + 1} is not a nucleotide letter"
+            )
+        codes[start : start + _BLOCK] = found
     return codes
 
 

@@ -73,10 +73,12 @@ def error(source: str, cause: str, *, record: str | None = None) -> SequenceFile
         record: Name of the record, where there is one.
 
     Returns:
-        The error, its message on one line.
+        The error, its message on one line, control characters as escapes.
     """
     named = f"record {record!r}: " if record else ""
-    return SequenceFileError(" ".join(f"{source}: {named}{cause}".splitlines()))
+    line = " ".join(f"{source}: {named}{cause}".splitlines())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return SequenceFileError(shown)
 
 
 def expand(

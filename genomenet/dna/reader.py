@@ -4,13 +4,14 @@ FASTA, GenBank, EMBL and 2bit, plain or compressed with gzip or bgzip, recognise
 content. Biopython parses; this module checks what it lets pass.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import os
 import re
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, BinaryIO, Final, TextIO, cast
 
 import numpy as np
@@ -29,11 +30,13 @@ _parse_fasta = cast(
     FastaIO.SimpleFastaParser,  # pyright: ignore[reportUnknownMemberType]
 )
 
+_BLOCK: Final = 1 << 20  # letters counted at once
 _BLANKS: Final = ("\t", "\v", "\f")  # Biopython removes spaces and line ends only
 # Letters of proteins that are not nucleotide codes, and all letters of proteins.
 _PROTEIN_ONLY: Final = list(b"EFILPQZJO*")
 _PROTEIN: Final = list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-.")
 _LENGTH: Final = re.compile(r"\b(\d+)\s+(bp|aa)\b", re.IGNORECASE)
+_NO_SEQUENCE: Final = "no sequence in this record: get it with sequence"
 _NAMELESS: Final = frozenset(("", ".", "<unknown id>", "unknown"))
 
 
@@ -104,16 +107,17 @@ def _sequences(
     path: str, source: str, on_error: Callable[[SequenceFileError], None]
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     """Yields (name, codes) of one file."""
-    with files.opened(path) as (kind, text):
+    with files.opened(path) as (kind, text), _enough_memory(source):
         if kind == files.FASTA:
             named = _fasta(text, source, on_error)
         elif kind == files.TWO_BIT:
             named = _two_bit(path, source)
         else:
-            named = _flat(text, source, kind)
+            named = _flat(text, source, kind, on_error)
         for name, letters in named:
             if not letters:
-                cause = "header without sequence"
+                is_flat = kind in (files.GENBANK, files.EMBL)
+                cause = _NO_SEQUENCE if is_flat else "header without sequence"
                 on_error(files.error(source, cause, record=name))
                 continue
             try:
@@ -126,19 +130,32 @@ def _sequences(
             del codes
 
 
+@contextlib.contextmanager
+def _enough_memory(source: str) -> Generator[None]:
+    """Says in one line that a record does not fit in memory."""
+    try:
+        yield
+    except MemoryError:
+        cause = "a record is too large for the memory: cut it, or use a larger machine"
+        raise files.error(source, cause) from None
+
+
 def _codes(letters: str | bytes, name: str, source: str) -> npt.NDArray[np.uint8]:
     """Encodes a sequence, and tells a protein from a wrong character."""
     try:
         return encode.encode(letters, name=name)
     except ValueError as e:
         cause = str(e)
-    raw = letters.encode("ascii", "replace") if isinstance(letters, str) else letters
-    counts = np.bincount(np.frombuffer(raw.upper(), np.uint8), minlength=256)
+    counts = np.zeros(256, np.int64)
+    for start in range(0, len(letters), _BLOCK):  # bincount takes 8 bytes a letter
+        block = letters[start : start + _BLOCK]
+        raw = block.encode("ascii", "replace") if isinstance(block, str) else block
+        counts += np.bincount(np.frombuffer(raw.upper(), np.uint8), minlength=256)
     is_letter = not np.any(np.delete(counts, _PROTEIN))
     # A lone wrong letter in DNA is a wrong letter; of a protein's letters some three
     # in four are none of A, C, G, T and N. X alone also masks DNA.
     unclear = counts[_PROTEIN].sum() - counts[list(b"ACGTUNX-.")].sum()
-    if is_letter and counts[_PROTEIN_ONLY].any() and unclear > 0.4 * len(raw):
+    if is_letter and counts[_PROTEIN_ONLY].any() and unclear > 0.4 * len(letters):
         raise files.error(source, "looks like protein, not DNA or RNA", record=name)
     raise files.error(source, cause)
 
@@ -166,7 +183,12 @@ def _fasta(
         del letters
 
 
-def _flat(text: TextIO, source: str, kind: str) -> Iterator[tuple[str, bytes]]:
+def _flat(
+    text: TextIO,
+    source: str,
+    kind: str,
+    on_error: Callable[[SequenceFileError], None],
+) -> Iterator[tuple[str, bytes]]:
     """Yields (name, letters) of a GenBank or EMBL stream."""
     scanner = (
         Scanner.GenBankScanner() if kind == files.GENBANK else Scanner.EmblScanner()
@@ -180,12 +202,15 @@ def _flat(text: TextIO, source: str, kind: str) -> Iterator[tuple[str, bytes]]:
                 # matters to a sequence is checked here instead.
                 warnings.simplefilter("ignore")
                 record = parse(lines, do_features=False)
-        except SequenceFileError:
+        except (SequenceFileError, MemoryError):
             raise
         except Exception as e:  # whatever the parser trips over is a broken record
             if lines.has_ended:
                 raise lines.truncated() from None
-            cause = f"not readable as {kind}: {e or type(e).__name__}"
+            if not lines.is_inside and not lines.has_sequence:  # closed by "//"
+                on_error(files.error(source, _NO_SEQUENCE, record=lines.name))
+                continue
+            cause = f"not readable as {kind}: {str(e) or type(e).__name__}"
             raise files.error(source, cause, record=lines.name) from None
         if record is None:
             if not lines.name:
@@ -194,11 +219,15 @@ def _flat(text: TextIO, source: str, kind: str) -> Iterator[tuple[str, bytes]]:
         if lines.is_inside:
             raise lines.truncated()
         name = lines.name if record.id in _NAMELESS else record.id
+        if not name.isprintable():
+            cause = f"a record has an unreadable name {name!a}"
+            on_error(files.error(source, cause))
+            continue
         try:
             letters = bytes(record.seq)
         except ValueError:  # UndefinedSequenceError
-            cause = "no sequence in this record (CONTIG only?): get it with sequence"
-            raise files.error(source, cause, record=name) from None
+            on_error(files.error(source, _NO_SEQUENCE, record=name))
+            continue
         if letters and lines.length not in (None, len(letters)):
             cause = f"its first line says {lines.length} bases, it has {len(letters)}"
             raise files.error(source, f"{cause}: cut or damaged?", record=name)
@@ -221,6 +250,7 @@ class _FlatLines:
         self.is_inside = False
         self.has_ended = False
         self.name = ""
+        self.has_sequence = False  # whether its part for the sequence has begun
         self.length: int | None = None  # bases, as the record's first line says
         self._in_banner = False
 
@@ -240,6 +270,8 @@ class _FlatLines:
             if not self._in_banner:
                 cause = f"text before {self._start!r}: {line.rstrip()[:30]!a}"
                 raise files.error(self._source, cause)
+        else:
+            self.has_sequence |= line.startswith(("ORIGIN", "SQ "))
         return line
 
     def truncated(self) -> SequenceFileError:
@@ -253,6 +285,7 @@ class _FlatLines:
             raise self.truncated()
         self.is_inside = True
         self._in_banner = False
+        self.has_sequence = False
         words = line[len(self._start) :].split()
         self.name = words[0].rstrip(";") if words else ""
         stated = _LENGTH.search(line)
@@ -298,21 +331,34 @@ def _check_two_bit(file: BinaryIO) -> None:
     if count == 0:
         raise ValueError("it holds no sequence")
     offsets: dict[bytes, int] = {}
+    parts: list[tuple[int, int, str]] = []  # first byte, one past the last, name
     for _ in range(count):
         name = file.read(file.read(1)[0] if file.tell() < size else 0)
+        if not (name.isascii() and name.decode().isprintable()):
+            raise ValueError(f"unreadable name {name.decode('latin-1')!a}")
         if name in offsets:
             raise ValueError(f"the name {name.decode('latin-1')!a} is there twice")
         offsets[name] = int(words(1)[0])
-    for name, offset in offsets.items():
+    end_of_index = file.tell()
+    for key, offset in offsets.items():
+        name = key.decode("latin-1")
+        if offset < end_of_index:
+            raise ValueError(f"damaged: {name!a} lies inside the index")
         file.seek(offset)
         length = int(words(1)[0])
         for _ in ("N", "lower case"):
             runs = int(words(1)[0])
             starts, sizes = words(runs).astype(np.int64), words(runs)
             if runs and (starts + sizes).max() > length:
-                raise ValueError(
-                    f"damaged: a run in {name.decode('latin-1')!a} is too long"
-                )
+                raise ValueError(f"damaged: a run in {name!a} is too long")
+            if sizes.sum(dtype=np.int64) > length:
+                raise ValueError(f"damaged: runs in {name!a} overlap")
         words(1)
-        if file.tell() + (length + 3) // 4 > size:
+        end = file.tell() + (length + 3) // 4
+        if end > size:
             raise ValueError("truncated: a part of it lies past its end")
+        parts.append((offset, end, name))
+    parts.sort()
+    for (_, end, name), (start, _, other) in itertools.pairwise(parts):
+        if start < end:
+            raise ValueError(f"damaged: {name!a} and {other!a} share bytes")

@@ -63,16 +63,23 @@ class Contig:
         name: Name, unique among all contigs of a dataset.
         length: Its bases.
         pieces: Intervals, int64, (P, 2), in order.
+        copies: How often it is in the genome; each of them counts.
+        digest: Of what lies from its first piece to its last, the same for the
+            reverse complement (see `genomenet.dna.sketch`); empty if not known.
+        is_reverse: Whether the digest is that of the other strand.
     """
 
     name: str
     length: int
     pieces: Intervals
+    copies: int = 1
+    digest: bytes = b""
+    is_reverse: bool = False
 
     @functools.cached_property
     def bases(self) -> int:
         """Number of bases in its pieces."""
-        return _bases(self.pieces)
+        return _bases(self.pieces) * self.copies
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,17 +91,19 @@ class Unit:
         start: First base.
         end: One past the last base.
         pieces: What it holds of the contig's pieces, int64, (P, 2), P ≥ 1.
+        copies: How often it is in the genome; each of them counts.
     """
 
     contig: str
     start: int
     end: int
     pieces: Intervals
+    copies: int = 1
 
     @functools.cached_property
     def bases(self) -> int:
         """Number of bases in its pieces."""
-        return _bases(self.pieces)
+        return _bases(self.pieces) * self.copies
 
 
 def pieces(
@@ -168,7 +177,8 @@ def units(
     total = sum(sizes)
     if len(contigs) >= _MIN_CONTIGS and max(sizes) <= _MAX_CONTIG_SHARE * total:
         return [
-            Unit(contig=c.name, start=0, end=c.length, pieces=c.pieces) for c in contigs
+            Unit(contig=c.name, start=0, end=c.length, pieces=c.pieces, copies=c.copies)
+            for c in contigs
         ]
     block = max(min(total / _BLOCKS, _MAX_BLOCK), 2 * chunk_length)
     found: list[Unit] = []
@@ -178,7 +188,13 @@ def units(
             inside = _clipped(contig.pieces, start, end)
             if len(inside):
                 found.append(
-                    Unit(contig=contig.name, start=start, end=end, pieces=inside)
+                    Unit(
+                        contig=contig.name,
+                        start=start,
+                        end=end,
+                        pieces=inside,
+                        copies=contig.copies,
+                    )
                 )
     return found
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import examples, labels, positive
+from genomenet.data import examples, labels, positive, tables
 from genomenet.evaluation import metrics, plots
 from genomenet.inference import predict
 from genomenet.models import classify
@@ -199,7 +199,7 @@ def _table(
 ) -> str:
     """Returns a row for each sequence: id, length, truth, prediction, each class.
 
-    A class that has the name of another column is called "class_" and its name.
+    A class that has the name of another column has "class_" before its name.
     """
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
@@ -212,8 +212,7 @@ def _table(
         ]
     else:
         own = ["id", "length", "label", "predicted"]
-        columns = [f"class_{c}" if c in own else c for c in task.classes]
-        writer.writerow([*own, *columns])
+        writer.writerow([*own, *tables.unique_columns(own, task.classes)])
         guesses = predict.labels_of(task.kind, task.classes, predicted)
         named = [
             [_name(task, label), guess, *(f"{p:.6g}" for p in row)]

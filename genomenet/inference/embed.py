@@ -31,6 +31,7 @@ def embed_files(
     pool: str | None = None,
     batch_size: int = 64,
     both_strands: bool = False,
+    max_n: float = 1.0,
     show_progress: bool = True,
 ) -> dict[str, int]:
     """Embeds every window of sequence files; memory does not grow with them.
@@ -47,16 +48,20 @@ def embed_files(
             writes one row a patch or token.
         batch_size: Windows embedded at once.
         both_strands: Whether to average with the reverse complement's vector.
+        max_n: Share of N from which on a window has no information: its vectors are
+            NaN.
         show_progress: Whether to show a bar.
 
     Returns:
-        Counts: "rows", "records" skipped as too short, and their "bases".
+        Counts: "rows", "records" skipped as too short, their "bases", and "blank",
+        the windows without information.
 
     Raises:
         ValueError: If the model, a file or an option is not usable, or nothing is
             long enough to be embedded.
     """
     writers.check_name(output)
+    windows_lib.check_max_n(max_n)
     model = folder_lib.load_model(name)
     content = folder_lib.read_config(folder_lib.catalog.model_folder(name))
     family: Any = models.get_family(content["family"])
@@ -77,7 +82,8 @@ def embed_files(
         on_short=on_short,
     )
     call = _compiled(family, model, pool, both_strands)
-    rows = 0
+    k = getattr(model.config, "kmer", 1)
+    rows = blank = 0
     output = pathlib.Path(output)
     with (
         atomic.replacing(output) as partial,
@@ -90,7 +96,10 @@ def embed_files(
             for batch, codes in windows_lib.batched(
                 found, batch_size=batch_size, length=window
             ):
-                vectors = np.asarray(call(tf.constant(codes)), np.float32)
+                vectors = np.array(call(tf.constant(codes)), np.float32)
+                is_blank = windows_lib.blank(batch, max_n=max_n, k=k)
+                vectors[: len(batch)][is_blank] = np.nan
+                blank += int(is_blank.sum())
                 names, starts, ends, vectors = _rows(
                     batch, vectors, family, model.config, pool
                 )
@@ -110,6 +119,7 @@ def embed_files(
         "rows": rows,
         "records": len(skipped),
         "bases": sum(skipped.values()),
+        "blank": blank,
     }
 
 

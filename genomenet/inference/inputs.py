@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from genomenet.data import sources, tables
-from genomenet.dna import encode, reader
+from genomenet.dna import encode, files, reader
 
 STOP: Final = "stop"
 SKIP: Final = "skip"
@@ -25,6 +25,7 @@ class Counts:
         rows: Predictions that were written, of which a record has one a window.
         short: Sequences left out as too short for the model.
         bad: Sequences left out as not usable.
+        blank: Predictions left empty: their windows hold too little but N.
         labels: Predicted class → rows.
     """
 
@@ -32,6 +33,7 @@ class Counts:
     rows: int = 0
     short: int = 0
     bad: int = 0
+    blank: int = 0
     labels: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter
     )
@@ -91,10 +93,11 @@ class Inputs:
         """Counts a record that is too short, and reports the first ones."""
         self._counts.short += 1
         if self._counts.short <= _REPORTED:
-            self._warn(
-                f"{record.source}: record {record.name!r}: {len(record.codes)} bases"
-                f" are too few: the model reads at least {self._shortest}"
+            cause = (
+                f"{len(record.codes)} bases are too few: the model reads at least"
+                f" {self._shortest}"
             )
+            self._warn(str(files.error(record.source, cause, record=record.name)))
         elif self._counts.short == _REPORTED + 1:
             self._warn("more sequences are too short; from here they are only counted")
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tqdm
 
 from genomenet import models
-from genomenet.inference import windows
+from genomenet.inference import parts, windows
 from genomenet.models import classify
 
 
@@ -25,16 +25,18 @@ class Predictor:
     def __init__(self, model: classify.Classifier, *, batch_size: int = 64):
         self.model = model
         self.batch_size = batch_size
-        self.shortest: int = models.get_family(model.family).shortest(
-            model.encoder.config
-        )
+        family = models.get_family(model.family)
+        self.shortest: int = family.shortest(model.encoder.config)
         config = model.config
         self.width = 1 if config.task == classify.REGRESSION else len(config.classes)
         # Bases of a padded batch, at most: of longer rows it holds fewer.
         self._most = batch_size * max(config.length, config.window)
+        apply = parts.over_rows(
+            max(1, self._most // config.window), family.width(model.encoder.config)
+        )
         # Traced for the first shape, and once more for all others.
         self._call = tf.function(
-            lambda bases: classify.predict(model, bases),
+            lambda bases: classify.predict(model, bases, apply=apply),
             autograph=False,
             reduce_retracing=True,
         )

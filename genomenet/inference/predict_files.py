@@ -37,6 +37,8 @@ class Options:
         both_strands: Whether to average over both strands; as the classifier was
             evaluated if None.
         on_error: "stop" at a record that is not usable, or "skip" it.
+        max_n: Share of N from which on a window has no information: it gets no label
+            and no values.
         bedgraph: Folder for a bedGraph file of each class, or None.
         bigwig: Folder for a bigWig file of each class, or None.
     """
@@ -46,6 +48,7 @@ class Options:
     batch_size: int = 64
     both_strands: bool | None = None
     on_error: str = inputs_lib.STOP
+    max_n: float = 1.0
     bedgraph: str | os.PathLike[str] | None = None
     bigwig: str | os.PathLike[str] | None = None
 
@@ -69,7 +72,8 @@ def predict_files(
             column `sequence`, of which each row is predicted as a whole.
         output: A .tsv, .tsv.gz or .parquet file: name, start, end (0-based,
             half-open, forward strand), label and the probability of each class; of
-            regression "value" alone. It appears when it is complete.
+            regression "value" alone. Label and values are empty (Parquet: null)
+            where a window has no information. It appears when it is complete.
         options: How.
         warn: Called with a line on what is left out.
         show_progress: Whether to show a bar.
@@ -85,6 +89,7 @@ def predict_files(
     options = options or Options()
     output = pathlib.Path(output)
     prediction_table.check_name(output)
+    windows_lib.check_max_n(options.max_n)
     predictor = load(name, options)
     config = predictor.model.config
     counts = inputs_lib.Counts()
@@ -123,13 +128,20 @@ def predict_files(
                 partial, output, columns, has_label=not is_value
             )
         ) as table:
-            for group, values in _predicted(predictor, found, window, bar):
-                labels = predict.labels_of(config.task, config.classes, values)
+            for group, values, is_blank in _predicted(
+                predictor, found, window, bar, max_n=options.max_n
+            ):
+                labels: list[str | None] = [None] * len(group)
+                kept = np.flatnonzero(~is_blank)
+                named = predict.labels_of(config.task, config.classes, values[kept])
+                for number, label in zip(kept.tolist(), named, strict=False):
+                    labels[number] = label
                 places = [(w.name, w.start, w.end) for w in group]
-                table.write(places, labels, values)
+                table.write(places, [] if is_value else labels, values)
                 tracks.write(group, values)
                 counts.rows += len(group)
-                _count_labels(counts, labels, config.task)
+                counts.blank += int(is_blank.sum())
+                _count_labels(counts, named, config.task)
         if not counts.rows:
             raise ValueError(given.nothing())
         tracks.finish()
@@ -193,17 +205,28 @@ def _predicted(
     found: Iterator[windows_lib.Window],
     window: int,
     bar: tqdm.tqdm,
-) -> Iterator[tuple[list[windows_lib.Window], npt.NDArray[np.float32]]]:
-    """Yields some windows and their values, in order."""
+    *,
+    max_n: float,
+) -> Iterator[
+    tuple[list[windows_lib.Window], npt.NDArray[np.float32], npt.NDArray[np.bool_]]
+]:
+    """Yields some windows, their values and which are blank, in order.
+
+    Values of blank windows are NaN.
+    """
+    k = getattr(predictor.model.encoder.config, "kmer", 1)
     count = _AHEAD * predictor.batch_size
     bases = count * max(window, predictor.model.config.length)
     for group in _groups(found, count=count, bases=bases):
-        values = np.zeros((len(group), predictor.width), np.float32)
-        codes = [piece.codes for piece in group]
+        values = np.full((len(group), predictor.width), np.nan, np.float32)
+        is_blank = windows_lib.blank(group, max_n=max_n, k=k)
+        kept = np.flatnonzero(~is_blank)
+        codes = [group[number].codes for number in kept]
         for numbers, part in predictor.batches(codes):
-            values[numbers] = part
+            values[kept[numbers]] = part
             bar.update(sum(len(codes[number]) for number in numbers))
-        yield group, values
+        bar.update(sum(len(w.codes) for w, b in zip(group, is_blank, strict=True) if b))
+        yield group, values, is_blank
 
 
 def _groups(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from genomenet.data import tables
+from genomenet.inference import writers
 
 _ENDINGS: Final = (".tsv", ".tsv.gz", ".parquet")
 _ROWS: Final = 1 << 14  # written at once
@@ -35,7 +39,7 @@ def check_name(path: str | os.PathLike[str]) -> None:
 class PredictionTable:
     """Columns name, start, end, label where there are classes, and the values.
 
-    A value that has the name of another column is called "class_" and its name.
+    A value that has the name of another column has "class_" before its name.
 
     Args:
         partial: The file to make.
@@ -53,7 +57,7 @@ class PredictionTable:
         has_label: bool,
     ):
         own = ["name", "start", "end", *(["label"] if has_label else [])]
-        self._header = [*own, *(f"class_{c}" if c in own else c for c in columns)]
+        self._header = [*own, *tables.unique_columns(own, columns)]
         self._rows: list[tuple[Any, ...]] = []
         open_file = _ParquetRows if path.suffix == ".parquet" else _TsvRows
         is_packed = path.suffix == ".gz"
@@ -62,10 +66,13 @@ class PredictionTable:
     def write(
         self,
         places: Sequence[tuple[str, int, int]],
-        labels: Sequence[str],
+        labels: Sequence[str | None],
         values: npt.NDArray[np.float32],
     ) -> None:
-        """Appends rows: places and values, (N, C), and N labels or none."""
+        """Appends rows: places and values, (N, C), and N labels or none.
+
+        A row without a label, or with NaN as its values, is written empty.
+        """
         named = [(label,) for label in labels] or [()] * len(places)
         for place, label, row in zip(places, named, values.tolist(), strict=True):
             self._rows.append((*place, *label, *row))
@@ -102,7 +109,10 @@ class _TsvRows:
 
     def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
         for row in rows:
-            values = [f"{value:.6g}" for value in row[-self._width :]]
+            values = [
+                "" if math.isnan(value) else f"{value:.6g}"
+                for value in row[-self._width :]
+            ]
             self._csv.writerow([*row[: -self._width], *values])
 
     def close(self) -> None:
@@ -117,18 +127,20 @@ class _ParquetRows:
         self, path: pathlib.Path, header: Sequence[str], width: int, is_packed: bool
     ):
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         del is_packed
         self._pa = pa
         kinds: dict[str, Any] = dict.fromkeys(header[-width:], pa.float32())
         kinds |= {"name": pa.string(), "start": pa.int64(), "end": pa.int64()}
         self._schema = pa.schema([(n, kinds.get(n, pa.string())) for n in header])
-        self._file = pq.ParquetWriter(path, self._schema)
+        self._file = writers.RowGroups(path, self._schema)
 
     def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        self._file.write_table(self._pa.table(columns, schema=self._schema))
+        columns = [
+            self._pa.array(column, field.type, from_pandas=True)  # NaN is null
+            for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+        ]
+        self._file.write(self._pa.table(columns, schema=self._schema))
 
     def close(self) -> None:
         self._file.close()

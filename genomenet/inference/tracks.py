@@ -76,7 +76,10 @@ class Tracks:
     def write(
         self, found: Sequence[windows.Window], values: npt.NDArray[np.float32]
     ) -> None:
-        """Adds windows, those of a record one after the other, and values, (N, C)."""
+        """Adds windows, those of a record one after the other, and values, (N, C).
+
+        A window whose values are NaN is left out.
+        """
         if self._spool is None:
             return
         for window, row in zip(found, values, strict=True):
@@ -84,7 +87,8 @@ class Tracks:
                 self._spill(self._mean.finish())
                 self._name = window.name
                 self._sections[window.name] = [self._count, self._count, 0]
-            self._spill(self._mean.add(window.start, window.end, row))
+            if not np.isnan(row).all():
+                self._spill(self._mean.add(window.start, window.end, row))
             self._sections[window.name][2] = window.end
 
     def finish(self) -> None:

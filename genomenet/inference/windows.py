@@ -47,6 +47,47 @@ def starts(length: int, *, window: int, stride: int) -> list[int]:
     return found
 
 
+def share_of_n(codes: npt.NDArray[np.uint8], *, k: int = 1) -> float:
+    """Returns which share of a sequence says nothing.
+
+    Args:
+        codes: Codes of `dna.alphabet`, (L,).
+        k: Bases that the model reads as one token, a k-mer.
+
+    Returns:
+        Share of bases that are N or padding; 1 where they leave no whole k-mer.
+    """
+    places = np.flatnonzero(codes >= alphabet.NUM_BASES)
+    if not len(places):
+        return 0.0
+    borders = np.concatenate([[-1], places, [len(codes)]])
+    if (np.diff(borders) - 1).max() < min(k, len(codes)):
+        return 1.0
+    return len(places) / len(codes)
+
+
+def blank(
+    found: Sequence[Window], *, max_n: float, k: int = 1
+) -> npt.NDArray[np.bool_]:
+    """Returns which windows hold too little to be read.
+
+    Args:
+        found: The windows, N.
+        max_n: Share of N from which on a window counts as without information.
+        k: As for `share_of_n`.
+
+    Returns:
+        bool, (N,).
+    """
+    return np.array([share_of_n(w.codes, k=k) >= max_n for w in found], bool)
+
+
+def check_max_n(max_n: float) -> None:
+    """Raises ValueError if a share of N makes no sense."""
+    if not 0 < max_n <= 1:
+        raise ValueError(f"max_n must be above 0 and at most 1, got {max_n}")
+
+
 def cut(
     records: Iterable[reader.Record],
     *,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 _SUFFIXES = (".parquet", ".h5", ".hdf5")
+_GROUP_ROWS: Final = 100_000  # of Parquet, or fewer where rows are wide
+_GROUP_BYTES: Final = 1 << 28
 
 
 class Writer(Protocol):
@@ -60,12 +62,50 @@ def open_writer(path: pathlib.Path, suffix: str, width: int) -> Writer:
     return _Hdf5Writer(path, width)
 
 
+class RowGroups:
+    """A Parquet file whose rows are written in large groups.
+
+    Args:
+        path: The file to make.
+        schema: Its columns.
+    """
+
+    def __init__(self, path: pathlib.Path, schema: Any):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._concat: Any = pa.concat_tables
+        self._held: list[Any] = []
+        self._rows = self._bytes = 0
+        self._file: Any = pq.ParquetWriter(path, schema)
+
+    def write(self, table: Any) -> None:
+        """Appends the rows of a pyarrow table."""
+        self._held.append(table)
+        self._rows += table.num_rows
+        self._bytes += table.nbytes
+        if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Writes the last group and the footer."""
+        try:
+            self._flush()
+        finally:
+            self._file.close()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        self._rows = self._bytes = 0
+        if held:
+            self._file.write_table(self._concat(held))
+
+
 class _ParquetWriter:
     """Columns name, start, end, embedding (a list of fixed size)."""
 
     def __init__(self, path: pathlib.Path, width: int):
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self._pa = pa
         self._width = width
@@ -77,7 +117,7 @@ class _ParquetWriter:
                 ("embedding", pa.list_(pa.float32(), width)),
             ]
         )
-        self._file = pq.ParquetWriter(path, self._schema)
+        self._file = RowGroups(path, self._schema)
 
     def write(
         self,
@@ -89,7 +129,7 @@ class _ParquetWriter:
         flat = self._pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
         lists = self._pa.FixedSizeListArray.from_arrays(flat, self._width)
         columns = [list(names), list(starts), list(ends), lists]
-        self._file.write_table(self._pa.table(columns, schema=self._schema))
+        self._file.write(self._pa.table(columns, schema=self._schema))
 
     def close(self) -> None:
         self._file.close()

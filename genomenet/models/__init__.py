@@ -27,6 +27,6 @@ def get_family(name: str) -> Any:  # family.Family, which a module cannot declar
     Raises:
         ValueError: If there is no such family.
     """
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise ValueError(f"unknown family {name!r}; there are {', '.join(FAMILIES)}")
     return FAMILIES[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from genomenet import models
+from genomenet.dna import alphabet
 from genomenet.layers import dropout as dropout_lib
 from genomenet.layers import random, strand, windows
 from genomenet.models import family as family_lib
@@ -21,6 +22,9 @@ MULTI_LABEL: Final = "multi_label"
 REGRESSION: Final = "regression"
 TASKS: Final = (BINARY, MULTICLASS, MULTI_LABEL, REGRESSION)
 OVER_WINDOWS: Final = ("mean", "attention")
+
+Apply = Callable[[Callable[[Any], Any], Any], Any]
+"""Calls a function on rows in parts."""
 
 STRAND_STREAM: Final = 16
 """The stream of `layers.random` that draws the strand of a row."""
@@ -76,6 +80,8 @@ class ClassifierConfig:
             raise ValueError(f"{self.task} with {len(self.classes)} classes")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("two classes have the same name")
+        if not all(name.strip() for name in self.classes):
+            raise ValueError("a class has no name")
         if self.positive and (self.task != BINARY or self.positive not in self.classes):
             raise ValueError(
                 f"positive={self.positive!r} is none of two classes:"
@@ -160,17 +166,30 @@ class Classifier(keras.Model):
             "logits": self.predict_logits(vectors, is_valid, training=bool(training))
         }
 
-    def read(self, bases: Any, *, training: bool = False) -> tuple[Any, Any]:
-        """Returns the vector of each window, (B, W, C), and which count, (B, W)."""
+    def read(
+        self, bases: Any, *, training: bool = False, apply: Apply | None = None
+    ) -> tuple[Any, Any]:
+        """Returns the vector of each window, (B, W, C), and which count, (B, W).
+
+        Windows of N only do not count, unless a row has no others.
+        """
         members = models.get_family(self.family)
         pieces, is_valid = windows.split(
             bases, length=self.config.window, shortest=self._shortest
         )
+        is_read = ops.any(pieces < alphabet.NUM_BASES, axis=2)
+        is_read = ops.logical_and(is_read, is_valid)
+        has_any = ops.any(is_read, axis=1, keepdims=True)
+        is_valid = ops.where(has_any, is_read, is_valid)
         shape = ops.shape(pieces)  # (B, W, Lw)
         flat = ops.reshape(pieces, (-1, shape[2]))
-        vectors = members.embed(
-            self.encoder, {"bases": flat}, self.config.pool, training=training
-        )
+
+        def embed(rows: Any) -> Any:
+            return members.embed(
+                self.encoder, {"bases": rows}, self.config.pool, training=training
+            )
+
+        vectors = embed(flat) if apply is None else apply(embed, flat)
         vectors = ops.reshape(vectors, (-1, shape[1], vectors.shape[-1]))
         return vectors, is_valid
 
@@ -214,6 +233,26 @@ def check(family: str, encoder: Mapping[str, Any], config: ClassifierConfig) -> 
             f"a window of {config.window} bases is out of range: the model reads"
             f" {shortest} to {fields.max_length} bases at once"
         )
+
+
+def num_parameters(
+    family: str, encoder: Mapping[str, Any], config: ClassifierConfig
+) -> int:
+    """Returns the numbers in all weights of a classifier.
+
+    Args:
+        family: Of the encoder, a key of `genomenet.models.FAMILIES`.
+        encoder: Fields of the family's config.
+        config: What is predicted.
+
+    Returns:
+        Their count.
+    """
+    members = models.get_family(family)
+    fields = members.from_dict(encoder)
+    width = members.width(fields)
+    outputs = config.num_outputs + (config.over_windows == "attention")
+    return members.num_parameters(fields, head=False) + (width + 1) * outputs
 
 
 def to_dict(config: ClassifierConfig) -> dict[str, Any]:
@@ -298,22 +337,30 @@ def probabilities(config: ClassifierConfig, logits: Any) -> Any:
     return logits * config.scale + config.mean
 
 
-def predict(model: Classifier, bases: Any) -> Any:
+def predict(model: Classifier, bases: Any, *, apply: Apply | None = None) -> Any:
     """Predicts sequences, on both strands where the config says so.
 
     Args:
         model: The classifier.
         bases: Codes, (B, L), padded on the right.
+        apply: Calls a function of windows, (N, L), in parts, where they are many.
 
     Returns:
         As `probabilities`.
     """
     config = model.config
-    found = probabilities(config, model({"bases": bases}, training=False)["logits"])
+
+    def read(rows: Any) -> Any:
+        if apply is None:
+            logits = model({"bases": rows}, training=False)["logits"]
+        else:
+            vectors, is_valid = model.read(rows, apply=apply)
+            logits = model.predict_logits(vectors, is_valid, training=False)
+        return probabilities(config, logits)
+
     if not config.both_strands:
-        return found
-    other = model({"bases": strand.reverse_padded(bases)}, training=False)["logits"]
-    return (found + probabilities(config, other)) / 2.0
+        return read(bases)
+    return (read(bases) + read(strand.reverse_padded(bases))) / 2.0
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:

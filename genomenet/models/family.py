@@ -8,11 +8,23 @@ import math
 import os
 import pathlib
 import shutil
+import types
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from genomenet.dna import tiling
 
+MAX_PARAMETERS: Final = 10**9
+"""Of a model: 4 GB of weights, 16 GB in training."""
+
+_WORDS: Final = {
+    int: ("an integer", "integers"),
+    float: ("a finite number", "finite numbers"),
+    bool: ("true or false", "true or false"),
+    str: ("a string", "strings"),
+}
+_NONE: Final = dataclasses.MISSING
 _HEADERS: Final = 1 << 20  # bytes, more than a file of weights has beside them
 
 # Concatenates a tensor (N, ...) over R replicas: (R·N, ...), and the row where this
@@ -92,6 +104,10 @@ class Family(Protocol):
         """Returns metrics that follow from the mean loss and metrics."""
         ...
 
+    def num_parameters(self, config: Any, *, head: bool = True) -> int:
+        """Returns the numbers in all weights of `build(config, head=head)`."""
+        ...
+
     def width(self, config: Any) -> int:
         """Returns the channels of an embedding."""
         ...
@@ -120,7 +136,8 @@ def config_from_dict(cls: Any, values: Mapping[str, Any]) -> Any:
         An instance of `cls`.
 
     Raises:
-        ValueError: If a key is not a field, or the class refuses a value.
+        ValueError: If a key is not a field, a value is not of the field's type, or
+            the class refuses it.
     """
     known = {field.name for field in dataclasses.fields(cls)}
     unknown = sorted(set(values) - known)
@@ -129,7 +146,101 @@ def config_from_dict(cls: Any, values: Mapping[str, Any]) -> Any:
             f"{cls.__name__} has no {', '.join(map(repr, unknown))}; it has"
             f" {', '.join(sorted(known))}"
         )
+    needed = {f.name for f in dataclasses.fields(cls) if f.default is _NONE}
+    if not needed <= set(values):
+        raise ValueError(
+            f"{', '.join(map(repr, sorted(needed - set(values))))} is missing"
+        )
+    check_types(cls, values)
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def check_types(cls: Any, values: Mapping[str, Any]) -> None:
+    """Refuses values that are not of the types that a dataclass names.
+
+    Args:
+        cls: The dataclass; its fields are int, float, bool, str, tuples of one of
+            them, or one of them or None.
+        values: Field name → value, as JSON has it: true is no integer, 2.0 neither,
+            and a list stands for a tuple.
+
+    Raises:
+        ValueError: Of the first value that is of another type, or not finite.
+    """
+    hints = typing.get_type_hints(cls)
+    for name, value in values.items():
+        hint = hints[name]
+        options = (
+            typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        )
+        if not any(_is_a(value, option) for option in options):
+            words = " or ".join(map(_name_type, options))
+            text = repr(value)
+            text = text if len(text) <= 60 else f"{text[:57]}…"
+            raise ValueError(f"{name} must be {words}, got {text}")
+
+
+def check_complete(cls: Any, values: Mapping[str, Any]) -> None:
+    """Refuses the config of a trained model in which a field is missing.
+
+    A default would take its place: other numbers, and no word about it. A field
+    that is empty by default may be missing: models were made before there was one.
+
+    Args:
+        cls: The dataclass.
+        values: Field name → value.
+
+    Raises:
+        ValueError: If a field is missing.
+    """
+    missing = [
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.name not in values and field.default not in (None, "", ())
+    ]
+    if missing:
+        raise ValueError(
+            f"{', '.join(map(repr, missing))} is missing, which the config of a"
+            " trained model must have"
+        )
+
+
+def check_size(num_parameters: int) -> None:
+    """Refuses a model that is too large, before anything of it is made.
+
+    Args:
+        num_parameters: Numbers in all its weights.
+
+    Raises:
+        ValueError: If there are more than `MAX_PARAMETERS`.
+    """
+    if num_parameters > MAX_PARAMETERS:
+        raise ValueError(
+            f"a model of {num_parameters:,} parameters is too large: there may be"
+            f" {MAX_PARAMETERS:,}"
+        )
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Returns whether a value of JSON is of a type."""
+    if isinstance(hint, types.UnionType):
+        return any(_is_a(value, option) for option in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        is_list = isinstance(value, list | tuple)
+        return is_list and all(_is_a(v, typing.get_args(hint)[0]) for v in value)
+    if hint is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and math.isfinite(value)
+    if hint is int:
+        is_int = isinstance(value, int) and not isinstance(value, bool)
+        return is_int and abs(value) < 1 << 63
+    return isinstance(value, hint)
+
+
+def _name_type(hint: Any) -> str:
+    if typing.get_origin(hint) is tuple:
+        return f"a list of {_WORDS[typing.get_args(hint)[0]][1]}"
+    return "null" if hint is types.NoneType else _WORDS[hint][0]
 
 
 def begin(members: Any, config: Any, source: Any = None) -> Any:

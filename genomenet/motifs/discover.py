@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from genomenet.dna import alphabet, encode
 from genomenet.motifs import background as background_lib
-from genomenet.motifs import pwm, refine, scan, shuffle, significance
+from genomenet.motifs import pwm, refine, repeats, scan, shuffle, significance
 
 Named = tuple[str, npt.NDArray[np.uint8]]
 
@@ -135,6 +135,9 @@ def discover(
 ) -> Discovery:
     """Finds motifs of sequences.
 
+    Sequences that repeat others, and parts that overlap others, are used once: see
+    `repeats.unique`.
+
     A motif that is reported has the matrix that was tested: its counts are those of
     its sites in the training sequences. Sites of a motif are erased before the next
     is looked for, so sites of two motifs do not overlap.
@@ -188,11 +191,11 @@ def _prepare(
     """Checks, shuffles and splits sequences."""
     warnings: list[str] = []
     named = _unique_names(sequences, warnings)
-    primary = _usable(named, "primary sequence", options.min_width, warnings)
+    primary = _usable(named, "primary sequence", options, warnings)
     if len(primary) < 2:
         raise ValueError(
-            f"{len(primary)} usable primary sequence(s) of {len(sequences)}: motifs "
-            "need 2 at least"
+            f"{len(primary)} usable primary sequence(s) of {len(sequences)}: motifs"
+            f" need 2 at least{''.join(f'; {line}' for line in warnings)}"
         )
     texts = [codes for _, codes in primary]
     if controls is None:
@@ -202,11 +205,18 @@ def _prepare(
             texts * copies, order=options.order, seed=options.seed
         )
     else:
-        kept = _usable(controls, "control", options.min_width, warnings)
+        kept = _usable(controls, "control", options, warnings)
         control = [codes for _, codes in kept]
         copies = 1
         if not control:
-            raise ValueError(f"no usable control of {len(controls)}")
+            reasons = "".join(f"; {line}" for line in warnings)
+            raise ValueError(f"no usable control of {len(controls)}{reasons}")
+        both = repeats.unique([*primary, *kept], both_strands=options.both_strands)
+        if both.repeats + both.overlaps:
+            warnings.append(
+                f"{both.repeats + both.overlaps} of {len(kept)} controls are also"
+                " primary sequences, in whole or in part"
+            )
     is_test = _drawn(len(texts), options.holdout, options.seed, stream=0)
     # Copies of a sequence are held out with it.
     is_control_test = (
@@ -237,15 +247,27 @@ def _prepare(
 
 
 def _usable(
-    sequences: Sequence[Named], kind: str, width: int, warnings: list[str]
+    sequences: Sequence[Named], kind: str, options: Options, warnings: list[str]
 ) -> list[Named]:
-    """Returns the sequences in which a motif finds place."""
-    kept = []
-    for name, codes in sequences:
+    """Returns the sequences in which a motif finds place, each stretch once."""
+    kept, width = [], options.min_width
+    found = repeats.unique(sequences, both_strands=options.both_strands)
+    strands = " on either strand" if options.both_strands else ""
+    if found.repeats:
+        warnings.append(
+            f"{found.repeats} of {len(sequences)} {kind}s left out: they repeat"
+            f" another{strands}"
+        )
+    if found.overlaps:
+        warnings.append(
+            f"{found.overlaps} of {len(sequences)} {kind}s overlap others{strands}:"
+            " what overlaps is used once"
+        )
+    for name, codes in found.sequences:
         runs = np.flatnonzero(np.concatenate([[True], codes >= alphabet.N, [True]]))
         if np.diff(runs).max(initial=0) > width:
             kept.append((name, codes))
-    missing = len(sequences) - len(kept)
+    missing = len(found.sequences) - len(kept)
     if missing:
         warnings.append(
             f"{missing} of {len(sequences)} {kind}s left out: no {width} bases in a "

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from genomenet import atomic
+from genomenet import atomic, json_file
 from genomenet.dna import kmer
 from genomenet.models import bert
-from genomenet.porting import torch_file
+from genomenet.porting import hf_vocabulary, torch_file
 
 _DENSE: Final = (("kernel", "weight", True), ("bias", "bias", False))
 _NORM: Final = (("gamma", "weight", False), ("beta", "bias", False))
@@ -36,6 +37,17 @@ _TIED: Final = {  # name → the weight of which it must be a copy
 }
 _POSITIONS: Final = "bert.embeddings.position_ids"  # a constant of old releases
 _PARTS: Final = ("embeddings.", "encoder.", "pooler.")  # of `BertModel` alone
+# What training on several devices, torch.compile or a model around it put before names.
+_WRAPPERS: Final = ("module.", "_orig_mod.", "model.", "bert.bert.", "bert.cls.")
+_HEAD: Final = "cls.predictions."
+_OTHER_HEADS: Final = ("classifier.", "qa_outputs.", "cls.seq_relationship.")
+_FILES: Final = (  # the first that is there is read, as `transformers` does
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_POINTER: Final = b"version https://git-lfs"
 _OLD_NAMES: Final = {  # of TensorFlow's first release, kept in early checkpoints
     "LayerNorm.gamma": "LayerNorm.weight",
     "LayerNorm.beta": "LayerNorm.bias",
@@ -102,8 +114,9 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
     """Reads a folder of Hugging Face's as a model of ours.
 
     Args:
-        directory: With `config.json`, `model.safetensors` or `pytorch_model.bin`,
-            and where there is one `vocab.txt`, which must be ours.
+        directory: With `config.json`, weights in `model.safetensors` or
+            `pytorch_model.bin` or the files that their index names, and a vocabulary,
+            which must be ours.
 
     Returns:
         The model with its weights, and the content of its `config.json` here.
@@ -111,28 +124,73 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
     Raises:
         ValueError: If a file is missing or damaged, a number is not supported, the
             vocabulary differs, or a weight is missing, left over or misshapen.
+
+    Warns:
+        UserWarning: If nothing names the vocabulary, or there is no masked-LM head,
+            so that a fresh one is made.
     """
     folder = pathlib.Path(directory)
-    weights, source = _weights(folder)
+    weights, source = _read_weights(folder)
     path = folder / "config.json"
-    try:
-        values = json.loads(path.read_text("utf-8-sig"))
-    except OSError as e:
-        raise ValueError(f"{path} cannot be read: {e.strerror}") from e
-    except ValueError as e:
-        raise ValueError(f"{path} is not JSON: {e}") from e
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} is not a JSON object")
+    values = _read_json(path)
     pooler = any(name.startswith("bert.pooler.") for name in weights)
     try:
         config = bert.Config.from_hf(values, pooler=pooler)
     except ValueError as e:
         cause = str(e).removeprefix("config.json: ")
         raise ValueError(f"{path}: {cause}") from None
-    _check_vocabulary(folder / "vocab.txt", config.kmer)
+    if not hf_vocabulary.check(folder, config.kmer):
+        warnings.warn(
+            f"{folder} has no vocab.txt, tokenizer.json or vocab.json: that its tokens"
+            " are in DNABERT's order (A, T, C, G) is taken on trust",
+            stacklevel=2,
+        )
+    _check_sizes(config, weights, source)
+    if not any(name.startswith(_HEAD) for name in weights):
+        others = sorted(n for n in weights if n.startswith(_OTHER_HEADS))
+        weights = {n: v for n, v in weights.items() if n not in others}
+        left_out = (
+            f"; left out: {json_file.printable(', '.join(others))}" if others else ""
+        )
+        warnings.warn(
+            f"{source} is an encoder without a masked-LM head: embeddings and"
+            f" fine-tuning need none, and a fresh one is made{left_out}",
+            stacklevel=2,
+        )
+        weights |= _fresh_head(config)
     model = bert.build(config)
     assign(model, weights, source=str(source))
     return model, {"format": 1, "family": "bert", "model": bert.to_dict(config)}
+
+
+def _check_sizes(
+    config: bert.Config, weights: Mapping[str, np.ndarray], source: pathlib.Path
+) -> None:
+    """Refuses a config of a much larger model, before that is made."""
+    needed = config.num_parameters(head=False)
+    held = sum(value.size for value in weights.values())
+    names = [pair.theirs for pair in pairs(config)]
+    for name in names:
+        if name not in weights and not name.startswith(_HEAD):
+            raise ValueError(f"{source} has no weight {name!r}")
+    if needed > 2 * held:
+        raise ValueError(
+            f"{source} holds {held:,} numbers, and the model of config.json has"
+            f" {needed:,}"
+        )
+
+
+def _fresh_head(config: bert.Config) -> dict[str, np.ndarray]:
+    """Returns the weights of a masked-LM head as drawn, the same every time."""
+    rng, width = np.random.default_rng(0), config.hidden_size
+    kernel = rng.normal(scale=config.initializer_range, size=(width, width))
+    return {
+        "cls.predictions.transform.dense.weight": kernel.astype("float32"),
+        "cls.predictions.transform.dense.bias": np.zeros(width, "float32"),
+        "cls.predictions.transform.LayerNorm.weight": np.ones(width, "float32"),
+        "cls.predictions.transform.LayerNorm.bias": np.zeros(width, "float32"),
+        "cls.predictions.bias": np.zeros(config.vocab_size, "float32"),
+    }
 
 
 def assign(
@@ -178,7 +236,8 @@ def assign(
         if copy is not None and not np.array_equal(copy, weights[origin]):
             raise ValueError(f"{source}: {name!r} is not tied to {origin!r}")
     if left:
-        raise ValueError(f"{source}: left over: {', '.join(sorted(left))}")
+        names = json_file.printable(", ".join(sorted(left)))
+        raise ValueError(f"{source}: left over: {names}")
     for variable, value in values:
         variable.assign(value)
 
@@ -240,53 +299,95 @@ def variable_of(model: bert.BertMaskedLM, path: str) -> Any:
     return found
 
 
-def _weights(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], pathlib.Path]:
+def _read_weights(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], pathlib.Path]:
     """Reads all weights, under the names of today's `BertForMaskedLM`."""
-    path = folder / "model.safetensors"
-    if path.is_file():
-        try:
-            weights = safetensors.load_file(path)
-        except (OSError, SafetensorError) as e:
-            raise ValueError(f"{path} is damaged: {e}") from e
+    for file in _FILES:
+        path = folder / file
+        if os.path.lexists(path):
+            break
     else:
-        path = folder / "pytorch_model.bin"
-        if not path.is_file():
-            raise ValueError(
-                f"{folder} has neither model.safetensors nor pytorch_model.bin"
+        shards = sorted(p.name for p in folder.glob("*-of-*"))
+        raise ValueError(
+            f"{folder} has neither model.safetensors nor pytorch_model.bin"
+            + (
+                f", only parts such as {shards[0]} without their index"
+                if shards
+                else ""
             )
-        weights = torch_file.read(path)
+        )
+    weights = _read_shards(path) if path.suffix == ".json" else _read_file(path)
     renamed = {}
     for name, value in weights.items():
-        new = name
-        for old, today in _OLD_NAMES.items():
-            new = new.replace(old, today)
-        if new.startswith(_PARTS):
-            new = f"bert.{new}"
+        new = _rename(name)
         if new in renamed:
             raise ValueError(f"{path}: {name!r} is there under another name, too")
         renamed[new] = value
     return renamed, path
 
 
-def _check_vocabulary(path: pathlib.Path, k: int) -> None:
-    if not path.is_file():
-        return
+def _rename(name: str) -> str:
+    """Returns today's name of a weight, without what it was wrapped in."""
+    while name.startswith(_WRAPPERS):
+        name = name.split(".", 1)[1]
+    for old, today in _OLD_NAMES.items():
+        name = name.replace(old, today)
+    return f"bert.{name}" if name.startswith(_PARTS) else name
+
+
+def _read_file(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads one file of weights."""
+    _check_file(path)
+    if path.suffix != ".safetensors":
+        return torch_file.read(path)
     try:
-        found = path.read_text("utf-8").split()
-    except (OSError, UnicodeDecodeError) as e:
-        reason = getattr(e, "strerror", None) or "not a text file"
-        raise ValueError(f"{path} cannot be read: {reason}") from None
-    expected = kmer.vocabulary(k)
-    if found == expected:
-        return
-    if len(found) != len(expected):
-        raise ValueError(f"{path} has {len(found)} tokens, not {len(expected)}")
-    line = next(
-        i
-        for i, pair in enumerate(zip(found, expected, strict=True))
-        if pair[0] != pair[1]
-    )
-    raise ValueError(
-        f"{path}, line {line + 1}: {found[line]!r} stands where DNABERT's vocabulary"
-        f" has {expected[line]!r}"
-    )
+        return safetensors.load_file(path)
+    except Exception as e:  # its own errors, and KeyError of types that NumPy lacks
+        raise ValueError(
+            f"{path} is damaged: {json_file.printable(' '.join(str(e).split()))}"
+        ) from e
+
+
+def _read_shards(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads the files that an index names, each with just the weights it lists."""
+    content = _read_json(path)
+    names = content.get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise ValueError(f"{path} has no weight_map")
+    suffix = pathlib.PurePath(path.name.removesuffix(".index.json")).suffix
+    by_file: dict[str, set[str]] = {}
+    for name, file in names.items():
+        is_name = isinstance(file, str) and re.fullmatch(r"[\w-][\w.-]*", file)
+        if not is_name or not file.endswith(suffix):
+            raise ValueError(
+                f"{path}: {name!r} is in {json_file.short(file)}, which is not the"
+                f" name of a {suffix} file beside it"
+            )
+        by_file.setdefault(file, set()).add(name)
+    weights: dict[str, np.ndarray] = {}
+    for file, listed in sorted(by_file.items()):
+        shard = _read_file(path.parent / file)
+        for name in sorted(listed ^ set(shard)):
+            what = "has no weight" if name in listed else "has, and the index not,"
+            raise ValueError(f"{path.parent / file} {what} {name!r} ({path.name})")
+        weights |= shard
+    return weights
+
+
+def _check_file(path: pathlib.Path) -> None:
+    """Refuses what is no file, and what stands for one in a clone without LFS."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_POINTER))
+    except OSError as e:
+        raise ValueError(f"{path} cannot be read: {e.strerror}") from None
+    if start == _POINTER:
+        raise ValueError(
+            f"{path} is a Git LFS pointer: fetch the file itself (git lfs pull)"
+        )
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    content = json_file.read(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a JSON object")
+    return content

@@ -1,21 +1,27 @@
 """Tensors out of PyTorch's files, without running what is pickled in them.
 
-A pickle may name any function and have it called. Here names are looked up in one
-short table of harmless stand-ins; a name that is not in it is an error.
+A pickle may name any function and have it called, and ask for any amount of memory.
+Here the few operations are followed of which a dict of tensors is made. Names are
+looked up in one short table of harmless stand-ins; a name that is not in it is an
+error. Every size is compared with that of the file before anything is made of it.
 """
 
 from __future__ import annotations
 
-import collections
 import io
+import math
 import os
+import pathlib
 import pickle
+import pickletools
 import struct
 import zipfile
 from typing import Any, Final, NamedTuple
 
 import ml_dtypes
 import numpy as np
+
+from genomenet import json_file
 
 _LEGACY_MAGIC: Final = 0x1950A86A20F9469CFC6C
 _DTYPES: Final = {
@@ -31,6 +37,9 @@ _DTYPES: Final = {
     "BoolStorage": np.dtype("|b1"),
 }
 _PICKLE_START: Final = b"\x80\x02"  # how every pickle of protocol 2 begins
+_MOST_OPERATIONS: Final = 1_000_000  # of a pickle; some 30 make a tensor
+_MOST_AXES: Final = 32
+_MOST_COPIES: Final = 4  # of a file's numbers; weights that are tied share theirs
 
 
 class _Dtype(NamedTuple):
@@ -79,46 +88,182 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 def _cause(error: Exception) -> str:
     """Returns what an error says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return json_file.printable(text)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads a pickle with nothing but stand-ins."""
+class _Unpickler:
+    """Reads the pickles of a file, one after the other, with nothing but stand-ins.
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _rebuild_parameter
-        if module == "torch" and name in _DTYPES:
-            return _Dtype(_DTYPES[name])
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which is not a tensor")
+    Args:
+        file: In memory, so that no more can be read than there is.
+    """
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, _, size = pid[:5]
-        if kind != "storage" or not isinstance(dtype, _Dtype):
-            raise pickle.UnpicklingError(f"unknown reference {kind!r}")
-        if len(pid) > 5 and pid[5] is not None:
-            raise pickle.UnpicklingError("a view of another storage")
-        return _Storage(dtype.dtype, str(key), int(size))
+    def __init__(self, file: io.BytesIO):
+        self._file = file
+        self._stack: list[Any] = []
+        self._marks: list[int] = []
+        self._memo: dict[int, Any] = {}
+
+    def load(self) -> Any:
+        """Returns the content of the next pickle."""
+        self._stack, self._marks, self._memo = [], [], {}
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(self._file)):
+            if count == _MOST_OPERATIONS:
+                raise pickle.UnpicklingError("it is too long")
+            name = opcode.name
+            if name == "STOP":
+                return self._stack.pop()
+            if name in _CONSTANTS:
+                self._stack.append(argument)
+            elif name in _EMPTY:
+                self._stack.append(_EMPTY[name]())
+            elif name in _PUTS:
+                key = len(self._memo) if argument is None else argument
+                self._memo[key] = self._stack[-1]
+            elif name in _GETS:
+                self._stack.append(self._memo[int(argument or 0)])
+            elif name not in ("PROTO", "FRAME"):
+                self._follow(name, argument)
+        raise pickle.UnpicklingError("it ends early")
+
+    def _follow(self, name: str, argument: Any) -> None:
+        """Follows an operation that takes something from the stack."""
+        stack = self._stack
+        if name == "MARK":
+            self._marks.append(len(stack))
+        elif name == "POP":
+            stack.pop()
+        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            stack.append(tuple(self._take(int(name[-1]))))
+        elif name in ("TUPLE", "LIST"):
+            values = self._take_marked()
+            stack.append(tuple(values) if name == "TUPLE" else values)
+        elif name in ("APPEND", "APPENDS"):
+            values = self._take(1) if name == "APPEND" else self._take_marked()
+            _expect(stack[-1], list).extend(values)
+        elif name in ("SETITEM", "SETITEMS", "DICT"):
+            values = self._take(2) if name == "SETITEM" else self._take_marked()
+            if name == "DICT":
+                stack.append({})
+            pairs = zip(values[::2], values[1::2], strict=True)
+            _expect(stack[-1], dict).update(_dict(pairs))
+        elif name == "BINPERSID":
+            stack.append(_storage(stack.pop()))
+        elif name == "GLOBAL":
+            stack.append(_named(*argument.split(" ", 1)))
+        elif name == "STACK_GLOBAL":
+            stack.append(_named(*self._take(2)))
+        elif name == "REDUCE":
+            function, arguments = self._take(2)
+            if function not in (_dict, _rebuild_tensor, _rebuild_parameter):
+                raise pickle.UnpicklingError("it calls what is no function")
+            stack.append(function(*_expect(arguments, tuple)))
+        elif name == "BUILD":  # versions of a model's parts, beside its state dict
+            stack.pop()
+            _expect(stack[-1], dict)
+        else:
+            raise pickle.UnpicklingError(f"it holds a {name}")
+
+    def _take(self, count: int) -> list[Any]:
+        if len(self._stack) < count:
+            raise pickle.UnpicklingError("it takes more than there is")
+        taken = self._stack[-count:]
+        del self._stack[-count:]
+        return taken
+
+    def _take_marked(self) -> list[Any]:
+        mark = self._marks.pop()
+        taken = self._stack[mark:]
+        del self._stack[mark:]
+        return taken
+
+
+def _expect(value: Any, kind: Any) -> Any:
+    if not isinstance(value, kind):
+        raise pickle.UnpicklingError(f"a {type(value).__name__} is no {kind.__name__}")
+    return value
+
+
+def _named(module: Any, name: Any) -> Any:
+    """Returns the stand-in for what a pickle names."""
+    if (module, name) == ("collections", "OrderedDict"):
+        return _dict
+    if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+        return _rebuild_tensor
+    if (module, name) == ("torch._utils", "_rebuild_parameter"):
+        return _rebuild_parameter
+    if module == "torch" and isinstance(name, str) and name in _DTYPES:
+        return _Dtype(_DTYPES[name])
+    text = f"{_expect(module, str)}.{_expect(name, str)}"[:100]
+    raise pickle.UnpicklingError(f"it names {text}, which is not a tensor")
+
+
+def _dict(pairs: Any = ()) -> dict[Any, Any]:
+    """Makes a dict; the hash of a nested tuple could take for ever."""
+    found = {}
+    for key, value in pairs:
+        if not isinstance(key, str | int):
+            raise pickle.UnpicklingError(f"a {type(key).__name__} is no name")
+        found[key] = value
+    return found
+
+
+def _storage(pid: Any) -> _Storage:
+    kind, dtype, key, _, size = _expect(pid, tuple)[:5]
+    if kind != "storage" or not isinstance(dtype, _Dtype):
+        raise pickle.UnpicklingError("unknown reference")
+    if len(pid) > 5 and pid[5] is not None:
+        raise pickle.UnpicklingError("a view of another storage")
+    return _Storage(dtype.dtype, _expect(key, str), _expect(size, int))
 
 
 def _rebuild_tensor(
     storage: _Storage, offset: int, shape: Any, strides: Any, *unused: Any
 ) -> _Tensor:
     del unused  # whether it needs a gradient, hooks
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
+    shape, strides = tuple(shape), tuple(strides)
+    for number in (offset, *shape, *strides):
+        if not 0 <= _expect(number, int) < 1 << 63:
+            raise pickle.UnpicklingError(f"a tensor of size {str(number)[:20]}")
+    if len(shape) != len(strides) or len(shape) > _MOST_AXES:
+        raise pickle.UnpicklingError("a tensor with a stride too many or too few")
+    return _Tensor(_expect(storage, _Storage), offset, shape, strides)
 
 
 def _rebuild_parameter(data: _Tensor, *unused: Any) -> _Tensor:
     del unused
-    return data
+    return _expect(data, _Tensor)
+
+
+_CONSTANTS: Final = (
+    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG"),
+    *("BINFLOAT", "FLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
+    *("BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
+)
+_EMPTY: Final[dict[str, Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+}
+_PUTS: Final = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
+_GETS: Final = ("GET", "BINGET", "LONG_BINGET")
 
 
 def _read_zip(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    size = os.path.getsize(path)
     with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+                raise pickle.UnpicklingError(
+                    f"{info.filename[:60]!r} is compressed or encrypted, which PyTorch"
+                    " does not do"
+                )
+        if sum(info.file_size for info in archive.infolist()) > size:
+            raise pickle.UnpicklingError("its parts are larger than the file")
         names = archive.namelist()
         found = [name for name in names if name.endswith("/data.pkl")]
         if len(found) != 1:
@@ -128,29 +273,37 @@ def _read_zip(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         order = f"{root}byteorder"
         if order in names and archive.read(order) != b"little":
             raise pickle.UnpicklingError("its numbers are big-endian")
-        content = _Unpickler(io.BytesIO(archive.read(index))).load()
-        return _tensors(content, lambda s: archive.read(f"{root}data/{s.key}"))
+        content = _found(_Unpickler(io.BytesIO(archive.read(index))).load())
+        keys = {tensor.storage.key for tensor in content.values()}
+        data = {key: archive.read(f"{root}data/{key}") for key in keys}
+        return _tensors(content, data, size)
 
 
 def _read_legacy(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    with open(path, "rb") as file:
-        if file.read(2) != _PICKLE_START:
-            raise pickle.UnpicklingError("it is neither a zip archive nor a pickle")
-        file.seek(0)
-        if _Unpickler(file).load() != _LEGACY_MAGIC:
-            raise pickle.UnpicklingError("it does not begin as PyTorch's files do")
-        _Unpickler(file).load()  # the version of the format
-        if not _Unpickler(file).load().get("little_endian", True):
-            raise pickle.UnpicklingError("its numbers are big-endian")
-        content = _Unpickler(file).load()
-        keys = _Unpickler(file).load()
-        storages = {t.storage.key: t.storage for t in _found(content).values()}
-        data = {}
-        for key in keys:
-            [size] = struct.unpack("<q", file.read(8))
-            width = storages[key].dtype.itemsize
-            data[key] = file.read(size * width)
-        return _tensors(content, lambda s: data[s.key])
+    whole = pathlib.Path(path).read_bytes()
+    if whole[:2] != _PICKLE_START:
+        raise pickle.UnpicklingError("it is neither a zip archive nor a pickle")
+    file = io.BytesIO(whole)
+    unpickler = _Unpickler(file)
+    magic = unpickler.load()
+    if not isinstance(magic, int) or magic != _LEGACY_MAGIC:
+        raise pickle.UnpicklingError("it does not begin as PyTorch's files do")
+    unpickler.load()  # the version of the format
+    if not _expect(unpickler.load(), dict).get("little_endian", True):
+        raise pickle.UnpicklingError("its numbers are big-endian")
+    content = _found(unpickler.load())
+    keys = _expect(unpickler.load(), list)
+    storages = {t.storage.key: t.storage for t in content.values()}
+    data: dict[str, Any] = {}
+    for key in keys:
+        [size] = struct.unpack("<q", file.read(8))
+        begin = file.tell()
+        end = begin + size * storages[_expect(key, str)].dtype.itemsize
+        if not begin <= end <= len(whole) or key in data:
+            raise pickle.UnpicklingError("its numbers are not all there")
+        data[key] = memoryview(whole)[begin:end]
+        file.seek(end)
+    return _tensors(content, data, len(whole))
 
 
 def _found(content: Any) -> dict[str, _Tensor]:
@@ -160,21 +313,29 @@ def _found(content: Any) -> dict[str, _Tensor]:
         raise pickle.UnpicklingError("it holds no dict of tensors")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, _Tensor):
-            raise pickle.UnpicklingError(f"{name!r} is not a tensor")
+            raise pickle.UnpicklingError(f"{str(name)[:60]!r} is not a tensor")
     return dict(content)
 
 
-def _tensors(content: Any, read_storage: Any) -> dict[str, np.ndarray]:
-    found = {}
-    for name, tensor in _found(content).items():
-        flat = np.frombuffer(read_storage(tensor.storage), tensor.storage.dtype)
+def _tensors(
+    content: dict[str, _Tensor], data: dict[str, Any], size: int
+) -> dict[str, np.ndarray]:
+    """Reads tensors as views of their storages; only turned ones are copied."""
+    found, total = {}, 0
+    for name, tensor in content.items():
+        storage = tensor.storage
+        flat = np.frombuffer(data[storage.key], storage.dtype)
+        if len(flat) != storage.size:
+            raise pickle.UnpicklingError(f"the numbers of {name!r} are not all there")
         last = tensor.offset + sum(
             (n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True)
         )
-        if min((*tensor.shape, *tensor.strides, tensor.offset, 0)) < 0 or (
-            0 not in tensor.shape and last >= len(flat)
-        ):
+        count = math.prod(tensor.shape)
+        if count and (last >= len(flat) or count > len(flat)):
             raise pickle.UnpicklingError(f"{name!r} reaches beyond its numbers")
+        total += count * flat.itemsize
+        if total > _MOST_COPIES * size:
+            raise pickle.UnpicklingError("its tensors are larger than the file")
         strides = [step * flat.itemsize for step in tensor.strides]
         view = np.lib.stride_tricks.as_strided(
             flat[tensor.offset :], tensor.shape, strides, writeable=False

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from genomenet import json_file
 
 
 def stub(
@@ -24,32 +28,33 @@ def stub(
     dataset = config.get("dataset", {})
     use = "Embeddings of DNA sequences, and fine-tuning. To be completed."
     data = (
-        f"`{dataset.get('name')}` {dataset.get('version')}, splits"
-        f" {dataset.get('splits')} (train/validation/test, in percent of bases);"
-        " validation and test were held out."
+        f"{code(dataset.get('name'))} {escape(dataset.get('version'))}, splits"
+        f" {escape(dataset.get('splits'))} (train/validation/test, in percent of"
+        " bases); validation and test were held out."
     )
     if "classifier" in config:
         classifier = config["classifier"]
-        what = ", ".join(classifier["classes"]) or "a number"
+        what = ", ".join(map(escape, classifier["classes"])) or "a number"
         use = f"Predicts {what} ({classifier['task']}). To be completed."
         if classifier["task"] == "binary":
-            about = classifier.get("positive") or classifier["classes"][-1]
+            about = escape(classifier.get("positive") or classifier["classes"][-1])
             use += f" Its positive class, of F1 and AUPRC, is {about}."
         data = (
-            f"`{dataset.get('name')}`: {dataset.get('train_rows')} sequences; scored on"
-            f" {metrics.get('split')}."
+            f"{code(dataset.get('name'))}: {dataset.get('train_rows')} sequences;"
+            f" scored on {escape(metrics.get('split'))}."
         )
         table = _intervals(metrics.get("metrics", {}))
     else:
         held_out = {k: v for k, v in metrics.items() if k.startswith("val_")}
         rows = [
-            f"| {key[4:]} | {value:.6g} |" for key, value in sorted(held_out.items())
+            f"| {escape(key[4:])} | {value:.6g} |"
+            for key, value in sorted(held_out.items())
         ]
         table = ["| held-out metric | value |", "|--|--|", *rows] if rows else ["None."]
     training = config.get("training", {})
     return "\n".join(
         [
-            f"# {name}",
+            f"# {escape(name)}",
             "",
             "## Intended use",
             "",
@@ -76,20 +81,62 @@ def stub(
             "## Citation",
             "",
             "See `CITATION.cff` of genomenet, and the paper of the family"
-            f" `{config.get('family')}`.",
+            f" {code(config.get('family'))}.",
             "",
             "## How made",
             "",
-            "```",
-            command.strip() or "python -m genomenet.train (no flags kept)",
-            "```",
+            *_block(command.strip() or "python -m genomenet.train (no flags kept)"),
             "",
-            "```json",
-            json.dumps(dict(training), indent=2),
-            "```",
+            *_block(json.dumps(dict(training), indent=2), "json"),
             "",
         ]
     )
+
+
+def escape(text: Any) -> str:
+    """Returns text as Markdown that shows it and nothing else, on one line.
+
+    Args:
+        text: For example a label, which may hold any character.
+
+    Returns:
+        The text, with what means something in HTML as entities, and a backslash
+        before what means something in Markdown.
+    """
+    return re.sub(
+        r"[\\`*_{}\[\]|~$]",
+        _escaped,
+        html.escape(json_file.printable(str(text)), quote=False),
+    )
+
+
+def code(text: Any) -> str:
+    """Returns text as code in Markdown, on one line, also in a table.
+
+    Args:
+        text: Any, such as the name of a dataset.
+
+    Returns:
+        The text between backticks, more of them than it has in a row itself.
+    """
+    line = json_file.printable(str(text))
+    ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    pad = " " if "`" in line else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    letter = match.group()
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    if letter == "_" and before.isalnum() and after.isalnum():
+        return letter  # means nothing within a word
+    return f"\\{letter}"
+
+
+def _block(text: str, language: str = "") -> list[str]:
+    """Returns the lines of a block of code that its text cannot end."""
+    ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return [f"{ticks}{language}", text, ticks]
 
 
 def _intervals(metrics: Mapping[str, Any]) -> list[str]:
@@ -100,5 +147,5 @@ def _intervals(metrics: Mapping[str, Any]) -> list[str]:
             "undefined" if found[key] is None else f"{found[key]:.4f}"
             for key in ("value", "low", "high")
         )
-        rows.append(f"| {name} | {value} | {low} to {high} |")
+        rows.append(f"| {escape(name)} | {value} | {low} to {high} |")
     return rows

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pathlib
 import urllib.error
 import urllib.request
 from typing import Any, Final
 
-from genomenet import atomic, catalog
+from genomenet import atomic, catalog, json_file
 
 _BLOCK: Final = 1 << 20
 _TIMEOUT: Final = 60  # seconds without an answer
@@ -116,4 +115,19 @@ def _index() -> dict[str, Any]:
     path = catalog.models_root() / "index.json"
     if not path.is_file():
         return {"format": 1, "base_url": None, "models": {}}
-    return json.loads(path.read_text(encoding="utf-8"))
+    index = json_file.read(path)
+    try:
+        entries = [e for m in index["models"].values() for e in m["files"]]
+        is_sound = all(
+            isinstance(e["path"], str)
+            and type(e["size"]) is int
+            and isinstance(e["sha256"], str)
+            for e in entries
+        )
+    except (KeyError, TypeError, AttributeError):
+        is_sound = False
+    if not is_sound or not isinstance(index.get("base_url"), str | None):
+        raise ValueError(
+            f"{path} is no index of models: each has files with path, size and sha256"
+        )
+    return index

@@ -15,7 +15,7 @@ from genomenet import atomic, models
 from genomenet.dna import alphabet, encode
 from genomenet.models import classify
 from genomenet.models import family as family_lib
-from genomenet.release import card, folder, signatures
+from genomenet.release import card, folder, signatures, weights
 
 _GOLDEN_VALUES: Final = 5  # of each output
 _OF_THE_MACHINE: Final = ("--workdir=", "--data_dir=", "--fasta=")
@@ -51,7 +51,8 @@ def write_release(
         for line in flags_text.splitlines(keepends=True)
         if not line.startswith(_OF_THE_MACHINE)
     )
-    content = dict(config)
+    fields = family.from_dict(config["model"])
+    content = {**config, "model": family.to_dict(fields)}
     if not isinstance(model, classify.Classifier):
         content["pool"] = family.POOLS[0]
     directory = pathlib.Path(directory)
@@ -60,6 +61,10 @@ def write_release(
     with atomic.replacing(directory) as partial:
         partial.mkdir(parents=True)
         family_lib.save_weights(model, partial / folder.WEIGHTS)
+        content["weights"] = {
+            **weights.describe(partial / folder.WEIGHTS),
+            "config_sha256": folder.digest(content),
+        }
         saved_model = partial / "saved_model"
         if isinstance(model, classify.Classifier):
             shortest = family.shortest(model.encoder.config)

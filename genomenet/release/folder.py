@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
+import math
 import os
 import pathlib
+import unicodedata
 import warnings
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import keras
 
-from genomenet import catalog, models
+from genomenet import catalog, json_file, models
 from genomenet.models import classify
+from genomenet.models import family as family_lib
 from genomenet.release import download
+from genomenet.training import settings as settings_lib
 
 FORMAT: Final = 1
 WEIGHTS: Final = "model.weights.h5"
+_OF_MODEL: Final = ("family", "model", "classifier", "pool")
+# Control characters, halves of a character, line ends, and what turns text around.
+_UNPRINTABLE: Final = ("Cc", "Cs", "Zl", "Zp")
+_TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -29,21 +39,27 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         Its content: "format", "family", "model", "training" and what else is there.
 
     Raises:
-        ValueError: If it is missing, not JSON, or not of this format.
+        ValueError: If it is missing, not JSON, or not of this format; if a field is
+            unknown, of another type or makes no sense; or if the model is trained
+            and a field is missing.
     """
-    path = pathlib.Path(folder) / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ValueError(f"{path} cannot be read: {e.strerror}") from e
-    except ValueError as e:
-        raise ValueError(f"{path} is not JSON: {e}") from e
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    folder = pathlib.Path(folder)
+    path = folder / "config.json"
+    content = json_file.read(path)
+    is_ours = isinstance(content, dict) and type(content.get("format")) is int
+    if not is_ours or content["format"] != FORMAT:
         raise ValueError(f"{path} is not a model of format {FORMAT}")
     if not isinstance(content.get("model"), dict):
         raise ValueError(f'{path} has no "model"')
     content.setdefault("training", {})
-    models.get_family(content.get("family", ""))
+    is_trained = (folder / WEIGHTS).exists() or (folder / "checkpoints").is_dir()
+    try:
+        _check_text("config", content)
+        _check(content, is_trained=is_trained)
+    except RecursionError:
+        raise ValueError(f"{path} is not JSON: it nests too deeply") from None
+    except ValueError as e:
+        raise ValueError(f"{path}: {e}") from e
     return content
 
 
@@ -73,6 +89,17 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
         )
     if weights.parent != folder:
         content = read_config(weights.parent)
+    from genomenet.release import weights as weights_lib  # with h5py: not for presets
+
+    if "weights" in content:
+        weights_lib.check_digest(weights, content["weights"])
+    held = sum(map(math.prod, weights_lib.read_shapes(weights).values()))
+    needed = count_parameters(content)
+    if held < needed:  # seen before anything of that size is made
+        raise ValueError(
+            f"{weights} does not fit the model: it holds {held:,} numbers, and the"
+            f" model of config.json has {needed:,}"
+        )
     model = build(content)
     load_weights(model, weights)
     return model
@@ -113,6 +140,8 @@ def find_weights(folder: pathlib.Path) -> pathlib.Path | None:
     """
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
+    if os.path.lexists(folder / WEIGHTS):
+        raise ValueError(f"{folder / WEIGHTS} is not a file, or a link to none")
     if (folder / "checkpoints").is_dir():
         released = sorted(folder.glob(f"export/*/{WEIGHTS}"))
         raise ValueError(
@@ -146,8 +175,31 @@ def build(content: Mapping[str, Any]) -> keras.Model:
     return family.build(family.from_dict(content["model"]))
 
 
+def count_parameters(content: Mapping[str, Any]) -> int:
+    """Returns the numbers in all weights of `build(content)`, without building it."""
+    if "classifier" in content:
+        fields = classify.from_dict(content["classifier"])
+        return classify.num_parameters(content["family"], content["model"], fields)
+    family = models.get_family(content["family"])
+    return family.num_parameters(family.from_dict(content["model"]))
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of what a `config.json` says of the trained model.
+
+    Args:
+        content: Of the file.
+
+    Returns:
+        Hexadecimal; how the file is laid out, and how the model was trained, do not
+        matter.
+    """
+    fields = {key: content[key] for key in _OF_MODEL if key in content}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
-    """Loads every weight of a model from a file, or fails.
+    """Loads every weight of a model from a file that holds no other, or fails.
 
     Args:
         model: The model, built.
@@ -156,14 +208,78 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     Raises:
         ValueError: If the file is damaged or of another model.
     """
+    from genomenet.release import weights as weights_lib
+
+    expected = [(weight.path, tuple(weight.shape)) for weight in model.weights]
+    weights_lib.check(pathlib.Path(path), expected)
     try:
         with warnings.catch_warnings():
             # Keras only warns of weights that it leaves as they are.
             warnings.simplefilter("error", UserWarning)
             model.load_weights(path)
-    except (OSError, ValueError, KeyError, UserWarning) as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise ValueError(f"{path} does not fit the model: {reason}") from e
+    except Exception as e:  # whatever HDF5 and Keras trip over
+        raise ValueError(f"{path} does not fit the model: {_cause(e)}") from e
+
+
+def _cause(error: Exception) -> str:
+    """Returns the reason in an error of Keras, on one line."""
+    text = str(error)
+    # "A total of 2 objects could not be loaded. Example error message for object
+    # <Dense …>:", the reason, and a list of all objects.
+    _, mark, reason = text.partition("Example error message for object ")
+    if mark:
+        text = reason.partition("List of objects that could not be loaded")[0]
+    return json_file.printable(" ".join(text.split())) or type(error).__name__
+
+
+def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
+    """Checks the fields of every part of a `config.json`."""
+    family = models.get_family(content.get("family", ""))
+    for part in ("training", "classifier", "weights"):
+        if not isinstance(content.get(part, {}), dict):
+            raise ValueError(f"{part!r} must be an object of fields")
+    training = content["training"]
+    if is_trained:
+        family_lib.check_complete(family.Config, content["model"])
+        if "classifier" in content:
+            family_lib.check_complete(classify.ClassifierConfig, content["classifier"])
+        # What is not a setting any more was one when the model was trained.
+        known = {field.name for field in dataclasses.fields(settings_lib.Settings)}
+        training = {key: training[key] for key in known & set(training)}
+    settings_lib.from_dict(training)
+    family.from_dict(content["model"])
+    if "classifier" in content:
+        fields = classify.from_dict(content["classifier"])
+        classify.check(content["family"], content["model"], fields)
+    if "weights" in content:
+        weights = content["weights"]
+        is_digest = isinstance(weights.get("sha256"), str)
+        if type(weights.get("size")) is not int or not is_digest:
+            raise ValueError("'weights' must have an integer 'size' and a 'sha256'")
+        if weights.get("config_sha256", digest(content)) != digest(content):
+            raise ValueError(
+                f"{', '.join(k for k in _OF_MODEL if k in content)} are not those that"
+                " were released with the weights, as 'config_sha256' tells: copy the"
+                " file again, or delete 'config_sha256' if the change is meant"
+            )
+
+
+def _check_text(name: str, value: Any) -> None:
+    """Refuses text that cannot be written on one line."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(name, key)
+            _check_text(key, item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_text(name, item)
+    elif isinstance(value, str):
+        for letter in value:
+            if unicodedata.category(letter) in _UNPRINTABLE or letter in _TURNS:
+                raise ValueError(
+                    f"{json_file.short(name)} holds the control character"
+                    f" U+{ord(letter):04X}: {json_file.short(value)}"
+                )
 
 
 def list_models() -> dict[str, str]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, Final
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from genomenet import models
 from genomenet.dna import alphabet
+from genomenet.inference import parts
 from genomenet.models import classify
 from genomenet.models import family as family_lib
+
+_ROWS: Final = 64  # of the model's length, read at once
 
 
 class StringModel(tf.Module):
@@ -41,15 +49,24 @@ class StringModel(tf.Module):
                 are N.
 
         Returns:
-            "embedding": float32, (B, H).
+            "embedding": float32, (B, H), NaN where there is nothing but N; and
+            "share_n", float32, (B,): share of N of each sequence.
 
         Raises:
             InvalidArgumentError: If a letter is none of a nucleotide, or a sequence
                 is too short or too long; with its row.
         """
-        bases = read_strings(sequences, shortest=self._shortest, longest=self._longest)
-        vectors = self._family.embed(self._read_model(), {"bases": bases}, self._pool)
-        return {"embedding": tf.cast(vectors, tf.float32)}
+        model = self._read_model()
+        vectors, share = _by_length(
+            sequences,
+            lambda bases: self._family.embed(model, {"bases": bases}, self._pool),
+            shortest=self._shortest,
+            longest=self._longest,
+            most=_ROWS * model.config.length,
+            width=self._family.width(model.config),
+            k=getattr(model.config, "kmer", 1),
+        )
+        return {"embedding": vectors, "share_n": share}
 
 
 def save(
@@ -100,17 +117,30 @@ class StringClassifier(tf.Module):
             For classes "probabilities", float32, (B, classes), "classes", string,
             (classes,), and "label", string, (B,): the most probable class, or of
             several labels those above 0.5, joined by ";". For regression
-            "value", float32, (B,).
+            "value", float32, (B,). Where there is nothing but N, numbers are NaN and
+            the label is empty; "share_n", float32, (B,), is the share of N.
 
         Raises:
             InvalidArgumentError: If a letter is none of a nucleotide, or a sequence
                 is too short; with its row.
         """
         model = self._read_model()
-        bases = read_strings(sequences, shortest=self._shortest, longest=None)
-        found = tf.cast(classify.predict(model, bases), tf.float32)
-        if model.config.task == classify.REGRESSION:
-            return {"value": found[:, 0]}
+        config: Any = model.encoder.config
+        most = _ROWS * max(model.config.length, model.config.window)
+        width = models.get_family(model.family).width(config)
+        apply = parts.over_rows(max(1, most // model.config.window), width)
+        is_value = model.config.task == classify.REGRESSION
+        found, share = _by_length(
+            sequences,
+            lambda bases: classify.predict(model, bases, apply=apply),
+            shortest=self._shortest,
+            longest=None,
+            most=most,
+            width=1 if is_value else len(model.config.classes),
+            k=getattr(config, "kmer", 1),
+        )
+        if is_value:
+            return {"value": found[:, 0], "share_n": share}
         names = tf.constant(list(model.config.classes))
         if model.config.task == classify.MULTI_LABEL:
             rows = tf.ragged.boolean_mask(
@@ -119,7 +149,13 @@ class StringClassifier(tf.Module):
             label = tf.strings.reduce_join(rows, axis=1, separator=";")
         else:
             label = tf.gather(names, tf.argmax(found, axis=1))
-        return {"probabilities": found, "classes": names, "label": label}
+        label = tf.where(tf.math.is_nan(found[:, 0]), "", label)
+        return {
+            "probabilities": found,
+            "classes": names,
+            "label": label,
+            "share_n": share,
+        }
 
 
 def save_classifier(
@@ -140,45 +176,99 @@ def save_classifier(
     )
 
 
-def read_strings(
-    sequences: tf.Tensor, *, shortest: int, longest: int | None
-) -> tf.Tensor:
-    """Reads letters as base codes, inside the graph.
+def _by_length(
+    sequences: tf.Tensor,
+    call: Callable[[Any], Any],
+    *,
+    shortest: int,
+    longest: int | None,
+    most: int,
+    width: int,
+    k: int,
+) -> tuple[Any, Any]:
+    """Calls a model on strings of any mix of lengths, neighbours in length together.
 
     Args:
         sequences: String, (B,).
+        call: Codes, (rows, L), padded on the right → values, (rows, width).
         shortest: Least number of bases.
         longest: Largest number of bases, or None.
+        most: Bases of a part at most; a longer sequence is a part of its own.
+        width: Of the values.
+        k: Bases that the model reads as one token, a k-mer.
 
     Returns:
-        uint8, (B, L): codes, padded on the right to the longest row.
+        Values, float32, (B, width), NaN where no k-mer is free of N; and the share
+        of N, float32, (B,).
 
     Raises:
         InvalidArgumentError: As the model's `embed`.
     """
     lengths = tf.strings.length(sequences)
     _check_lengths(lengths, shortest=shortest, longest=longest)
+    with tf.control_dependencies([_check_letters(sequences)]):
+        order = tf.argsort(lengths, direction="DESCENDING", stable=True)
+    sequences, lengths = tf.gather(sequences, order), tf.gather(lengths, order)
+    padded = tf.maximum(tf.concat([lengths, [1]], 0), 1)
+
+    def read(start: Any, stop: Any) -> Any:
+        codes = read_strings(sequences[start:stop], shortest=shortest)
+        values = tf.cast(call(codes), tf.float32)
+        is_base = codes < alphabet.NUM_BASES
+        real = tf.reduce_sum(tf.cast(is_base, tf.int32), 1)
+        share = 1 - tf.cast(real / padded[:-1][start:stop], tf.float32)
+        seen = tf.pad(tf.cumsum(tf.cast(is_base, tf.int32), axis=1), [[0, 0], [1, 0]])
+        is_read = tf.reduce_any(seen[:, k:] - seen[:, :-k] == k, axis=1)
+        values = tf.where(is_read[:, None], values, math.nan)
+        return tf.concat([values, share[:, None]], 1)
+
+    found = parts.in_parts(
+        read,
+        lambda start: start + tf.maximum(1, most // padded[start]),
+        count=tf.size(lengths),
+        width=width + 1,
+    )
+    found = tf.gather(found, tf.math.invert_permutation(order))
+    return found[:, :width], found[:, width]
+
+
+def read_strings(sequences: tf.Tensor, *, shortest: int) -> tf.Tensor:
+    """Reads letters as base codes, inside the graph.
+
+    Args:
+        sequences: String, (B,), of nucleotide letters.
+        shortest: Least number of bases.
+
+    Returns:
+        uint8, (B, L): codes, padded on the right to the longest row.
+    """
+    lengths = tf.strings.length(sequences)
     width = tf.maximum(tf.reduce_max(tf.concat([lengths, [shortest]], 0)), 1)
     letters = tf.io.decode_raw(sequences, tf.uint8, fixed_length=width)
     letters = tf.reshape(letters, (-1, width))
     codes = tf.gather(tf.constant(alphabet.CODES), tf.cast(letters, tf.int32))
     is_real = tf.sequence_mask(lengths, width)
-    wrong = tf.where(is_real & tf.equal(codes, alphabet.INVALID))
-    row, position = _first(wrong)
-    with tf.control_dependencies(
-        [
-            tf.debugging.Assert(
-                tf.equal(tf.shape(wrong)[0], 0),
-                [
-                    tf.strings.format(
-                        "row {}, position {}: not a nucleotide letter (byte {})",
-                        (row, position + 1, _at(letters, row, position)),
-                    )
-                ],
-            )
-        ]
-    ):
-        return tf.where(is_real, codes, tf.constant(alphabet.PAD, tf.uint8))
+    return tf.where(is_real, codes, tf.constant(alphabet.PAD, tf.uint8))
+
+
+def _check_letters(sequences: tf.Tensor) -> tf.Operation:
+    """Names the first letter that is none of a nucleotide."""
+    known = bytes(np.flatnonzero(alphabet.CODES != alphabet.INVALID).tolist())
+    is_good = tf.strings.regex_full_match(
+        sequences, f"[{re.escape(known.decode('ascii'))}]*"
+    )
+    row = tf.concat([tf.where(~is_good)[:, 0], [tf.size(sequences, tf.int64)]], 0)[0]
+    text = tf.concat([sequences, [""]], 0)[row]
+    letters = tf.io.decode_raw(text, tf.uint8)
+    codes = tf.gather(tf.constant(alphabet.CODES), tf.cast(letters, tf.int32))
+    places = tf.where(tf.equal(codes, alphabet.INVALID))[:, 0]
+    position = tf.concat([places, [0]], 0)[0]
+    byte = tf.cast(tf.concat([letters, [0]], 0)[position], tf.int32)
+    message = "row {}, position {}: not a nucleotide letter (byte {})"
+    return tf.debugging.Assert(
+        tf.reduce_all(is_good),
+        [tf.strings.format(message, (row, position + 1, byte))],
+    )
 
 
 def _check_lengths(lengths: tf.Tensor, *, shortest: int, longest: int | None) -> None:
@@ -201,16 +291,3 @@ def _check_lengths(lengths: tf.Tensor, *, shortest: int, longest: int | None) ->
             tf.equal(tf.shape(rows)[0], 0),
             [tf.strings.format(message, (row, length))],
         )
-
-
-def _first(places: tf.Tensor) -> tuple[Any, Any]:
-    """Returns row and column of the first place, 0 and 0 if there is none."""
-    padded = tf.concat([places, tf.zeros((1, 2), tf.int64)], 0)
-    return padded[0, 0], padded[0, 1]
-
-
-def _at(letters: tf.Tensor, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
-    """Returns one letter's number; 0 where there are no rows."""
-    flat = tf.concat([tf.reshape(letters, [-1]), tf.zeros([1], tf.uint8)], 0)
-    place = row * tf.cast(tf.shape(letters)[1], tf.int64) + column
-    return tf.cast(flat[tf.minimum(place, tf.size(flat, tf.int64) - 1)], tf.int32)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
+from genomenet.training import npz_file
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -36,6 +37,7 @@ def load(path: str | os.PathLike[str]) -> Arrays:
         ValueError: If it cannot be read, or holds anything but arrays.
     """
     try:
+        npz_file.check_sizes(path)
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
     except OSError as e:
@@ -61,10 +63,17 @@ def load_model(model: keras.Model, path: str | os.PathLike[str]) -> int:
         The step that the weights are of.
 
     Raises:
-        ValueError: If the file cannot be read, or a name or shape does not fit.
+        ValueError: If the file cannot be read, a name, shape or type does not fit,
+            or a weight is not finite.
     """
     found = load(path)
     check(found, {**{w.path: w.shape for w in model.weights}, "step": ()}, path)
+    for weight in model.weights:
+        array = found[weight.path]
+        if array.dtype != np.float32:
+            raise ValueError(f"{path}: {weight.path} is {array.dtype}, not float32")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path}: {weight.path} holds NaN or infinity")
     for weight in model.weights:
         weight.assign(found[weight.path])
     return int(found["step"])

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
+from genomenet.models import family
+
 SCHEDULES: Final = ("constant", "linear", "cosine")
 PRECISIONS: Final = ("float32", "mixed_bfloat16", "mixed_float16")
 # What may differ when a run is taken up again: nothing that a weight depends on
@@ -115,4 +117,5 @@ def from_dict(values: Mapping[str, Any]) -> Settings:
             f"training has no {', '.join(map(repr, unknown))}; it has"
             f" {', '.join(sorted(known))}"
         )
+    family.check_types(Settings, values)
     return Settings(**values)

@@ -231,3 +231,45 @@ def test_a_recipe_with_a_manual_directory(tmp_path, plain):
             overwrite=True,
             **arguments,
         )
+
+
+@pytest.mark.parametrize("first", ["", "#chrom\tstart\tend\tname\tscore\tstrand\n"])
+@pytest.mark.parametrize("second", ["", "chrom\tchromStart\tchromEnd\tname\n"])
+def test_a_line_of_names_is_no_interval(tmp_path, first, second):
+    path = write(tmp_path / "x.bed", first or second)
+    with path.open("a") as file:
+        file.write("chr1\t10\t20\tpos\t0\t-\n")
+    [found] = intervals.read(str(path))
+    assert (found.contig, found.start, found.label, found.is_reverse) == (
+        *("chr1", 10, "pos", True),
+    )
+
+
+def test_a_strand_in_the_place_of_the_score_is_an_error(tmp_path):
+    path = write(tmp_path / "x.bed", "chr1\t10\t20\tpos\t-\n")
+    with pytest.raises(sources.DatasetError, match="line 1: score '-' is no number"):
+        list(intervals.read(str(path)))
+
+
+def test_names_of_peaks_are_no_classes(tmp_path, plain):
+    for name in ("bound", "free"):
+        rows = [
+            f"chr1\t{n}\t{n + 30}\t{name}_peak_{n}\t100\t.\t5.1\t-1\t-1\t5\n"
+            for n in range(12)
+        ]
+        write(tmp_path / f"{name}.narrowPeak", "".join(rows))
+    given = [tmp_path / f"{name}.narrowPeak" for name in ("bound", "free")]
+    folder = build(tmp_path / "data", given, plain)
+    facts = prepare.metadata(folder)
+    assert facts["classes"] == ["bound", "free"]
+    assert facts["labels_from_file_names"] == ["bound.narrowPeak", "free.narrowPeak"]
+
+
+def test_one_folder_called_dev_is_no_split(tmp_path, plain):
+    given = []
+    for name in ("bound", "free"):
+        rows = [f"chr1\t{n}\t{n + 30}\t{name}\n" for n in range(20)]
+        given.append(write(tmp_path / "dev" / f"{name}.bed", "".join(rows)))
+    facts = prepare.metadata(build(tmp_path / "data", given, plain))
+    assert set(facts["labels"]) == {"train", "validation", "test"}
+    assert "splits_from_folders" not in facts

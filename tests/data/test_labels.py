@@ -122,6 +122,8 @@ def test_a_sequence_and_its_reverse_complement_are_one_group():
     other = encode.decode(encode.reverse_complement(encode.encode(sequence)))
     assert labels.group(sequence) == labels.group(other)
     assert labels.group(sequence) != labels.group(b"AACGTTTGNA")
+    assert labels.group(sequence) == labels.group(b"NN" + sequence + b"NNN")
+    assert labels.group(b"ACNGG") != labels.group(b"ACGG")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -229,3 +231,51 @@ def test_what_has_no_positive_class():
     with pytest.raises(ValueError, match=r"positive=a is for two classes"):
         labels.Task(kind="multiclass", classes=("a", "b", "c"), positive="a")
     assert not labels.Task(kind="multi_label", classes=("a", "b")).positive
+
+
+@pytest.mark.parametrize(
+    ("rows", "cause"),
+    [
+        (["TRUE", "True", "FALSE"], "'TRUE' and 'True' differ in spelling only"),
+        (["Enhancer", "enhancer"] * 9, "'Enhancer' and 'enhancer' differ in spelling"),
+        (["non-x", "non_x", "x"], "'non-x' and 'non_x' differ in spelling only"),
+        (["non x", "non  x", "x"], "differ in spelling only"),
+        (["0,52", "1,3", "0,1"], "write a decimal point"),
+        (["12.5%", "3%", "100 %", "x"], "write a decimal point"),
+        (["1,049", "2,300"], "write a decimal point"),
+        (["1.049,5", "2'300", "5 000"], "write a decimal point"),
+        (["0;1;0", "1;1;0", "0;0;0"], "'0;0;0' are vectors over 3 targets"),
+        (["0 1 0", "1 1 0"], "are vectors over 3 targets"),
+        (["[0, 1, 0]", "[1, 1, 0]"], "are vectors over 3 targets"),
+        (["0.2;0.7", "0.1;0.3"], "are vectors over 2 targets"),
+        (["010", "110", "000"], "are vectors over 3 targets"),
+        (["a;b", "b;a", "a; b"], "all rows have the same labels, a, b"),
+        ([f"peak_{n}" for n in range(20)], "20 different labels in 20 rows"),
+        ([str(n) for n in range(0, 400, 7)], "--task=regression if they are amounts"),
+    ],
+)
+def test_labels_that_mean_something_else_are_refused(rows, cause):
+    with pytest.raises(sources.DatasetError, match=cause) as caught:
+        labels.resolve("auto", rows, shown="x.tsv")
+    assert str(caught.value).startswith("x.tsv: ")
+
+
+@pytest.mark.parametrize(
+    ("rows", "classes"),
+    [
+        (["TRUE", "FALSE"], ("FALSE", "TRUE")),
+        (["1.0", "0.0", "1"], ("0", "1")),
+        (["0;1", "2", "1;5"], ("0", "1", "2", "5")),
+        (["1,2", "a", "b"], ("1,2", "a", "b")),
+        (["007", "008"], ("007", "008")),
+        (["a", "A"], ("A", "a")),
+        (["0", "1", "10", "11"] * 5, ("0", "1", "10", "11")),
+    ],
+)
+def test_labels_that_are_classes(rows, classes):
+    assert labels.resolve("auto", rows, shown="x.tsv").classes == classes
+
+
+def test_classes_of_one_row_each_may_be_meant():
+    rows = [f"species {n}" for n in range(20)]
+    assert len(labels.resolve("multiclass", rows, shown="x.tsv").classes) == 20

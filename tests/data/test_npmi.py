@@ -316,3 +316,63 @@ def test_every_word_of_a_random_sequence_scores_near_its_parts():
 def test_all_words_are_there():
     words = {"".join(w) for w in itertools.product("ACGT", repeat=3)}
     assert set(npmi.rank(np.full(64, 500), 3).words) == words
+
+
+def complement(letters):
+    return letters.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+
+
+def write_counts(path, counts):
+    path.write_text("".join(f"{w}\t{c}\n" for w, c in sorted(counts.items())))
+    return path
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_canonical_counts_are_those_of_both_strands(tmp_path, k):
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 5000))
+    both = collections.Counter(counted(letters, k))
+    both.update(counted(complement(letters), k))
+    canonical = collections.Counter()
+    for word, count in counted(letters, k).items():
+        canonical[min(word, complement(word))] += count
+    plain = npmi.read_counts(write_counts(tmp_path / "both.tsv", both), k)
+    spread = npmi.read_counts(write_counts(tmp_path / "canonical.tsv", canonical), k)
+    np.testing.assert_array_equal(plain.counts, spread.counts)
+    assert not plain.notes
+    [note] = spread.notes
+    assert note.startswith("canonical k-mers")
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda c: {w: min(n, 255) for w, n in c.items()}, "largest count, 255"),
+        (lambda c: {w: min(n, 700) for w, n in c.items()}, "largest count, 700"),
+        (lambda c: dict(sorted(c.items())[:40]), "lacks 24 of 64 3-mers"),
+        (lambda c: {w: n for w, n in c.items() if w[0] != "G"}, "do not agree"),
+    ],
+)
+def test_counts_that_are_cut_are_refused(tmp_path, change, cause):
+    letters = "".join(np.random.default_rng(0).choice(list("AACGTT"), 50_000))
+    path = write_counts(tmp_path / "x.tsv", change(counted(letters, 3)))
+    with pytest.raises(ValueError, match=cause):
+        npmi.read_counts(path, 3)
+
+
+def test_rare_kmers_that_are_missing_are_noted(tmp_path):
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 3000))
+    counts = {w: n for w, n in counted(letters, 6).items() if n > 1}
+    [note] = npmi.read_counts(write_counts(tmp_path / "x.tsv", counts), 6).notes
+    assert note.startswith("no k-mer counts less than 2")
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (">7\nACG\n>9\nCGT\n", "counts in FASTA"),
+    ],
+)
+def test_other_kinds_of_counts(tmp_path, text, cause):
+    (tmp_path / "x.tsv").write_text(text)
+    with pytest.raises(ValueError, match=cause):
+        npmi.read_counts(tmp_path / "x.tsv", 3)

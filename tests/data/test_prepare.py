@@ -1,11 +1,13 @@
 """Whole datasets or none: existing, failing, killed and parallel builds."""
 
+import errno
 import fcntl
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -115,6 +117,52 @@ def test_an_interrupted_build_leaves_nothing(fasta, tmp_path, monkeypatch):
         build([fasta], tmp_path / "data")
     assert prepare.find("mine", tmp_path / "data") is None
     assert os.listdir(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("ResourceExhaustedError: .incomplete/x; No space left on device"),
+        PermissionError(errno.EACCES, "Permission denied", "data/mine/.incomplete/x"),
+    ],
+)
+def test_what_cannot_be_written_is_named(fasta, tmp_path, monkeypatch, error):
+    def failing(*args):
+        if isinstance(error, OSError) and error.filename:
+            error.filename = str(tmp_path / error.filename)
+        yield from ()
+        raise error
+
+    monkeypatch.setattr(recipes.GenomeChunks, "_generate_examples", failing)
+    with pytest.raises(OSError, match="No space left|Permission denied") as found:
+        build([fasta], tmp_path / "data")
+    assert found.value.filename == str(tmp_path / "data" / "mine" / "1.0.0")
+    assert "incomplete" not in str(found.value)
+    assert os.listdir(tmp_path / "data") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_stopped_command_leaves_nothing(tmp_path, number):
+    data, pipe = tmp_path / "data", tmp_path / "x.fa"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "genomenet.build_dataset", f"--fasta={pipe}"]
+    with subprocess.Popen(
+        [*command, "--name=mine", f"--data_dir={data}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        with pipe.open("w") as file:
+            file.write(">a\nACGT\n")
+            file.flush()
+            time.sleep(0.5)  # it waits for more
+            assert os.listdir(data / "mine") == [".incomplete"]
+            process.send_signal(number)
+            process.wait()
+        assert "nothing was kept" in process.stderr.read()
+    assert process.returncode == (1 if number == signal.SIGINT else 128 + number)
+    assert os.listdir(data) == []
 
 
 def test_a_killed_build_leaves_nothing_that_looks_finished(fasta, tmp_path):

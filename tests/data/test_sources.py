@@ -61,3 +61,9 @@ def test_differences_are_told():
         "chunk_length 100, now 200",
         "other source files",
     ]
+
+
+def test_the_text_of_a_foreign_error_is_one_plain_line():
+    assert sources.cause(ValueError("a\x1b[31mb\nc")) == "a?[31mb"
+    assert sources.cause(KeyError()) == "KeyError"
+    assert sources.cause(ValueError("\n")) == "ValueError"

@@ -173,3 +173,66 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path):
             list(tables.read_sequences([str(path)]))
         assert str(caught.value).startswith(f"{path}: ")
         assert "Errno" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "word", ["NA", "N/A", "#N/A", "nan", "NaN", "<NA>", "None", "null", "NULL", " ", ""]
+)
+@pytest.mark.parametrize("column", ["sequence", "label"])
+def test_a_missing_value_is_an_error_of_its_line(tmp_path, word, column):
+    path = tmp_path / "x.tsv"
+    row = {"sequence": "ACGTACGT", "label": "yes", column: word}
+    text = f"sequence\tlabel\nACGT\tno\n{row['sequence']}\t{row['label']}\n"
+    path.write_text(text)
+    with pytest.raises(sources.DatasetError) as caught:
+        list(tables.read_tables([str(path)]))
+    assert str(caught.value).startswith(f"{path}: line 3: empty {column}")
+    assert word.strip() in str(caught.value)
+
+
+def test_a_missing_id_is_that_of_the_line(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text("id\tsequence\tlabel\nNA\tACGT\tno\n7\tACGT\tno\n")
+    assert [row.id for row in tables.read_tables([str(path)])] == ["x.tsv:2", "7"]
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", '"a\tb"', "a\u202eb", "a\x85b"])
+@pytest.mark.parametrize("column", ["label", "id"])
+def test_names_that_cannot_be_seen_are_refused(tmp_path, name, column):
+    path = tmp_path / "x.csv"
+    row = {"id": "1", "label": "yes", column: name}
+    path.write_text(f"sequence,label,id\nACGT,{row['label']},{row['id']}\n")
+    with pytest.raises(sources.DatasetError, match="line 2.*control or inv") as caught:
+        list(tables.read_tables([str(path)]))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        ("sequence\tlabel\nACGT\tx\n".encode("utf-16"), "UTF-16 text"),
+        ("sequence\tlabel\nACGT\tx\n".encode("utf-16-le"), "UTF-16 text"),
+        (gzip.compress(gzip.compress(b"sequence\tlabel\n")), "gzip inside gzip"),
+        (b"PK\x03\x04....", "a spreadsheet or ZIP file"),
+        (b"sequence\tlabel\nAC\0GT\tx\n", "no text"),
+        (b"sequence\t\x1b[31mlabel\x1b[0m\nACGT\tx\n", "its header holds a control"),
+        (b"A" * (1 << 21), "its first line is longer than 1 MB"),
+        (gzip.compress(bytes(100) * (1 << 20)), "no text"),
+        (gzip.compress(b"sequence\tlabel\n" + b"A" * (1 << 27)), "longer than 64 MB"),
+    ],
+)
+def test_what_is_no_table_is_told_in_one_line(tmp_path, content, cause):
+    path = tmp_path / "x.tsv"
+    path.write_bytes(content)
+    with pytest.raises(sources.DatasetError, match=cause) as caught:
+        list(tables.read_tables([str(path)]))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+def test_columns_of_classes_are_all_different():
+    names = ["label", "class_label", "name", "start", "other"]
+    found = tables.unique_columns(["name", "start", "end", "label"], names)
+    assert found == [
+        *("class_class_label", "class_label", "class_name", "class_start", "other"),
+    ]

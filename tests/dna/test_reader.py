@@ -1,4 +1,5 @@
 import bz2
+import contextlib
 import glob
 import gzip
 import io
@@ -472,11 +473,34 @@ def test_bad_genbank(failure, old, new, cause):
     assert cause in failure(data.replace(old, new, 1))
 
 
-@pytest.mark.parametrize("rest", [b"", b"ORIGIN\n"])
-def test_genbank_without_sequence(failure, rest):
-    head = flat_file("genbank").partition(b"ORIGIN")[0]
-    rest = rest or b"CONTIG      join(AB000001.1:1..130)\n"
-    assert "sequence" in failure(head + rest + b"//\n")
+@pytest.mark.parametrize("kind", ["genbank", "embl"])
+@pytest.mark.parametrize("rest", ["", "contig", "begun"])
+def test_flat_files_without_sequence(failure, write, kind, rest):
+    head, mark, _ = flat_file(kind).partition(b"ORIGIN" if kind == "genbank" else b"SQ")
+    if rest == "contig":
+        word = b"CONTIG      " if kind == "genbank" else b"CO   "
+        head += word + b"join(AB000001.1:1..130)\n"
+    elif rest == "begun":
+        head += mark + b"\n"
+    empty = head + b"//\n"
+    assert "no sequence in this record" in failure(empty)
+    wrong = []
+    path = write(empty + flat_file(kind, names=("two",)))
+    records = list(reader.read(path, on_error=wrong.append))
+    assert [r.name for r in records] == ["two.1"]
+    assert "record 'one" in str(wrong[0])
+
+
+@pytest.mark.parametrize("kind", ["genbank", "embl"])
+def test_control_characters_are_shown_escaped(failure, kind):
+    data = flat_file(kind)
+    for at in range(data.index(b"one"), len(data) - 200, 37):
+        try:
+            message = failure(data[:at] + b"\x1b[31m\x07" + data[at + 6 :])
+        except pytest.fail.Exception:
+            continue  # in a part that is not looked at
+        assert message.isprintable()
+    assert "unreadable name" in failure(two_bit([("a\x1b[31m", "ACGT")]))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -573,3 +597,39 @@ def test_nothing_stays_open(write):
     before = len(glob.glob("/proc/self/fd/*"))
     found.close()
     assert len(glob.glob("/proc/self/fd/*")) in (before - 1, 0)
+
+
+def test_two_bit_records_may_not_share_bytes(failure):
+    data = bytearray(two_bit([("a", "ACGT" * 9), ("b", "ACGT" * 9)]))
+    data[24:28] = data[18:22]
+    assert "'a' and 'b' share bytes" in failure(bytes(data))
+    data[18:22] = struct.pack("<I", 4)
+    assert "lies inside the index" in failure(bytes(data))
+    data = bytearray(two_bit([("a", "NNNNNNNN")]))
+    at = data.index(struct.pack("<9I", 8, *range(8)))
+    data[at + 4 : at + 68] = struct.pack("<16I", *[0] * 8, *[8] * 8)
+    assert "runs in 'a' overlap" in failure(bytes(data))
+
+
+@pytest.mark.parametrize("letter", ["X", "E"])
+def test_an_error_takes_no_more_memory_than_reading(write, letter):
+    size = 8_000_000
+    letters = "ACGTACGTAC" * (size // 10)
+    peaks = []
+    for text in (letters, letters[:-5] + letter + letters[-4:], letter * size):
+        path = write(f">a\n{text}\n".encode())
+        tracemalloc.start()
+        with contextlib.suppress(reader.SequenceFileError):
+            for _ in reader.read(path):
+                pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < peaks[0] + 12_000_000  # blocks of a million letters
+
+
+def test_too_little_memory_is_one_line(failure, monkeypatch):
+    def fail(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(encode, "encode", fail)
+    assert "too large for the memory" in failure(FASTA)

@@ -44,7 +44,8 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     write_table(folder / "train.tsv", sequences(0, 40))
     write_table(folder / "test.tsv", sequences(1, 30))
-    content = {"format": 1, "family": "selfgenomenet", "model": MODEL, "training": {}}
+    fields = selfgenomenet.to_dict(selfgenomenet.from_dict(MODEL))
+    content = {"format": 1, "family": "selfgenomenet", "model": fields, "training": {}}
     for name in ("preset", "tiny"):
         (folder / name).mkdir()
         (folder / name / "config.json").write_text(json.dumps(content))

@@ -22,6 +22,8 @@ CONFIG = {
         "filters": 16,
         "units": 8,
         "gaps": [2],
+        "objective": "reverse_complement",
+        "negatives": "global",
         "max_length": 500,
     },
 }
@@ -80,6 +82,9 @@ def test_each_row_is_its_window(model, tiny_fasta, tmp_path):
     records = sequences(tiny_fasta)
     assert {name for name, _, _ in places} == set(records)
     for (name, start, end), vector in zip(places, vectors, strict=True):
+        if set(records[name][start:end]) == {"N"}:
+            assert np.isnan(vector).all()
+            continue
         bases = encode.encode(records[name][start:end])[None]
         expected = selfgenomenet.embed(keras_model, {"bases": bases})[0]
         np.testing.assert_allclose(vector, expected, atol=1e-5)
@@ -118,7 +123,7 @@ def test_short_records_are_skipped_and_counted(model, tmp_path):
     counts = embed.embed_files(
         model, str(fasta), tmp_path / "o.parquet", show_progress=False
     )
-    assert counts == {"rows": 1, "records": 1, "bases": 3}
+    assert counts == {"rows": 1, "records": 1, "bases": 3, "blank": 0}
     fasta.write_text(">a\nACG\n")
     output = tmp_path / "none.parquet"
     with pytest.raises(ValueError, match="all 1 records are shorter than 8"):
@@ -195,3 +200,35 @@ def test_memory_does_not_grow_with_the_input(model, tmp_path, ending):
         megabytes.append(megabyte)
     assert rows[1] == 8 * rows[0]
     assert megabytes[1] < megabytes[0] + 60
+
+
+@pytest.mark.parametrize(
+    ("letters", "k", "share"),
+    [
+        ("ACGT", 1, 0.0),
+        ("NNNN", 1, 1.0),
+        ("ACNN", 1, 0.5),
+        ("ACNN", 2, 0.5),
+        ("ACNN", 3, 1.0),
+        ("NACGNACN", 4, 1.0),
+        ("NACGNACN", 3, 0.375),
+        ("R-.n", 1, 1.0),
+    ],
+)
+def test_share_of_n(letters, k, share):
+    assert windows.share_of_n(encode.encode(letters), k=k) == share
+
+
+def test_windows_of_n_are_marked(model, tmp_path):
+    fasta = tmp_path / "n.fa"
+    fasta.write_text(f">a\n{'ACGTTG' * 10}{'N' * 60}{'ACCTTG' * 10}\n>b\n{'N' * 30}\n")
+    _, vectors = table(model, fasta, tmp_path, batch_size=3)
+    assert np.isnan(vectors).all(axis=1).tolist() == [False, True, False, True]
+    assert np.isfinite(vectors[[0, 2]]).all()
+    _, some = table(model, fasta, tmp_path, window=90, max_n=0.3)
+    assert np.isnan(some).all()
+
+
+def test_row_groups_are_large(model, tiny_fasta, tmp_path):
+    table(model, tiny_fasta, tmp_path, batch_size=2, pool="none")
+    assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 1

@@ -10,10 +10,11 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
 from genomenet.dna import encode
 from genomenet.inference import predict, predict_files
-from genomenet.models import classify
+from genomenet.models import classify, selfgenomenet
 from genomenet.release import export, folder
 
 ENCODER = {
@@ -105,13 +106,15 @@ def test_each_row_is_its_window(model, loaded, tiny_fasta, tmp_path, window):
     assert header == ["name", "start", "end", "label", "a", "b/c", "class_end"]
     assert (counts.records, counts.rows) == (3, len(rows))
     records = sequences(tiny_fasta)
-    for name, start, end, label, *values in rows[:: len(rows) // 3]:
+    told = [row for row in rows if row[3]]
+    for name, start, end, label, *values in told[:: len(told) // 3]:
         wanted = expected(loaded, records[name][int(start) : int(end)])
         np.testing.assert_allclose(np.array(values, float), wanted, atol=2e-5)
         assert label == CLASSES[wanted.argmax()]
     assert dict(counts.labels) == {
-        label: [row[3] for row in rows].count(label) for label in {r[3] for r in rows}
+        label: [r[3] for r in told].count(label) for label in {r[3] for r in told}
     }
+    assert counts.blank == len(rows) - len(told)
     if window == 0:
         assert [row[:3] for row in rows] == [
             [name, "0", str(len(sequence))] for name, sequence in records.items()
@@ -362,3 +365,79 @@ def test_memory_does_not_grow_with_the_input(model, tmp_path):
         megabytes.append(megabyte)
     assert rows[1] == 4 * rows[0]
     assert megabytes[1] < megabytes[0] + 60
+
+
+N_FASTA = f">a\n{'ACGTTGCA' * 10}{'N' * 80}{'ACGTTGCC' * 10}\n>gap\n{'-n' * 20}\n"
+
+
+def test_windows_of_n_get_no_class(model, tmp_path):
+    fasta = tmp_path / "n.fa"
+    fasta.write_text(N_FASTA)
+    folder_ = tmp_path / "tracks"
+    counts = run(model, fasta, tmp_path / "o.tsv", bedgraph=folder_)
+    rows = read(tmp_path / "o.tsv")[1:]
+    assert [row[1] for row in rows] == ["0", "80", "160", "0"]
+    assert [row[3:] == [""] * 4 for row in rows] == [False, True, False, True]
+    assert (counts.rows, counts.blank, counts.labels.total()) == (4, 2, 2)
+    track = (folder_ / "a.bedgraph").read_text().splitlines()
+    assert [line.split("\t")[:3] for line in track] == [
+        ["a", "0", "80"],
+        ["a", "160", "240"],
+    ]
+    run(model, fasta, tmp_path / "o.parquet")
+    columns = pq.read_table(tmp_path / "o.parquet")
+    assert columns["label"].is_null().to_pylist() == [False, True, False, True]
+    assert columns["a"].null_count == columns["class_end"].null_count == 2
+
+
+def test_the_share_of_n_is_an_option(model, tmp_path):
+    fasta = tmp_path / "n.fa"
+    fasta.write_text(N_FASTA)
+    counts = run(model, fasta, tmp_path / "o.tsv", window=120, max_n=0.3)
+    assert (counts.rows, counts.blank) == (3, 3)
+    counts = run(model, fasta, tmp_path / "o.tsv", window=120, max_n=0.35)
+    assert (counts.rows, counts.blank) == (3, 1)
+    with pytest.raises(ValueError, match="max_n must be above 0 and at most 1, got 0"):
+        run(model, fasta, tmp_path / "o.tsv", max_n=0)
+
+
+def test_bigwig_of_n_only(model, tmp_path):
+    pytest.importorskip("pybigtools")
+    fasta = tmp_path / "n.fa"
+    fasta.write_text(f">a\n{'N' * 200}\n")
+    counts = run(model, fasta, tmp_path / "o.tsv", bigwig=tmp_path / "tracks")
+    assert counts.rows == counts.blank == 3
+
+
+def test_long_sequences_are_read_in_parts(model, loaded, tmp_path):
+    predictor = predict.Predictor(loaded, batch_size=2)
+    codes = np.random.default_rng(0).integers(0, 4, 5000).astype(np.uint8)
+    sizes = []
+    embed = selfgenomenet.embed
+
+    def counted(model, batch, pool, **options):
+        vectors = embed(model, batch, pool, **options)
+        return tf.py_function(
+            lambda x: sizes.append(len(x)) or x, [vectors], tf.float32
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selfgenomenet, "embed", counted)
+        found = predictor.predict([codes])
+    assert max(sizes) == 3  # windows of 50 bases in a batch of 2 of 80
+    wanted = expected(loaded, encode.decode(codes))
+    np.testing.assert_allclose(found[0], wanted, atol=2e-5)
+
+
+def test_a_saved_classifier_marks_n_and_reads_in_parts(model, loaded):
+    saved = tf.saved_model.load(str(model / "saved_model"))
+    rng = np.random.default_rng(0)
+    strings = ["".join(rng.choice(list("ACGT"), n)) for n in (60, 9000, 80, 8)]
+    found = saved.predict([*strings, "N" * 100])
+    for row, string in enumerate(strings):
+        wanted = expected(loaded, string)
+        np.testing.assert_allclose(found["probabilities"][row], wanted, atol=2e-5)
+        assert found["label"][row].numpy().decode() == CLASSES[wanted.argmax()]
+    assert np.isnan(found["probabilities"][4]).all()
+    assert found["label"][4] == b""
+    assert found["share_n"].numpy().tolist() == [0, 0, 0, 0, 1]

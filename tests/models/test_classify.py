@@ -80,6 +80,25 @@ def test_long_sequences_are_the_mean_of_their_windows(family, encoder):
 
 
 @FAMILIES
+@pytest.mark.parametrize("over_windows", classify.OVER_WINDOWS)
+def test_windows_of_n_do_not_count(family, encoder, over_windows):
+    model = build(family, encoder, over_windows=over_windows)
+    bases = rows(95)
+    bases[:, 30:] = alphabet.N
+    vectors, is_valid = map(array, model.read(bases))
+    assert is_valid[0].tolist() == [True] + [False] * (is_valid.shape[1] - 1)
+    alone = array(model.read(bases[:, :40])[0])
+    np.testing.assert_allclose(vectors[:, 0], alone[:, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        classify.predict(model, bases),
+        classify.predict(model, bases[:, :40]),
+        atol=1e-5,
+    )
+    bases[:] = alphabet.N
+    assert array(model.read(bases)[1]).any()
+
+
+@FAMILIES
 @pytest.mark.parametrize("task", CLASSES)
 def test_loss_reaches_every_weight(family, encoder, task):
     model = build(family, encoder, task, over_windows="attention", augment=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genomenet.dna import encode
+from genomenet.dna import alphabet, encode
 from genomenet.motifs import discover, pwm, shuffle
 
 OCTAMER = "ATGCAAAT"
@@ -206,7 +206,9 @@ def test_unusable_sequences_are_left_out_with_a_warning():
         ("short", np.zeros(7, np.uint8)),
         ("empty", np.zeros(0, np.uint8)),
         ("unknown", np.full(50, 4, np.uint8)),
-        ("s1", sequences[0][1]),
+        ("s1", random_sequences(1, 50, 9)[0][1]),
+        ("copy", sequences[1][1]),
+        ("other strand", alphabet.COMPLEMENT[sequences[2][1][::-1]]),
     ]
     found = discover.discover(
         sequences, None, discover.Options(num_motifs=1, max_width=8)
@@ -215,15 +217,17 @@ def test_unusable_sequences_are_left_out_with_a_warning():
     assert found.warnings == (
         "1 name(s) such as 's1' belong to several primary sequences: '#' and the "
         "place in the input are added",
-        "3 of 64 primary sequences left out: no 8 bases in a row without N",
+        "2 of 66 primary sequences left out: they repeat another on either strand",
+        "3 of 66 primary sequences left out: no 8 bases in a row without N",
     )
     names = {site.sequence for site in found.motifs[0].sites}
     assert "s1" not in names
-    assert names & {"s1#2", "s1#64"}
+    assert not names & {"copy", "other strand"}
 
 
 UNKNOWN = ("n", np.full(30, 4, np.uint8))
 ONE = random_sequences(1, 50, 0)
+TWO = random_sequences(2, 50, 0)
 
 
 @pytest.mark.parametrize(
@@ -232,8 +236,9 @@ ONE = random_sequences(1, 50, 0)
         ([], None, "0 usable primary sequence.s. of 0"),
         ([UNKNOWN, UNKNOWN], None, "0 usable primary sequence.s. of 2"),
         (ONE, None, "1 usable primary sequence.s. of 1: motifs need 2"),
-        (ONE * 2, [], "no usable control of 0"),
-        (ONE * 2, [UNKNOWN], "no usable control of 1"),
+        (ONE * 9, None, "need 2 at least.*; 8 of 9 primary sequences left out: they"),
+        (TWO, [], "no usable control of 0"),
+        (TWO, [UNKNOWN], "no usable control of 1; 1 of 1 controls left out"),
     ],
 )
 def test_nothing_to_search_in_is_refused(sequences, controls, message):
@@ -244,7 +249,7 @@ def test_nothing_to_search_in_is_refused(sequences, controls, message):
 
 def test_no_enriched_word_is_no_motif(monkeypatch):
     monkeypatch.setattr(discover, "_NUM_NULLS", 2)
-    same = [("a", np.zeros(20, np.uint8)), ("b", np.zeros(20, np.uint8))]
+    same = [("a", np.zeros(20, np.uint8)), ("b", np.ones(20, np.uint8))]
     assert discover.discover(same, same).motifs == ()
 
 

@@ -199,3 +199,267 @@ def test_damaged_and_missing_files(written, tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="neither model.safetensors nor"):
         hf_bert.read(folder)
+
+
+def vocabulary(**moved):
+    """Returns token → index, of which some have another."""
+    return {**{token: n for n, token in enumerate(kmer.vocabulary(3))}, **moved}
+
+
+def name_vocabulary(folder, **files):
+    """Removes all files that name tokens, and writes others."""
+    for path in [*folder.glob("vocab*"), *folder.glob("*token*")]:
+        path.unlink()
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+SWAPPED = vocabulary(AAT=7, AAC=6)
+WRONG_ORDER = r"'AAC' \(index 6\) stands where DNABERT's vocabulary has 'AAT'"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"tokenizer": {"model": {"vocab": vocabulary()}}},
+        {"tokenizer": {"model": {"vocab": [[t, 0.0] for t in kmer.vocabulary(3)]}}},
+        {"vocab": vocabulary()},
+        {"vocab": vocabulary(), "added_tokens": {"[MASK]": 4}},
+        {
+            "vocab": vocabulary(),
+            "tokenizer": {
+                "model": {"vocab": vocabulary()},
+                "added_tokens": [{"id": 0, "content": "[PAD]"}],
+            },
+            "special_tokens_map": {"unk_token": {"content": "[UNK]"}},
+            "tokenizer_config": {
+                "model_max_length": 10**30,
+                "added_tokens_decoder": {"3": {"content": "[SEP]"}},
+            },
+        },
+    ],
+)
+def test_vocabularies_in_any_file(written, files):
+    _, folder = written
+    name_vocabulary(folder, **files)
+    hf_bert.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"tokenizer": {"model": {"vocab": SWAPPED}}},
+            "tokenizer.json: " + WRONG_ORDER,
+        ),
+        ({"vocab": SWAPPED}, "vocab.json: " + WRONG_ORDER),
+        (
+            {"vocab": vocabulary(), "tokenizer": {"model": {"vocab": SWAPPED}}},
+            "tokenizer.json: " + WRONG_ORDER,
+        ),
+        ({"vocab": vocabulary(AAC=6)}, "both have the index 6"),
+        ({"vocab": vocabulary(XXX=69)}, "'XXX' .index 69. is beyond"),
+        ({"vocab": vocabulary(AAT=-1)}, "'AAT' .index -1. is beyond"),
+        ({"vocab": {"[PAD]": 0}}, "vocab.json has 1 tokens, not 69"),
+        ({"vocab": vocabulary(AAT="6")}, "'AAT' has the index '6', which must be"),
+        ({"vocab": vocabulary(AAT=True)}, "'AAT' has the index True"),
+        ({"vocab": []}, "vocab.json is not a JSON object"),
+        ({"tokenizer": {"model": 3}}, "tokenizer.json has no vocabulary"),
+        ({"tokenizer": {"model": {"vocab": [[1, 0.0]]}}}, "1 .index 0. stands where"),
+        ({"added_tokens": {"[MASK]": 3}}, r"'\[MASK\]' .index 3. stands where"),
+        ({"added_tokens": {"N": 69}}, "'N' .index 69. is beyond"),
+        (
+            {"tokenizer": {"model": {"vocab": vocabulary()}, "added_tokens": [3]}},
+            "added_tokens is no list of tokens",
+        ),
+        (
+            {"tokenizer_config": {"added_tokens_decoder": {"0": {"content": "x"}}}},
+            "tokenizer_config.json: 'x' .index 0. stands where",
+        ),
+        ({"tokenizer_config": {"added_tokens_decoder": {"a": "x"}}}, "must be an int"),
+        ({"special_tokens_map": {"mask_token": "<mask>"}}, "mask_token is '<mask>'"),
+    ],
+)
+def test_vocabularies_that_are_not_ours(written, files, message):
+    _, folder = written
+    name_vocabulary(folder, **files)
+    with pytest.raises(ValueError, match=message) as error:
+        hf_bert.read(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_no_vocabulary_is_told(written):
+    _, folder = written
+    name_vocabulary(folder)
+    with pytest.warns(UserWarning, match="order .* is taken on trust"):
+        hf_bert.read(folder)
+
+
+def heads(weights):
+    return [name for name in weights if name.startswith("cls.")]
+
+
+def test_an_encoder_without_a_head_gets_a_fresh_one(written):
+    model, folder = written
+
+    def classify(weights):
+        for name in heads(weights):
+            del weights[name]
+        weights["classifier.weight"] = np.zeros((2, 8), "float32")
+
+    change(folder, classify)
+    with pytest.warns(
+        UserWarning, match=r"without a masked-LM head.*classifier.weight"
+    ):
+        found, _ = hf_bert.read(folder)
+    for ours, theirs in zip(
+        model.backbone.weights, found.backbone.weights, strict=True
+    ):
+        np.testing.assert_array_equal(harness.array(ours), harness.array(theirs))
+    with pytest.warns(UserWarning, match="a fresh one is made"):
+        again, _ = hf_bert.read(folder)
+    np.testing.assert_array_equal(
+        harness.array(found.transform.kernel), harness.array(again.transform.kernel)
+    )
+    assert np.std(harness.array(found.transform.kernel)) > 0
+
+
+def test_half_a_head_is_an_error(written):
+    _, folder = written
+    change(folder, lambda w: w.pop("cls.predictions.bias"))
+    with pytest.raises(ValueError, match=r"has no weight 'cls.predictions.bias'"):
+        hf_bert.read(folder)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "bert."]
+)
+def test_what_a_model_was_wrapped_in_is_taken_off(written, prefix):
+    model, folder = written
+
+    def wrap(weights):
+        for name in list(weights):
+            weights[prefix + name] = weights.pop(name)
+
+    change(folder, wrap)
+    found, _ = hf_bert.read(folder)
+    for ours, theirs in zip(model.weights, found.weights, strict=True):
+        np.testing.assert_array_equal(harness.array(ours), harness.array(theirs))
+
+
+def split(folder, **moved):
+    """Splits the weights into two files with their index."""
+    weights = safetensors.load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names, parts = {}, ({}, {})
+    for n, (name, value) in enumerate(sorted(weights.items())):
+        parts[n % 2][name] = value
+        names[name] = f"part-{n % 2}-of-2.safetensors"
+    for n, part in enumerate(parts):
+        safetensors.save_file(part, folder / f"part-{n}-of-2.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {**names, **moved}}))
+    return index
+
+
+def test_weights_in_parts(written):
+    model, folder = written
+    split(folder)
+    found, _ = hf_bert.read(folder)
+    for ours, theirs in zip(model.weights, found.weights, strict=True):
+        np.testing.assert_array_equal(harness.array(ours), harness.array(theirs))
+
+
+@pytest.mark.parametrize(
+    ("moved", "message"),
+    [
+        ({"cls.predictions.bias": "../part-0-of-2.safetensors"}, "not the name of"),
+        ({"cls.predictions.bias": "/etc/passwd"}, "not the name of"),
+        ({"cls.predictions.bias": ".hidden.safetensors"}, "not the name of"),
+        ({"cls.predictions.bias": "config.json"}, "not the name of"),
+        ({"cls.predictions.bias": ["a"]}, "not the name of"),
+        (
+            {"cls.predictions.bias": "part-3-of-2.safetensors"},
+            "cannot be read: No such",
+        ),
+        ({"x": "part-0-of-2.safetensors"}, "part-0-of-2.safetensors has no weight 'x'"),
+    ],
+)
+def test_an_index_of_other_parts(written, moved, message):
+    _, folder = written
+    split(folder, **moved)
+    if message.startswith("cannot"):
+        (folder / "part-0-of-2.safetensors").rename(folder / "a")
+    with pytest.raises(ValueError, match=message):
+        hf_bert.read(folder)
+
+
+def test_parts_without_their_index_and_left_over_weights(written):
+    _, folder = written
+    index = split(folder)
+    content = json.loads(index.read_text())
+    del content["weight_map"]["cls.predictions.bias"]
+    index.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="has, and the index not, 'cls.predictions"):
+        hf_bert.read(folder)
+    index.write_text("{}")
+    with pytest.raises(ValueError, match="has no weight_map"):
+        hf_bert.read(folder)
+    index.unlink()
+    with pytest.raises(ValueError, match="only parts such as part-0-of-2.safetensors"):
+        hf_bert.read(folder)
+
+
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "config.json", "vocab.txt", "special_tokens_map.json"]
+)
+def test_pointers_of_git_lfs(written, file):
+    _, folder = written
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n"
+    (folder / file).write_text(text)
+    with pytest.raises(ValueError, match=f"{file} is a Git LFS pointer"):
+        hf_bert.read(folder)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 1 << 40]}},
+        {"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "X", "shape": [1], "data_offsets": [0, 4]}},
+        {
+            "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+            "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+        },
+        {"a": {"dtype": "F32", "shape": [0, 1 << 62, 9], "data_offsets": [0, 0]}},
+        None,
+    ],
+)
+def test_headers_of_safetensors(written, header):
+    _, folder = written
+    text = b"" if header is None else json.dumps(header).encode()
+    size = 1 << 50 if header is None else len(text)
+    (folder / "model.safetensors").write_bytes(
+        size.to_bytes(8, "little") + text + bytes(4)
+    )
+    with pytest.raises(ValueError, match=r"model.safetensors") as error:
+        hf_bert.read(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"hidden_size": 1 << 12},
+        {"num_hidden_layers": 200},
+        {"intermediate_size": 90000},
+    ],
+)
+def test_a_config_of_a_larger_model_is_seen_first(written, values, monkeypatch):
+    _, folder = written
+    edit(folder, **values)
+    monkeypatch.setattr(bert, "build", None)
+    with pytest.raises(ValueError, match=r"has no weight|holds [\d,]+ numbers"):
+        hf_bert.read(folder)

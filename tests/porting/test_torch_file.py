@@ -1,6 +1,8 @@
 import os
 import pathlib
 import pickle
+import time
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -115,3 +117,133 @@ def test_whatever_is_damaged_is_one_line_with_the_file(file, tmp_path):
     for message in refused:
         assert message.startswith(f"{path} cannot be read as PyTorch's: ")
         assert "\n" not in message
+
+
+def tensor(shape, strides, *, storage="0", size=4):
+    """Returns the operations that make a tensor of float32."""
+    numbers = b"".join(
+        b"(" + b"".join(b"L%dL\n" % n for n in values) + b"t"
+        for values in (shape, strides)
+    )
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n"
+        + b"X%sX\x03\0\0\0cpuL%dL\ntQ" % (_text(storage), size)
+        + b"K\0"
+        + numbers
+        + b"tR"
+    )
+
+
+def _text(text):
+    return len(text).to_bytes(4, "little") + text.encode()
+
+
+def state_dict(tensors):
+    items = b"".join(b"X" + _text(name) + value for name, value in tensors.items())
+    return b"\x80\x02}(" + items + b"u."
+
+
+def archive(path, content, *, method=zipfile.ZIP_STORED, data=bytes(16)):
+    with zipfile.ZipFile(path, "w", method) as file:
+        file.writestr("archive/data.pkl", content)
+        file.writestr("archive/data/0", data)
+
+
+def test_tensors_that_are_made_by_hand(tmp_path):
+    archive(tmp_path / "x.bin", state_dict({"a": tensor((2, 2), (1, 2))}))
+    np.testing.assert_array_equal(
+        torch_file.read(tmp_path / "x.bin")["a"], np.zeros((2, 2), "float32")
+    )
+
+
+LAUGHS = (  # a tuple of tuples of tuples, of which the hash takes 2^60 steps
+    b"\x80\x02X\x01\0\0\0aq\x00"
+    + b"".join(b"h%ch%c\x86q%c0" % (n, n, n + 1) for n in range(60))
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (state_dict({"a": tensor((1 << 40,), (0,))}), "'a' reaches beyond"),
+        (state_dict({"a": tensor((1 << 20, 1 << 20), (0, 0))}), "'a' reaches beyond"),
+        (state_dict({"a": tensor((5,), (1,))}), "'a' reaches beyond"),
+        (state_dict({"a": tensor((1 << 70,), (1,))}), "a tensor of size"),
+        (state_dict({"a": tensor((-1,), (1,))}), "a tensor of size -1"),
+        (state_dict({"a": tensor((2,), ())}), "too many or too few"),
+        (state_dict({"a": tensor((1,) * 99, (1,) * 99)}), "too many or too few"),
+        (state_dict({"a": tensor((4,), (1,), size=1 << 40)}), "are not all there"),
+        (state_dict({"a": tensor((4,), (1,), storage="9")}), "archive/data/9"),
+        (b"\x80\x02Nr\xff\xff\xff\x0f.", "no dict of tensors"),
+        (b"\x80\x02X\xff\xff\xff\x7fabc.", "expected 2147483647 bytes"),
+        (b"\x80\x05\x8d\xff\xff\xff\xff\xff\xff\xff\x7fa.", "expected 92233720"),
+        (b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\x7fa.", "expected 92233720"),
+        (LAUGHS + b"}h<K\0s.", "a tuple is no name"),
+        (LAUGHS + b"h<Q.", "unknown reference|values to unpack"),
+        (b"\x80\x02}}0", "ended|exhausted|no opcode|ends early"),
+        (b"\x80\x02N2.", "it holds a DUP"),
+        (b"\x80\x02K\x01K\x02\x86R.", "takes more|no function"),
+    ],
+)
+def test_no_more_memory_than_the_file_has_numbers(tmp_path, content, message):
+    path = tmp_path / "x.bin"
+    data = bytes(16)
+    archive(path, content, data=data)
+    tracemalloc.start()
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match=message) as error:
+        torch_file.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert time.monotonic() - begin < 30  # seconds, traced; a tenth without
+    assert peak < 200 * path.stat().st_size + (4 << 20)
+    assert len(str(error.value)) < len(str(path)) + 300
+
+
+def test_a_pickle_that_is_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_file, "_MOST_OPERATIONS", 1000)
+    archive(tmp_path / "x.bin", b"\x80\x02" + b"}" * 1000 + b".")
+    with pytest.raises(ValueError, match="it is too long"):
+        torch_file.read(tmp_path / "x.bin")
+
+
+def test_many_tensors_of_the_same_numbers(tmp_path):
+    path, data = tmp_path / "x.bin", bytes(1 << 16)
+    for count, turned in ((4, False), (100, True)):
+        strides = (1, 128) if turned else (128, 1)
+        one = tensor((128, 128), strides, size=1 << 14)
+        archive(path, state_dict({f"{n}": one for n in range(count)}), data=data)
+        if turned:
+            with pytest.raises(ValueError, match="tensors are larger than the file"):
+                torch_file.read(path)
+        else:  # tied
+            assert len(torch_file.read(path)) == count
+
+
+def test_archives_that_unfold(tmp_path):
+    path = tmp_path / "x.bin"
+    content = state_dict({"a": tensor((4,), (1,))})
+    archive(path, content, method=zipfile.ZIP_DEFLATED, data=bytes(1 << 20))
+    with pytest.raises(ValueError, match="is compressed or encrypted"):
+        torch_file.read(path)
+    archive(path, content)
+    whole = path.read_bytes()
+    place = whole.rindex(b"PK\x01\x02")  # the last member, in the list of members
+    broken = bytearray(whole)
+    broken[place + 20 : place + 28] = b"\xff\xff\xff\x7f" * 2
+    path.write_bytes(broken)
+    with pytest.raises(ValueError, match="its parts are larger than the file"):
+        torch_file.read(path)
+
+
+def test_old_files_that_claim_more_than_they_have(tmp_path):
+    path = tmp_path / "x.bin"
+    whole = (GOLDEN / FILES[1]).read_bytes()
+    for size in (1 << 40, -1, (1 << 63) - 1, 13):
+        broken = whole.replace(
+            (12).to_bytes(8, "little"), size.to_bytes(8, "little", signed=True), 1
+        )
+        assert broken != whole
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="are not all there|cannot be read"):
+            torch_file.read(path)

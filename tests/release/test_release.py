@@ -68,6 +68,15 @@ def test_a_release_holds_its_proof(released):
     loaded = folder.load_model(path)
     for ours, theirs in zip(loaded.weights, model.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    content = json.loads((path / "config.json").read_text())
+    data = (path / "model.weights.h5").read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    assert content["weights"] == {
+        "size": len(data),
+        "sha256": digest,
+        "config_sha256": folder.digest(content),
+    }
+    assert content["model"]["objective"] == "reverse_complement"  # a default
 
 
 def test_golden_values_through_weights_and_saved_model(released, saved):
@@ -236,6 +245,24 @@ def test_what_was_not_released_is_refused(server, tmp_path, key):
     assert not [p for p in cached(tmp_path) if "weights" in p.name]
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "index.json is not JSON"),
+        ("[]", "index.json is no index of models"),
+        ('{"models": {"tiny": {"files": [{"path": "a"}]}}}', "is no index of models"),
+        (
+            '{"models": {"tiny": {"files": [{"path": 1, "size": 1, "sha256": ""}]}}}',
+            "is no index of models",
+        ),
+    ],
+)
+def test_a_damaged_index(server, text, message):
+    (server[0] / "index.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        folder.load_model("tiny")
+
+
 def test_paths_may_not_leave_the_cache(server, tmp_path):
     root, index = server
     index["models"]["tiny"]["files"] = [
@@ -253,3 +280,23 @@ def test_offline_names_url_and_folder(server, tmp_path, monkeypatch):
     monkeypatch.delenv("GENOMENET_MODELS_URL")
     with pytest.raises(ValueError, match="set GENOMENET_MODELS_URL, or put"):
         folder.load_model("tiny")
+
+
+def test_strings_of_n_only_are_marked(saved):
+    found = saved.embed(["ACGTTGCAACGT", "N" * 20, "ACGTNNNNACGT"])
+    np.testing.assert_allclose(found["share_n"], [0, 1, 1 / 3], atol=1e-6)
+    is_blank = np.isnan(found["embedding"]).all(axis=1)
+    assert is_blank.tolist() == [False, True, False]
+    assert np.isfinite(found["embedding"].numpy()[[0, 2]]).all()
+
+
+def test_strings_are_read_in_parts_in_their_order(saved):
+    rng = np.random.default_rng(0)
+    strings = [
+        "".join(rng.choice(list("ACGT"), size))
+        for size in rng.permutation([12] * 500 + [500] * 30 + [77, 300])
+    ]
+    found = saved.embed(strings)["embedding"].numpy()
+    for row in range(0, len(strings), 60):
+        alone = saved.embed(strings[row : row + 1])["embedding"][0]
+        np.testing.assert_allclose(found[row], alone, atol=1e-6)

@@ -28,6 +28,7 @@ __all__ = [
     "embed",
     "from_dict",
     "loss",
+    "num_parameters",
     "reader",
     "shortest",
     "spans",
@@ -174,6 +175,11 @@ def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
     """
     count = length - config.kmer + 1
     return [(start, start + config.kmer) for start in range(count)]
+
+
+def num_parameters(config: Config, *, head: bool = True) -> int:
+    """Returns the numbers in all weights, with the masked-LM head if `head`."""
+    return config.num_parameters(head=head)
 
 
 def width(config: Config) -> int:

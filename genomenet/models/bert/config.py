@@ -19,6 +19,7 @@ _COUNTS: Final = (
     "type_vocab_size",
     "length",
 )
+_MOST_LAYERS: Final = 256
 _SHARES: Final = (
     "hidden_dropout_prob",
     "attention_probs_dropout_prob",
@@ -198,6 +199,12 @@ class BertConfig:
             )
         if not isinstance(self.kmer, int) or not 3 <= self.kmer <= 8:
             raise ValueError(f"kmer must be 3 to 8 bases, got {self.kmer!r}")
+        if self.num_hidden_layers > _MOST_LAYERS:
+            raise ValueError(
+                f"num_hidden_layers must be at most {_MOST_LAYERS}, got"
+                f" {self.num_hidden_layers}"
+            )
+        family.check_size(self.num_parameters())
         if self.masking not in MASKINGS:
             raise ValueError(
                 f"masking must be one of {', '.join(MASKINGS)}, got {self.masking!r}"
@@ -223,6 +230,15 @@ class BertConfig:
     def vocab_size(self) -> int:
         """V: the special tokens and all k-mers."""
         return kmer.vocabulary_size(self.kmer)
+
+    def num_parameters(self, *, head: bool = True) -> int:
+        """Returns the numbers in all weights, with the masked-LM head if `head`."""
+        width, inner = self.hidden_size, self.intermediate_size
+        rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
+        square, norm = width * (width + 1), 2 * width
+        block = 4 * square + (2 * width + 1) * inner + width + 2 * norm
+        count = rows * width + norm + self.num_hidden_layers * block
+        return count + self.pooler * square + head * (square + norm + self.vocab_size)
 
     @property
     def num_targets(self) -> int:
@@ -273,6 +289,7 @@ class BertConfig:
                 f" {', '.join(map(str, sizes))} (4^k + 5)"
             )
         read = {key: values[key] for key in _NUMERIC if key in values}
+        family.check_types(cls, read)
         k = sizes[values["vocab_size"]]
         positions = values.get("max_position_embeddings", 512)
         return cls(**read, kmer=k, **{"length": positions, **fields})

@@ -25,6 +25,7 @@ __all__ = [
     "embed",
     "from_dict",
     "loss",
+    "num_parameters",
     "reader",
     "shortest",
     "spans",
@@ -141,6 +142,11 @@ def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
     """
     starts = range(0, length - config.kernel_size + 1, config.stride)
     return [(start, start + config.kernel_size) for start in starts]
+
+
+def num_parameters(config: Config, *, head: bool = True) -> int:
+    """Returns the numbers in all weights, with the projections if `head`."""
+    return config.num_parameters(head=head)
 
 
 def width(config: Config) -> int:

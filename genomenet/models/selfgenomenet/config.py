@@ -25,6 +25,7 @@ _COUNTS: Final = (
     "units",
     "max_length",
 )
+_MOST_GAPS: Final = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,9 @@ class SelfGenomeNetConfig:
             raise ValueError(f"gaps must be a list of integers, got {self.gaps!r}")
         if not self.gaps or len(set(self.gaps)) != len(self.gaps):
             raise ValueError(f"gaps must be different and at least one: {self.gaps}")
+        if len(self.gaps) > _MOST_GAPS:
+            raise ValueError(f"there may be {_MOST_GAPS} gaps, not {len(self.gaps)}")
+        family.check_size(self.num_parameters())
         for gap in self.gaps:
             self._check_gap(gap)
 
@@ -96,6 +100,14 @@ class SelfGenomeNetConfig:
     def num_patches(self) -> int:
         """P, the patches of a training window."""
         return (self.length - self.kernel_size) // self.stride + 1
+
+    def num_parameters(self, *, head: bool = True) -> int:
+        """Returns the numbers in all weights, with the projections if `head`."""
+        gates = 4 * self.units
+        encoder = 4 * self.kernel_size * self.filters + self.filters
+        context = (self.filters + self.units + 1) * gates
+        width = self.filters if self.objective == "cpc" else self.units
+        return encoder + context + head * len(self.gaps) * (self.units + 1) * width
 
     def _check_gap(self, gap: int) -> None:
         least = -(-self.kernel_size // self.stride) - 1

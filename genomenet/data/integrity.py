@@ -1,0 +1,357 @@
+"""Prepared datasets are what was built: known features, whole and unchanged files.
+
+A build writes size and checksums of every file into `metadata.json`. They are compared
+whenever a dataset is opened. A dataset from before that is compared with the counts
+and sizes that TFDS keeps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from genomenet import atomic
+from genomenet.data import sources
+
+INFO: Final = "dataset_info.json"
+FEATURES: Final = "features.json"
+METADATA: Final = "metadata.json"
+
+_FILES: Final = "files"  # key of the metadata
+_ENDS: Final = 1 << 14  # bytes at either end that are always compared
+_SMALL: Final = 1 << 27  # bytes of a dataset that is always read whole
+_HEADER: Final = 12  # bytes of a TFRecord before its data: length and its checksum
+_FRAME: Final = 16  # with the checksum of the data
+
+# What TFDS may make of features.json: for any other class it would import a module.
+_KNOWN: Final = frozenset(
+    f"tensorflow_datasets.core.features.{name}"
+    for name in (
+        "features_dict.FeaturesDict",
+        "text_feature.Text",
+        "tensor_feature.Tensor",
+        "scalar.Scalar",
+        "class_label_feature.ClassLabel",
+    )
+)
+_ADVICE: Final = "build the dataset again, with --overwrite"
+
+
+def seal(directory: str | os.PathLike[str]) -> None:
+    """Writes size and checksums of all files into the metadata of a dataset.
+
+    Args:
+        directory: Folder of a dataset that was just built.
+    """
+    folder = pathlib.Path(directory)
+    facts = metadata(folder)
+    facts[_FILES] = {
+        path.name: _described(path, whole=True)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != METADATA
+    }
+    atomic.write_text(folder / METADATA, json.dumps(facts))
+
+
+def digest(facts: Mapping[str, Any]) -> str:
+    """Returns what tells the content of a prepared dataset from that of any other.
+
+    It knows neither the dataset's name nor its place.
+
+    Args:
+        facts: The metadata of the dataset.
+
+    Returns:
+        32 hexadecimal digits: of the checksums of its shards, in their order, or for
+        a dataset from before there were such of its other metadata, which hold its
+        options and the checksums of its sources. Empty where there are no metadata.
+    """
+    files = facts.get(_FILES)
+    if files:
+        content: Any = [files[name] for name in sorted(files) if _is_shard(name)]
+        content = [one["sha256"] for one in content]
+    else:
+        content = dict(facts)
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32] if content else ""
+
+
+def metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads what a recipe noted about a prepared dataset.
+
+    Args:
+        directory: Folder of the dataset.
+
+    Returns:
+        The metadata; empty for a dataset that has none.
+
+    Raises:
+        DatasetError: If the file is damaged.
+    """
+    path = pathlib.Path(directory, METADATA)
+    return _json(path) if path.is_file() else {}
+
+
+def check(directory: str | os.PathLike[str], *, whole: bool = False) -> None:
+    """Checks the files of a prepared dataset.
+
+    Args:
+        directory: Folder of the dataset.
+        whole: Whether to read all of all files. Else only datasets up to 128 MiB are
+            read whole; of others the sizes and both ends of every file are compared.
+
+    Raises:
+        DatasetError: If a file is missing, cut, empty, changed or another one's.
+    """
+    folder = pathlib.Path(directory)
+    files = metadata(folder).get(_FILES)
+    if files is not None:
+        _compare(folder, files, whole=whole)
+    info = _json(folder / INFO)
+    try:
+        shards = _shards(info)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise _error(folder / INFO, "does not describe a dataset") from e
+    if files is None:
+        _count(folder, shards)
+        if whole:
+            _read(folder)
+    else:
+        for name in (name for lengths in shards.values() for name in lengths[1]):
+            if name not in files:
+                raise _error(folder / METADATA, f"does not list {name}")
+
+
+def opened(directory: str | os.PathLike[str], *, whole: bool = False) -> Any:
+    """Opens a prepared dataset, after it has been checked.
+
+    Args:
+        directory: Folder of the dataset.
+        whole: As for `check`.
+
+    Returns:
+        Its builder, of TFDS.
+
+    Raises:
+        DatasetError: If a file is not as it was built, or `features.json` names
+            other classes than those that our datasets have.
+    """
+    import tensorflow_datasets as tfds  # slow to import
+
+    folder = pathlib.Path(directory)
+    check(folder, whole=whole)
+    _check_features(folder / FEATURES)
+    try:
+        builder: Any = tfds.builder_from_directory(os.fspath(folder))
+        for split in builder.info.splits.values():
+            if any(pathlib.Path(path).parent != folder for path in split.filepaths):
+                raise _error(folder / INFO, f"names files of {split.name} elsewhere")
+        features = dict(builder.info.features)
+        for name, feature in features.items():
+            labels = folder / f"{name}.labels.txt"
+            is_class = isinstance(feature, tfds.features.ClassLabel)
+            if is_class and not labels.is_file():
+                raise _error(labels, "is missing")
+    except sources.DatasetError:
+        raise
+    except Exception as e:  # of many kinds, by what is wrong in which file
+        raise sources.DatasetError(
+            f"{folder} cannot be read as a dataset: {sources.cause(e)}: {_ADVICE}"
+        ) from e
+    return builder
+
+
+@contextlib.contextmanager
+def reading(directory: str | os.PathLike[str]) -> Iterator[None]:
+    """Names the file where a record of a prepared dataset cannot be read.
+
+    Args:
+        directory: Folder of the dataset that is read in the block.
+
+    Raises:
+        DatasetError: If the block fails because a file is missing or damaged.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except (
+        tf.errors.DataLossError,
+        tf.errors.NotFoundError,
+        tf.errors.InvalidArgumentError,
+    ):
+        _read(pathlib.Path(directory))  # raises if the cause is in the files
+        raise
+
+
+def _compare(folder: pathlib.Path, files: Any, *, whole: bool) -> None:
+    """Compares files with what was noted when they were built."""
+    try:
+        total = sum(one["bytes"] for one in files.values())
+        known = {name: (one["sha256"], one["ends"]) for name, one in files.items()}
+    except (TypeError, KeyError, AttributeError):
+        raise _error(folder / METADATA, "holds no sizes and checksums") from None
+    whole = whole or total <= _SMALL
+    for name, expected in files.items():
+        path = folder / name
+        if path.parent != folder or not path.is_file():
+            raise _error(path, "is missing")
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            cause = f"has {size:,} bytes, not {expected['bytes']:,}: cut or replaced"
+            raise _error(path, cause if size else "is empty")
+        found = _described(path, whole=whole)
+        if all(found[key] == expected[key] for key in found):
+            continue
+        others = [
+            other
+            for other, (sha256, ends) in known.items()
+            if found["ends"] == ends and found.get("sha256", sha256) == sha256
+        ]
+        cause = "is damaged: its checksum is not that of the build"
+        if others:
+            cause = f"is not what was built: it holds {others[0]}"
+        raise _error(path, cause)
+
+
+def _described(path: pathlib.Path, *, whole: bool) -> dict[str, Any]:
+    """Returns size and checksums of a file; that of all of it only if wanted."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        ends = file.read(_ENDS)
+        file.seek(max(size - _ENDS, 0))
+        ends += file.read(_ENDS)
+        found: dict[str, Any] = {
+            "bytes": size,
+            "ends": hashlib.sha256(ends).hexdigest()[:32],
+        }
+        if whole:
+            file.seek(0)
+            found["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _shards(info: Mapping[str, Any]) -> dict[str, tuple[int, dict[str, int]]]:
+    """Returns of each split the bytes of its records, and shard → its records."""
+    if info.get("fileFormat", "tfrecord") != "tfrecord":
+        raise ValueError("only TFRecord files can be read")
+    found = {}
+    for split in info["splits"]:
+        stem = f"{info['name']}-{split['name']}.tfrecord"
+        if os.path.basename(stem) != stem:
+            raise ValueError(f"{stem} is no name of a file")
+        lengths = [int(length) for length in split.get("shardLengths", ())]
+        names = {
+            f"{stem}-{number:05d}-of-{len(lengths):05d}": length
+            for number, length in enumerate(lengths)
+        }
+        found[split["name"]] = int(split.get("numBytes", 0)), names
+    return found
+
+
+def _count(
+    folder: pathlib.Path, shards: Mapping[str, tuple[int, Mapping[str, int]]]
+) -> None:
+    """Compares records and bytes of the shards with what TFDS noted of them."""
+    for split, (num_bytes, names) in shards.items():
+        total = 0
+        for name, expected in names.items():
+            path = folder / name
+            if not path.is_file():
+                raise _error(path, "is missing")
+            if not path.stat().st_size:
+                raise _error(path, "is empty")
+            found = _num_records(path)
+            if found is None:
+                raise _error(path, "is cut or damaged")
+            if found != expected:
+                raise _error(path, f"holds {found:,} examples, not {expected:,}")
+            total += path.stat().st_size - _FRAME * found
+        if num_bytes and total != num_bytes:
+            raise sources.DatasetError(
+                f"{folder}: the shards of {split} hold {total:,} bytes, not"
+                f" {num_bytes:,}: one was replaced: {_ADVICE}"
+            )
+
+
+def _num_records(path: pathlib.Path) -> int | None:
+    """Returns the number of TFRecords in a file, or None if the last one is cut."""
+    size, place, count = path.stat().st_size, 0, 0
+    with path.open("rb") as file:
+        while place < size:
+            length = int.from_bytes(file.read(_HEADER)[:8], "little")
+            place += length + _FRAME
+            count += 1
+            if place > size:
+                return None
+            file.seek(place)
+    return count
+
+
+def _read(folder: pathlib.Path) -> None:
+    """Reads every example, and raises for the first file in which that fails."""
+    import tensorflow as tf
+
+    builder = opened(folder)
+    text = tf.TensorSpec((), tf.string)
+    parse: Any = tf.function(builder.info.features.deserialize_example)
+    parse = parse.get_concrete_function(text)  # once for all shards
+    for split in builder.info.splits.values():
+        for path in split.filepaths:
+            records = tf.data.TFRecordDataset(os.fspath(path))
+            try:
+                for _ in records.map(parse):
+                    pass
+            except tf.errors.OpError as e:
+                raise _error(path, "is damaged: an example cannot be read") from e
+
+
+def _check_features(path: pathlib.Path) -> None:
+    """Refuses features of other classes than those of our datasets."""
+    from google.protobuf import json_format
+    from tensorflow_datasets.core.proto import feature_pb2
+
+    content = _json(path)
+    try:
+        if "type" in content:  # an old form, which TFDS would read
+            raise ValueError(f"type {content['type']!r}")
+        feature: Any = feature_pb2.Feature()  # pyright: ignore[reportAttributeAccessIssue]
+        _check_feature(json_format.ParseDict(content, feature))
+    except (ValueError, json_format.ParseError, RecursionError) as e:
+        cause = f"does not describe a dataset of genomenet: {sources.cause(e)}"
+        raise _error(path, cause) from e
+
+
+def _check_feature(feature: Any) -> None:
+    """Refuses a feature, or one within it, of another class."""
+    kind = feature.WhichOneof("content")
+    if feature.python_class_name not in _KNOWN or kind == "json_feature":
+        raise ValueError(f"feature class {feature.python_class_name!r} is not known")
+    for one in feature.features_dict.features.values():
+        _check_feature(one)
+
+
+def _json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads an object from a JSON file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _error(path, "is missing") from None
+    except (ValueError, RecursionError) as e:
+        raise _error(path, f"is damaged: not JSON: {sources.cause(e)}") from e
+    if not isinstance(content, dict):
+        raise _error(path, "is damaged: not a JSON object")
+    return content
+
+
+def _is_shard(name: str) -> bool:
+    return ".tfrecord-" in name
+
+
+def _error(path: str | os.PathLike[str], cause: str) -> sources.DatasetError:
+    return sources.DatasetError(f"{os.fspath(path)} {cause}: {_ADVICE}")

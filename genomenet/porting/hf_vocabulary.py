@@ -1,0 +1,162 @@
+"""Vocabularies of Hugging Face's folders, compared with ours."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from genomenet import json_file
+from genomenet.dna import kmer
+
+_SPECIAL = ("unk", "sep", "pad", "cls", "mask")
+
+
+def check(folder: pathlib.Path, k: int) -> bool:
+    """Checks every file of a folder that names tokens or their order.
+
+    Args:
+        folder: The folder.
+        k: Bases of a token.
+
+    Returns:
+        Whether a file names the whole vocabulary; if none does, its order is not
+        known.
+
+    Raises:
+        ValueError: If a file cannot be read, or a token in it is not the one that
+            DNABERT's vocabulary has at its index.
+    """
+    expected = kmer.vocabulary(k)
+    whole = False
+    for path, tokens in _vocabularies(folder):
+        _check_tokens(path, tokens, expected)
+        if len(tokens) != len(expected):
+            raise ValueError(f"{path} has {len(tokens)} tokens, not {len(expected)}")
+        whole = True
+    for path, tokens in _additions(folder):
+        _check_tokens(path, tokens, expected)
+    _check_special(folder / "special_tokens_map.json")
+    _check_special(folder / "tokenizer_config.json")
+    return whole
+
+
+def _check_tokens(
+    path: pathlib.Path, tokens: Mapping[Any, Any], expected: list[str]
+) -> None:
+    """Refuses tokens, by index, that are others than ours."""
+    for index, token in sorted(tokens.items()):
+        ours = expected[index] if 0 <= index < len(expected) else None
+        if token != ours:
+            where = f", line {index + 1}" if path.suffix == ".txt" else ""
+            stands = (
+                f"stands where DNABERT's vocabulary has {ours!r}"
+                if ours is not None
+                else f"is beyond DNABERT's vocabulary of {len(expected)} tokens"
+            )
+            at = "" if where else f" (index {index})"
+            raise ValueError(f"{path}{where}: {json_file.short(token)}{at} {stands}")
+
+
+def _vocabularies(
+    folder: pathlib.Path,
+) -> Iterator[tuple[pathlib.Path, dict[int, Any]]]:
+    """Yields each file that names a whole vocabulary, and index → token."""
+    path = folder / "vocab.txt"
+    if path.is_file():
+        try:
+            text = path.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as e:
+            reason = getattr(e, "strerror", None) or "not a text file"
+            raise ValueError(f"{path} cannot be read: {reason}") from None
+        if text.startswith("version https://git-lfs"):
+            raise ValueError(f"{path} is a Git LFS pointer: fetch the file itself")
+        yield path, dict(enumerate(text.split()))
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        model = _object(path).get("model")
+        vocabulary = model.get("vocab") if isinstance(model, dict) else None
+        if isinstance(vocabulary, list):  # of Unigram: pairs of token and score
+            tokens = [v[0] if isinstance(v, list) and v else v for v in vocabulary]
+            yield path, dict(enumerate(tokens))
+        else:
+            yield path, _by_index(path, vocabulary)
+    path = folder / "vocab.json"
+    if path.is_file():
+        yield path, _by_index(path, _object(path))
+
+
+def _additions(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[int, Any]]]:
+    """Yields each file that names some tokens, and index → token."""
+    path = folder / "added_tokens.json"
+    if path.is_file():
+        yield path, _by_index(path, _object(path))
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        added = _object(path).get("added_tokens") or []
+        if not isinstance(added, list) or not all(isinstance(t, dict) for t in added):
+            raise ValueError(f"{path}: added_tokens is no list of tokens")
+        pairs = [(token.get("content"), token.get("id")) for token in added]
+        yield path, _by_index(path, pairs)
+    path = folder / "tokenizer_config.json"
+    if path.is_file():
+        added = _object(path).get("added_tokens_decoder") or {}
+        if not isinstance(added, dict):
+            raise ValueError(f"{path}: added_tokens_decoder is no object")
+        yield (
+            path,
+            _by_index(
+                path,
+                [
+                    (
+                        token.get("content") if isinstance(token, dict) else token,
+                        int(index) if index.isdecimal() else index,
+                    )
+                    for index, token in added.items()
+                ],
+            ),
+        )
+
+
+def _by_index(path: pathlib.Path, tokens: Any) -> dict[int, Any]:
+    """Turns token → index round; refuses what is not such an object."""
+    if isinstance(tokens, dict):
+        tokens = list(tokens.items())
+    if not isinstance(tokens, list):
+        raise ValueError(f"{path} has no vocabulary")
+    found: dict[int, Any] = {}
+    for token, index in tokens:
+        if not isinstance(token, str) or type(index) is not int:
+            raise ValueError(
+                f"{path}: {json_file.short(token)} has the index"
+                f" {json_file.short(index)}, which must be an integer"
+            )
+        if found.get(index, token) != token:
+            raise ValueError(
+                f"{path}: {json_file.short(token)} and"
+                f" {json_file.short(found[index])} both have the index {index}"
+            )
+        found[index] = token
+    return found
+
+
+def _check_special(path: pathlib.Path) -> None:
+    """Refuses special tokens, such as `unk_token`, that are others than ours."""
+    if not path.is_file():
+        return
+    content = _object(path)
+    for name in _SPECIAL:
+        token = content.get(f"{name}_token")
+        token = token.get("content") if isinstance(token, dict) else token
+        if token is not None and token != f"[{name.upper()}]":
+            raise ValueError(
+                f"{path}: {name}_token is {json_file.short(token)}, and in DNABERT's"
+                f" vocabulary [{name.upper()}]"
+            )
+
+
+def _object(path: pathlib.Path) -> dict[str, Any]:
+    content = json_file.read(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a JSON object")
+    return content
