@@ -104,7 +104,14 @@ class Workdir:
         path = self.path / "config.json"
         new = config.to_json()
         if path.exists():
-            differences = list(_differences(_read_json(path), new))
+            old = _read_json(path)
+            if settings_lib.RETIRED & set(old.get("training", {})):
+                raise WorkdirError(
+                    f"{self.path} holds a run of an earlier version, which read its"
+                    " data in another order: take another --workdir; to train its"
+                    " weights further, --init=pretrained with its export as --model"
+                )
+            differences = list(_differences(old, new))
             if differences:
                 raise WorkdirError(
                     f"{self.path} holds a run with other settings:"

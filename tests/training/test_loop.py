@@ -28,7 +28,6 @@ def train(data, folder, model=None, distribute="none", start=None, **changes):
         "batch_size": 8,
         "learning_rate": 1e-2,
         "clip_norm": 0.5,
-        "shuffle_buffer": 32,
         "checkpoint_every": 5,
         "eval_every": 6,
         **changes,
