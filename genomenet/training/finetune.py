@@ -225,7 +225,7 @@ def resolve(
         warmup_steps=round(plan.warmup * plan.epochs * per_epoch),
         eval_every=per_epoch,
         checkpoint_every=per_epoch,
-        keep=1,
+        keep=2,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 import keras
 
 from genomenet.models import family as family_lib
+from genomenet.training import fallback
 from genomenet.training import progress as progress_lib
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
@@ -265,7 +266,7 @@ class _Run:
             self._draw()
         self.engine.write_back()
         if self.job.best is not None and self.job.best.exists():
-            self.engine.model.load_weights(self.job.best)
+            _load(self.engine.model, self.job.best)
         return Result(
             model=self.engine.model,
             config=self.run_config,
@@ -411,6 +412,15 @@ class _Run:
         metrics.pop("step", None)
         metrics["steps"] = rows[-1]["step"] if rows else self.settings.steps
         return metrics
+
+
+def _load(model: keras.Model, path: pathlib.Path) -> None:
+    """Loads the weights of the best evaluation."""
+    try:
+        model.load_weights(path)
+    except Exception as e:  # of many kinds, by what is wrong in the file
+        cause = fallback.cause(e)
+        raise ValueError(f"{path} is damaged ({cause}): take another --workdir") from e
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from genomenet.training import loop, portable_arrays, schedule
+from genomenet.training import fallback, loop, portable_arrays, schedule
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
 
@@ -61,12 +61,17 @@ class JaxEngine:
         paths = self._checkpoints()
         if not paths:
             return 0, {}
-        found = portable_arrays.load(paths[-1])
         wanted = {name: x.shape for name, x in self._steps.named().items()}
-        portable_arrays.check(found, {**wanted, "totals": ()}, paths[-1])
-        totals = json.loads(found.pop("totals").item())
-        self._steps.assign(found)
-        step = portable_arrays.step_of(paths[-1])
+        totals: dict[str, float] = {}
+
+        def read(path: pathlib.Path) -> None:
+            found = portable_arrays.load(path)
+            portable_arrays.check(found, {**wanted, "totals": ()}, path)
+            totals.update(json.loads(found.pop("totals").item()))
+            self._steps.assign(found)
+
+        path = fallback.newest(paths, read, damages=(ValueError,))
+        step = portable_arrays.step_of(path)
         self.close()
         self._batches = self._job.batches(step * self._accumulate, 0, 1)
         return step, totals

@@ -203,5 +203,16 @@ def test_runs_that_cannot_be(reference, genome, tmp_path):
         train(genome, tmp_path / "c", precision="mixed_float16")
     train(genome, tmp_path, steps=1)
     (tmp_path / "checkpoints" / "step-1.npz").write_bytes(b"torn")
-    with pytest.raises(ValueError, match="step-1.npz is no .npz of arrays"):
+    with pytest.raises(ValueError, match=r"step-1.npz is damaged .* no checkpoint bef"):
         train(genome, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    reference, genome, tmp_path, capsys
+):
+    path, _ = reference
+    train(genome, tmp_path, steps=7)
+    (tmp_path / "checkpoints" / "step-7.npz").write_bytes(b"torn")
+    train(genome, tmp_path)
+    assert "step-7.npz is damaged" in capsys.readouterr().err
+    assert_same(weights(path), weights(tmp_path))
