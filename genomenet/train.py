@@ -221,7 +221,7 @@ def _dataset(workdir: pathlib.Path) -> Any:
     if path.exists():
         return prepared.read(path)
     paths = reader.expand(_FASTA.value)
-    with progress.bar("packing", progress.guessed_bases(paths)) as update:
+    with progress.bar("packing", progress.guessed_bases(paths), show=True) as update:
         return prepared.pack(
             paths,
             path,

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from genomenet import models
 from genomenet.data import packed_chunks, pipeline, prepared
-from genomenet.release import folder
+from genomenet.release import export, folder
 from genomenet.training import (
     portable_arrays,
     schedule,
@@ -228,16 +228,25 @@ def last_weights(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("family", CASES)
 def test_the_command_trains_the_same_on_both_engines(family, fasta, on_jax, tmp_path):
-    """Twenty steps from the same flags, in processes of their own."""
+    """Twenty steps from the same flags and weights, in processes of their own."""
     fields, changes = CASES[family]
-    preset = tmp_path / "tiny"
-    preset.mkdir()
-    content = {"format": 1, "family": family, "model": fields, "training": changes}
-    (preset / "config.json").write_text(json.dumps(content))
+    members = models.get_family(family)
+    release = export.write_release(
+        members.build(members.from_dict(fields)),
+        {
+            "format": 1,
+            "family": family,
+            "model": members.to_dict(members.from_dict(fields)),
+            "training": changes,
+        },
+        directory=tmp_path / "tiny",
+        name="tiny",
+        metrics={},
+    )
     rows = {}
     for name in ("jax", "tensorflow"):
-        more = ("--steps=20", "--eval_every=10", "--seed=5")
-        arguments = command(preset, fasta, tmp_path / name, *more)
+        more = ("--steps=20", "--eval_every=10", "--seed=5", "--init=pretrained")
+        arguments = command(release, fasta, tmp_path / name, *more)
         process = start({**os.environ, **JAX, "KERAS_BACKEND": name}, *arguments)
         assert "finished: 20 steps" in finish(process)
         rows[name] = workdir.read_metrics(tmp_path / name)
