@@ -28,7 +28,7 @@ import transformers
 from absl import app, flags
 
 from genomenet import catalog
-from genomenet.data import pipeline
+from genomenet.data import rows as rows_lib
 from genomenet.models import bert
 from genomenet.models.bert import pretrain
 from genomenet.porting import hf_bert
@@ -113,18 +113,8 @@ def _batch(config: bert.Config, kind: str, seed: int) -> dict[str, np.ndarray]:
         last = rng.integers(0, 4, (rows, 1)).astype("uint8")
         return {"bases": np.concatenate([bases, last], axis=1), "key": key}
     window = bert.window(config)
-    cutting = pipeline.Cutting(
-        length=window.length, stride=window.stride, shortest_cut=window.shortest_cut
-    )
-    cuts = [
-        pipeline._cuts(tf.constant(row), cutting, tf.constant([seed, n], tf.int64))
-        for n, row in enumerate(bases)
-    ]
-    return {
-        "key": key,
-        "bases": np.stack([cut["bases"] for cut in cuts]),
-        "segment": np.stack([cut["segment"] for cut in cuts]),
-    }
+    draws = rng.integers(0, sum(rows_lib._weights(window)), rows)
+    return {"key": key, **rows_lib.cuts(bases, draws, window)}
 
 
 def _ours(model: bert.BertMaskedLM) -> Callable:

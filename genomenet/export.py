@@ -57,7 +57,9 @@ def _export(name: str) -> pathlib.Path:
     model = family.build(family.from_dict(config["model"]))
     rows = workdir_lib.read_metrics(workdir)
     if npz is None:
-        step = checkpoint.load_weights(model, workdir)
+        is_jax = any((workdir / "checkpoints").glob("step-*.npz"))
+        load = portable_arrays.load_weights if is_jax else checkpoint.load_weights
+        step = load(model, workdir)
     else:
         step = portable_arrays.load_model(model, npz)
     metrics: dict[str, float] = {}

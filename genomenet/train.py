@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import pathlib
+import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -20,6 +22,18 @@ _DATASET = flags.DEFINE_string(
     "dataset",
     _DEFAULT_DATASET,
     "Name of a prepared dataset, or its folder; one of datasets/ is prepared first.",
+)
+_FASTA = flags.DEFINE_list(
+    "fasta",
+    None,
+    "Sequence files instead of --dataset: packed into the folder of the run. With"
+    " KERAS_BACKEND=jax nothing of TensorFlow is needed.",
+)
+_SPLITS = flags.DEFINE_string(
+    "splits", "90/5/5", "Of --fasta: percentages of train, validation and test."
+)
+_CHUNK_LENGTH = flags.DEFINE_integer(
+    "chunk_length", 16_384, "Of --fasta: bases in a chunk, at most.", lower_bound=100
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: as in TFDS)."
@@ -120,10 +134,11 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
-    # Imports of TensorFlow take seconds: usage errors come first.
-    from genomenet import startup
+    if _is_tensorflow():
+        # Imports of TensorFlow take seconds: usage errors come first.
+        from genomenet import startup
 
-    startup.load_tensorflow()
+        startup.load_tensorflow()
     from genomenet.training import command
 
     with command.resumable("train", workdir):
@@ -132,14 +147,18 @@ def main(argv: Sequence[str]) -> None:
 
 def _train(workdir: pathlib.Path) -> None:
     from genomenet import catalog, models
-    from genomenet.data import provider
     from genomenet.dna import ranking
     from genomenet.evaluation import experiment
-    from genomenet.release import export, folder
+    from genomenet.release import folder
     from genomenet.training import command, pretrain, settings
-    from genomenet.training import strategy as strategy_lib
 
-    strategy = strategy_lib.make(_DISTRIBUTE.value)
+    strategy = None
+    if _is_tensorflow():
+        from genomenet.training import strategy as strategy_lib
+
+        strategy = strategy_lib.make(_DISTRIBUTE.value)
+    elif _DISTRIBUTE.value not in ("auto", "none"):
+        raise ValueError(f"--distribute={_DISTRIBUTE.value} is for TensorFlow")
     start = None
     if _INIT.value == experiment.PRETRAINED:
         start = experiment.read_start(_MODEL.value, _INIT.value)
@@ -154,9 +173,7 @@ def _train(workdir: pathlib.Path) -> None:
     is_ranked = _NPMI.value == "dataset"
     if getattr(config, "masking", "").startswith("genemask") and not is_ranked:
         ranking.read(config.npmi, config.kmer)  # fails now, or never
-    dataset = provider.prepare(
-        str(_DATASET.value), _DATA_DIR.value, verify=_VERIFY.value
-    )
+    dataset = _dataset(workdir)
     if is_ranked:
         model["npmi"] = _rank(dataset, workdir, preset, model)
     result = pretrain.run(
@@ -174,6 +191,53 @@ def _train(workdir: pathlib.Path) -> None:
         return
     release = command.release_folder(workdir)
     if not (result.resumed and release.exists()):
+        _export(result, workdir, release)
+    print(_summary(result, workdir, release))
+
+
+def _is_tensorflow() -> bool:
+    """Whether Keras will compute with TensorFlow."""
+    return os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
+
+
+def _dataset(workdir: pathlib.Path) -> Any:
+    """Returns the prepared genome, which is made first where it is not there."""
+    from genomenet.data import integrity, prepare, prepared, progress
+    from genomenet.dna import reader
+
+    if not _FASTA.value:
+        name, data_dir = str(_DATASET.value), _DATA_DIR.value
+        found = prepare.find(name, data_dir)
+        if found is None and pathlib.Path(name).suffix == ".npz":
+            return prepared.read(name)
+        if found is None:
+            from genomenet.data import provider  # TensorFlow
+
+            found = provider.prepare(name, data_dir)
+        if _VERIFY.value:
+            integrity.check(found, whole=True)
+        return prepared.read(found)
+    path = workdir / "genome.npz"
+    if path.exists():
+        return prepared.read(path)
+    paths = reader.expand(_FASTA.value)
+    with progress.bar("packing", progress.guessed_bases(paths), show=True) as update:
+        return prepared.pack(
+            paths,
+            path,
+            name=_data_name(),
+            splits=_SPLITS.value,
+            chunk_length=_CHUNK_LENGTH.value,
+            progress=update,
+            tell=lambda line: print(line, file=sys.stderr),
+        )
+
+
+def _export(result: Any, workdir: pathlib.Path, release: pathlib.Path) -> None:
+    """Writes the release folder: with TensorFlow, if need be in its own process."""
+    if _is_tensorflow():
+        from genomenet.release import export
+
         export.write_release(
             result.model,
             result.config.to_json(),
@@ -182,11 +246,23 @@ def _train(workdir: pathlib.Path) -> None:
             metrics=result.metrics,
             flags_text=_flags_text(),
         )
-    print(_summary(result, workdir, release))
+        return
+    command = ["-m", "genomenet.export", f"--workdir={workdir}"]
+    command += [f"--name={release.name}", "--overwrite"]
+    if importlib.util.find_spec("tensorflow") is None:
+        shown = " ".join(["python", *command])
+        print(f"trained; where TensorFlow is, release it: {shown}", file=sys.stderr)
+        return
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(
+        [sys.executable, *command], env=environment, stdout=subprocess.PIPE
+    )
+    if done.returncode:
+        raise ValueError("the release was not written")
 
 
 def _rank(
-    dataset: pathlib.Path,
+    dataset: Any,
     workdir: pathlib.Path,
     preset: dict[str, Any],
     model: dict[str, Any],
@@ -198,8 +274,8 @@ def _rank(
     path = workdir / "npmi.csv"
     if not path.exists():
         config = models.get_family(preset["family"]).from_dict(model)
-        counts = npmi.count_dataset(dataset, config.kmer).counts
-        header = [f"training split of {dataset.parent.name} {dataset.name}"]
+        counts = npmi.count_genome(dataset, config.kmer).counts
+        header = [f"training split of {dataset.name} {dataset.version}".rstrip()]
         npmi.write(npmi.rank(counts, config.kmer), path, header=header)
     return str(path)
 
@@ -225,8 +301,14 @@ def _summary(result: Any, workdir: pathlib.Path, release: pathlib.Path) -> str:
 
 
 def _default_workdir() -> str:
-    names = [pathlib.Path(v).name for v in (_MODEL.value, _DATASET.value)]
-    return f"runs/{names[0]}-{names[1]}"
+    return f"runs/{pathlib.Path(_MODEL.value).name}-{_data_name()}"
+
+
+def _data_name() -> str:
+    """Returns the name of the dataset, or of the first file without its endings."""
+    if _FASTA.value:
+        return pathlib.PurePath(_FASTA.value[0]).name.partition(".")[0]
+    return pathlib.Path(_DATASET.value).name
 
 
 def _flags_text() -> str:

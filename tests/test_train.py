@@ -28,7 +28,7 @@ def preset(tmp_path_factory):
         "format": 1,
         "family": "selfgenomenet",
         "model": harness.SELFGENOMENET,
-        "training": {"shuffle_buffer": 64, "eval_every": 20},
+        "training": {"eval_every": 20},
     }
     (folder / "config.json").write_text(json.dumps(config))
     return folder

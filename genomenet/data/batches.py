@@ -18,13 +18,16 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     return -(-rows // batch_size)
 
 
-def endless(arrays: Arrays, *, batch_size: int, seed: int) -> tf.data.Dataset:
+def endless(
+    arrays: Arrays, *, batch_size: int, seed: int, first: int = 0
+) -> tf.data.Dataset:
     """Returns batches in which every epoch has all rows, in an order of its own.
 
     Args:
         arrays: Name → (N, ...); among them "weight", (N,).
         batch_size: Rows of a batch, B.
         seed: Of the orders and the keys.
+        first: Number of the first batch.
 
     Returns:
         A dataset without end of dicts, name → (B, ...), and "key", uint32, (B, 2).
@@ -41,8 +44,9 @@ def endless(arrays: Arrays, *, batch_size: int, seed: int) -> tf.data.Dataset:
         order = tf.reshape(order, (-1, batch_size))
         return tf.data.Dataset.from_tensor_slices(order)
 
-    order = tf.data.Dataset.range(2**31).flat_map(epoch)
-    return _gathered(order, arrays, batch_size, seed).prefetch(2)
+    begin, skipped = divmod(first, steps_per_epoch(rows, batch_size))
+    order = tf.data.Dataset.range(begin, 2**31).flat_map(epoch).skip(skipped)
+    return _gathered(order, arrays, batch_size, seed, first).prefetch(2)
 
 
 def in_order(arrays: Arrays, *, batch_size: int, seed: int) -> tf.data.Dataset:
@@ -55,7 +59,11 @@ def in_order(arrays: Arrays, *, batch_size: int, seed: int) -> tf.data.Dataset:
 
 
 def _gathered(
-    order: tf.data.Dataset, arrays: Arrays, batch_size: int, seed: int
+    order: tf.data.Dataset,
+    arrays: Arrays,
+    batch_size: int,
+    seed: int,
+    first_batch: int = 0,
 ) -> tf.data.Dataset:
     tensors = {name: tf.constant(array) for name, array in arrays.items()}
 
@@ -73,4 +81,6 @@ def _gathered(
         )
         return batch
 
-    return order.enumerate().map(gather, num_parallel_calls=2, deterministic=True)
+    return order.enumerate(first_batch).map(
+        gather, num_parallel_calls=2, deterministic=True
+    )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import progress, tables
+from genomenet.data import prepared, progress, tables
 from genomenet.dna import alphabet, kmer, ranking, reader
 
 SEGMENTS: Final = ("1,2", "all")
@@ -134,11 +134,14 @@ def count_dataset(directory: str | os.PathLike[str], k: int) -> Counter:
     Raises:
         ValueError: If the folder holds no prepared genome.
     """
-    from genomenet.data import pipeline
+    return count_genome(prepared.read(directory), k)
 
+
+def count_genome(genome: prepared.Genome, k: int) -> Counter:
+    """Counts the k-mers of the training split of a genome, chunk by chunk."""
     counter = Counter(k)
-    for codes in pipeline.Prepared(directory).chunks("train"):
-        counter.add(codes)
+    for start, end in genome.chunks.intervals("train").tolist():
+        counter.add(genome.chunks.genome.take(np.array([start]), end - start)[0])
     return counter
 
 

@@ -13,6 +13,8 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from genomenet.dna import tiling
+
 MAX_PARAMETERS: Final = 10**9
 """Of a model: 4 GB of weights, 16 GB in training."""
 
@@ -47,27 +49,6 @@ class LossOutput(NamedTuple):
     per_example: Any
     weight: Any
     metrics: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Window:
-    """How a model wants its training sequences cut.
-
-    Attributes:
-        length: Bases a row.
-        stride: Bases between the starts of neighbouring windows.
-        cut: "tile" cuts at multiples of the stride; "crop" shifts them by a
-            random phase, drawn anew for every chunk in every epoch.
-        max_n: Largest share of N in a window that is kept, in [0, 1].
-        shortest_cut: Bases of the shortest cut, where rows hold cuts of mixed
-            lengths, as `data.pipeline.Cutting` says; 0 where a row is one window.
-    """
-
-    length: int
-    stride: int
-    cut: str = "crop"
-    max_n: float = 0.1
-    shortest_cut: int = 0
 
 
 class Family(Protocol):
@@ -106,7 +87,7 @@ class Family(Protocol):
         """Returns one vector a row, or one a patch or token for pool "none"."""
         ...
 
-    def window(self, config: Any) -> Window:
+    def window(self, config: Any) -> tiling.Window:
         """Returns how training sequences are cut."""
         ...
 

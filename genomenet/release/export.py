@@ -18,7 +18,7 @@ from genomenet.models import family as family_lib
 from genomenet.release import card, folder, signatures, weights
 
 _GOLDEN_VALUES: Final = 5  # of each output
-_OF_THE_MACHINE: Final = ("--workdir=", "--data_dir=", "--genome=")
+_OF_THE_MACHINE: Final = ("--workdir=", "--data_dir=", "--fasta=")
 
 
 def write_release(

@@ -1,29 +1,38 @@
-"""Everything a run needs to go on exactly where it was."""
+"""Everything a run on TensorFlow needs to go on exactly where it was."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import pathlib
+import re
+import shutil
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import keras
 import tensorflow as tf
+
+from genomenet import atomic
+from genomenet.training import fallback
+
+_NAME: Final = re.compile(r"ckpt-([0-9]+)\.(index|sha256)")
+_DAMAGES: Final = (tf.errors.OpError, AssertionError, ValueError, OSError)
 
 
 class Checkpoints:
     """Saves and restores a run, atomically, as TensorFlow checkpoints.
 
-    A checkpoint holds the weights, the optimizer, the data iterator, the step and
-    the metrics summed since the last row of `metrics.jsonl`.
+    A checkpoint holds the weights, the optimizer, the step, which tells the place in
+    the data, and the metrics summed since the last row of `metrics.jsonl`. Beside it
+    lie the checksums of its files.
 
     Args:
         directory: Where they lie.
         model: The model.
         optimizer: Its optimizer, built.
-        iterator: A plain tf.data iterator.
         keep: Checkpoints kept.
         read_only: For processes that are not the chief.
     """
@@ -34,10 +43,11 @@ class Checkpoints:
         *,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        iterator: Any,
         keep: int,
         read_only: bool = False,
     ):
+        self._directory = pathlib.Path(directory)
+        self._keep = keep
         self._read_only = read_only
         self._step = tf.Variable(tf.constant(0, tf.int64))
         self._totals = tf.Variable(
@@ -46,29 +56,34 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(
             model=_variables(model),
             optimizer=[v.value for v in optimizer.variables],
-            iterator=iterator,
             step=self._step,
             totals=self._totals,
-        )
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, os.fspath(directory), max_to_keep=keep
         )
 
     @property
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint on disk, or None."""
-        path = self._manager.latest_checkpoint
-        return None if path is None else int(path.rpartition("-")[2])
+        return max(_steps(self._directory), default=None)
 
     def restore(self) -> tuple[int, dict[str, float]]:
-        """Restores the newest checkpoint, if there is one.
+        """Restores the newest checkpoint that is whole, if there is one.
 
         Returns:
             Its step, 0 if there is none, and the sums given to `save`.
+
+        Raises:
+            ValueError: If there are checkpoints, and all are damaged.
         """
-        path = self._manager.latest_checkpoint
-        if path is not None:
-            self._checkpoint.restore(path).assert_consumed()
+        steps = _steps(self._directory)
+        if not steps:
+            return 0, {}
+
+        def read(path: pathlib.Path) -> None:
+            _verify(path)
+            self._checkpoint.read(os.fspath(path)).assert_consumed()
+
+        paths = [self._path(step) for step in steps]
+        fallback.newest(paths, read, damages=_DAMAGES)
         totals: Any = self._totals.numpy()
         return int(self._step.numpy()), json.loads(totals)
 
@@ -82,11 +97,24 @@ class Checkpoints:
             return
         self._step.assign(step)
         self._totals.assign(json.dumps(dict(totals)))
+        path = self._path(step)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for left in self._directory.glob("ckpt-*_temp"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         try:
-            self._manager.save(checkpoint_number=step)
+            self._checkpoint.write(os.fspath(path))
         except tf.errors.ResourceExhaustedError as e:
             told = os.strerror(errno.ENOSPC)
-            raise OSError(errno.ENOSPC, told, self._manager.directory) from e
+            raise OSError(errno.ENOSPC, told, os.fspath(self._directory)) from e
+        sums = {part.name: _sha256(part) for part in _parts(path)}
+        atomic.write_text(path.with_suffix(".sha256"), json.dumps(sums, indent=2))
+        for old in _steps(self._directory)[: -self._keep]:
+            path = self._path(old)
+            for part in (*_parts(path), path.with_suffix(".sha256")):
+                part.unlink(missing_ok=True)
+
+    def _path(self, step: int) -> pathlib.Path:
+        return self._directory / f"ckpt-{step}"
 
 
 def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
@@ -100,19 +128,55 @@ def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
         The step of the checkpoint.
 
     Raises:
-        ValueError: If there is no checkpoint, or it is of another model.
+        ValueError: If there is no checkpoint, or it is damaged or of another model.
     """
     folder = pathlib.Path(directory) / "checkpoints"
-    path = tf.train.latest_checkpoint(os.fspath(folder))
-    if path is None:
+    steps = _steps(folder)
+    if not steps:
         raise ValueError(f"{directory} holds no checkpoint: has it been trained?")
+    path = folder / f"ckpt-{steps[-1]}"
     checkpoint = tf.train.Checkpoint(model=_variables(model))
     try:
-        status = checkpoint.restore(path)
+        _verify(path)
+        status = checkpoint.read(os.fspath(path))
         status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as e:
-        raise ValueError(f"{path} is not a checkpoint of this model: {e}") from e
-    return int(path.rpartition("-")[2])
+    except _DAMAGES as e:
+        cause = fallback.cause(e)
+        raise ValueError(f"{path} is not a checkpoint of this model: {cause}") from e
+    return steps[-1]
+
+
+def _steps(directory: pathlib.Path) -> list[int]:
+    """Returns the steps of the checkpoints in a folder, the newest last."""
+    found = [_NAME.fullmatch(path.name) for path in directory.glob("ckpt-*")]
+    return sorted({int(match[1]) for match in found if match})
+
+
+def _parts(path: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the files of a checkpoint."""
+    return [
+        *sorted(path.parent.glob(f"{path.name}.data-*")),
+        path.with_suffix(".index"),
+    ]
+
+
+def _verify(path: pathlib.Path) -> None:
+    """Compares the files of a checkpoint with their checksums."""
+    listed = path.with_suffix(".sha256")
+    if not listed.is_file():
+        return  # it was killed between; TensorFlow's own checksums tell
+    sums = json.loads(listed.read_text(encoding="utf-8"))
+    for name, expected in sums.items():
+        part = path.parent / name
+        if not part.is_file():
+            raise ValueError(f"{name} is missing")
+        if _sha256(part) != expected:
+            raise ValueError(f"the checksum of {name} is not that of what was saved")
+
+
+def _sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:

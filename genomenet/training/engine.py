@@ -23,7 +23,7 @@ def make(strategy: tf.distribute.Strategy) -> loop.MakeEngine:
         strategy: Where to compute, of `strategy.make`.
 
     Returns:
-        For `loop.run`; batches are a tf.data.Dataset.
+        For `loop.run`.
     """
     return functools.partial(_Engine, strategy)
 
@@ -73,16 +73,16 @@ class _Engine:
             strategy=strategy,
             settings=settings,
         )
-        self._iterator = iter(job.batches)
+        self._job = job
+        self._worker, self._num_workers = strategy_lib.position(strategy)
+        self._batches = job.batches(0, self._worker, self._num_workers)
         self._checkpoints = checkpoint_lib.Checkpoints(
             folder.checkpoints,
             model=self.model,
             optimizer=self.optimizer,
-            iterator=self._iterator,
             keep=settings.keep,
             read_only=folder.read_only,
         )
-        self.restore = self._checkpoints.restore
         self.save = self._checkpoints.save
         self.evaluate = self._steps.evaluate
 
@@ -90,8 +90,19 @@ class _Engine:
     def latest_step(self) -> int | None:
         return self._checkpoints.latest_step
 
+    def restore(self) -> tuple[int, dict[str, float]]:
+        step, totals = self._checkpoints.restore()
+        if step:
+            self.close()
+            first = step * self._accumulate
+            self._batches = self._job.batches(first, self._worker, self._num_workers)
+        return step, totals
+
+    def close(self) -> None:
+        self._batches.close()
+
     def train(self, stop: bool) -> Mapping[str, Any]:
-        batches = [next(self._iterator) for _ in range(self._accumulate)]
+        batches = [next(self._batches) for _ in range(self._accumulate)]
         return self._steps.train(batches, stop)
 
     def write_back(self) -> None:

@@ -163,14 +163,23 @@ def run(
                     arrays, batch_size=settings.batch_size, seed=settings.seed
                 )
             )
+        taught = reads.arrays(train, length, weights)
+
+        def endless(first: int, worker: int, num_workers: int) -> Any:
+            own = settings.batch_size // num_workers
+            part = slice(worker * own, (worker + 1) * own)
+            for batch in batches.endless(
+                taught,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                first=first,
+            ):
+                yield {name: rows[part] for name, rows in batch.items()}
+
         job = loop.Job(
             objective=classify,
             make_model=reads.make_model,
-            batches=batches.endless(
-                reads.arrays(train, length, weights),
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-            ),
+            batches=endless,
             held_out=held_out,
             bases_per_row=int(train.lengths.mean()),
             baseline=lambda model: _baseline(data),
@@ -216,7 +225,7 @@ def resolve(
         warmup_steps=round(plan.warmup * plan.epochs * per_epoch),
         eval_every=per_epoch,
         checkpoint_every=per_epoch,
-        keep=1,
+        keep=2,
     )
 
 

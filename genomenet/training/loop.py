@@ -12,13 +12,14 @@ import math
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import keras
 
 from genomenet.models import family as family_lib
+from genomenet.training import fallback
 from genomenet.training import progress as progress_lib
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
@@ -80,7 +81,8 @@ class Job:
         objective: Has `loss(model, batch, *, training, gather)` and `derived(means)`,
             as `genomenet.models.family.Family` says.
         make_model: Makes the model with its first weights, under the strategy.
-        batches: Endless global batches, as the engine takes them.
+        batches: Number of the first batch, index of this process and number of
+            processes → an endless iterator of this process's rows of the batches.
         held_out: Batches of the validation split; the same at every evaluation.
         bases_per_row: Bases that a row reads.
         baseline: Of a model, what scores "val_chance_loss" and "val_chance" has who
@@ -92,7 +94,7 @@ class Job:
 
     objective: Any
     make_model: Callable[[], keras.Model]
-    batches: Any
+    batches: Callable[[int, int, int], Generator[Mapping[str, Any]]]
     held_out: Sequence[Mapping[str, Any]]
     bases_per_row: int
     baseline: Callable[[keras.Model], Mapping[str, float]] = lambda model: {}
@@ -145,6 +147,10 @@ class Engine(Protocol):
 
     def write_back(self) -> None:
         """Brings the trained weights into the model."""
+        ...
+
+    def close(self) -> None:
+        """Ends what computes batches ahead."""
         ...
 
 
@@ -253,13 +259,14 @@ class _Run:
                 self._train(first, totals, asked)
         finally:
             self.progress.close()
+            self.engine.close()
             if self.log is not None:
                 self.log.close()
         if not self.folder.read_only:
             self._draw()
         self.engine.write_back()
         if self.job.best is not None and self.job.best.exists():
-            self.engine.model.load_weights(self.job.best)
+            _load(self.engine.model, self.job.best)
         return Result(
             model=self.engine.model,
             config=self.run_config,
@@ -405,6 +412,15 @@ class _Run:
         metrics.pop("step", None)
         metrics["steps"] = rows[-1]["step"] if rows else self.settings.steps
         return metrics
+
+
+def _load(model: keras.Model, path: pathlib.Path) -> None:
+    """Loads the weights of the best evaluation."""
+    try:
+        model.load_weights(path)
+    except Exception as e:  # of many kinds, by what is wrong in the file
+        cause = fallback.cause(e)
+        raise ValueError(f"{path} is damaged ({cause}): take another --workdir") from e
 
 
 @contextmanager

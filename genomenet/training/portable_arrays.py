@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -76,6 +77,40 @@ def load_model(model: keras.Model, path: str | os.PathLike[str]) -> int:
     for weight in model.weights:
         weight.assign(found[weight.path])
     return int(found["step"])
+
+
+def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
+    """Loads the weights of the newest checkpoint of a run on JAX.
+
+    Args:
+        model: Of the run's configuration; on any backend of Keras.
+        directory: The run's folder.
+
+    Returns:
+        The step of the checkpoint.
+
+    Raises:
+        ValueError: If there is no checkpoint, or it is of another model.
+    """
+    paths = pathlib.Path(directory, "checkpoints").glob("step-*.npz")
+    path = max(paths, key=step_of, default=None)
+    if path is None:
+        raise ValueError(f"{directory} holds no checkpoint: has it been trained?")
+    trained = "trainable/"
+    found = {
+        name.removeprefix(trained): array
+        for name, array in load(path).items()
+        if name.startswith(trained)
+    }
+    check(found, {w.path: w.shape for w in model.weights}, path)
+    for weight in model.weights:
+        weight.assign(found[weight.path])
+    return step_of(path)
+
+
+def step_of(path: pathlib.Path) -> int:
+    """Returns the step in the name of a checkpoint."""
+    return int(path.stem.rpartition("-")[2])
 
 
 def check(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from genomenet.training import loop, portable_arrays, schedule
+from genomenet.training import fallback, loop, portable_arrays, schedule
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
 
@@ -29,7 +29,7 @@ class JaxEngine:
     order, with XLA_FLAGS=--xla_gpu_deterministic_ops=true.
 
     Args:
-        job: What is trained; its batches are `portable_data.Rows`.
+        job: What is trained.
         settings: Of the run. XLA compiles every step, whatever `jit_compile` says.
         folder: Of the run.
     """
@@ -43,10 +43,9 @@ class JaxEngine:
         self.is_alone = True
         self.model = job.make_model()
         self.optimizer = schedule.make_optimizer(settings, self.model)
-        self._rows = job.batches
-        self._batch_size = settings.batch_size
+        self._job = job
         self._accumulate = settings.accumulate
-        self._batches = self._rows.endless(0, self._batch_size)
+        self._batches = job.batches(0, 0, 1)
         self._steps = Steps(job.objective, self.model, self.optimizer, settings)
         self._directory = folder.checkpoints
         self._keep = settings.keep
@@ -55,21 +54,26 @@ class JaxEngine:
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint on disk, or None."""
         paths = self._checkpoints()
-        return None if not paths else _step(paths[-1])
+        return None if not paths else portable_arrays.step_of(paths[-1])
 
     def restore(self) -> tuple[int, dict[str, float]]:
         """Restores the newest checkpoint."""
         paths = self._checkpoints()
         if not paths:
             return 0, {}
-        found = portable_arrays.load(paths[-1])
         wanted = {name: x.shape for name, x in self._steps.named().items()}
-        portable_arrays.check(found, {**wanted, "totals": ()}, paths[-1])
-        totals = json.loads(found.pop("totals").item())
-        self._steps.assign(found)
-        step = _step(paths[-1])
-        first = step * self._batch_size * self._accumulate
-        self._batches = self._rows.endless(first, self._batch_size)
+        totals: dict[str, float] = {}
+
+        def read(path: pathlib.Path) -> None:
+            found = portable_arrays.load(path)
+            portable_arrays.check(found, {**wanted, "totals": ()}, path)
+            totals.update(json.loads(found.pop("totals").item()))
+            self._steps.assign(found)
+
+        path = fallback.newest(paths, read, damages=(ValueError,))
+        step = portable_arrays.step_of(path)
+        self.close()
+        self._batches = self._job.batches(step * self._accumulate, 0, 1)
         return step, totals
 
     def save(self, step: int, totals: Mapping[str, float]) -> None:
@@ -96,9 +100,13 @@ class JaxEngine:
         """Brings the trained weights into the model."""
         self._steps.write_back()
 
+    def close(self) -> None:
+        """Ends what computes batches ahead."""
+        self._batches.close()
+
     def _checkpoints(self) -> list[pathlib.Path]:
         """Returns the files, the newest last."""
-        return sorted(self._directory.glob("step-*.npz"), key=_step)
+        return sorted(self._directory.glob("step-*.npz"), key=portable_arrays.step_of)
 
 
 class Steps:
@@ -242,8 +250,3 @@ class Steps:
                 sums[name] = jnp.asarray(value, jnp.float32) * weight
         left: Any = [scope.get_current_value(v) for v in self._variables["other"]]
         return sums["loss"], (sums, left)
-
-
-def _step(path: pathlib.Path) -> int:
-    """Returns the step of a checkpoint."""
-    return int(path.stem.rpartition("-")[2])

@@ -1,4 +1,4 @@
-"""Pretraining of every family on a prepared genome."""
+"""Pretraining of every family on a prepared genome, on TensorFlow or JAX."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from genomenet import models
-from genomenet.data import integrity, pipeline
+from genomenet.data import prepared, rows
+from genomenet.dna import tiling
 from genomenet.models import family as family_lib
-from genomenet.training import engine, loop
+from genomenet.training import loop
 from genomenet.training import settings as settings_lib
-from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
 
 
@@ -24,24 +23,27 @@ def run(
     family: str,
     model: Mapping[str, Any],
     settings: settings_lib.Settings,
-    dataset: str | os.PathLike[str],
+    dataset: prepared.Genome | str | os.PathLike[str],
     workdir: str | os.PathLike[str],
     pretrained: keras.Model | None = None,
     origin: Mapping[str, Any] | None = None,
-    strategy: tf.distribute.Strategy | None = None,
+    strategy: Any = None,
     flags_text: str = "",
 ) -> loop.Result:
     """Pretrains a model, or goes on with a run that was stopped.
+
+    Keras's backend computes it.
 
     Args:
         family: A key of `genomenet.models.FAMILIES`.
         model: Fields of the family's config, as JSON values.
         settings: How to train.
-        dataset: Folder of a prepared dataset.
+        dataset: A prepared genome, or what `prepared.read` takes.
         workdir: Folder of the run.
         pretrained: A model of the family to begin with; fresh weights if None.
         origin: What `pretrained` is: kept, and compared when a run goes on.
-        strategy: Where to compute, of `strategy.make`; one device by default.
+        strategy: On TensorFlow where to compute, of `strategy.make`; one device by
+            default.
         flags_text: The command's flags, kept in the folder.
 
     Returns:
@@ -53,88 +55,112 @@ def run(
         TrainingError: If the loss is not finite.
         Stopped: If a signal came; the run has been saved.
     """
-    strategy = strategy or strategy_lib.make("none")
+    engine = _engine(settings, strategy)
     members = models.get_family(family)
     config = members.from_dict(model)
-    data = pipeline.Prepared(dataset)
+    genome = dataset if isinstance(dataset, prepared.Genome) else prepared.read(dataset)
     run_config = workdir_lib.RunConfig(
         family=family,
         model=members.to_dict(config),
         settings=settings,
-        dataset=_identity(data),
+        dataset=genome.identity(),
         parts={"init": dict(origin)} if origin else {},
     )
-    read_only = not strategy_lib.is_chief(strategy)
-    with (
-        integrity.reading(dataset),
-        workdir_lib.Workdir(workdir, read_only=read_only) as folder,
-    ):
-        cutting = pipeline.Cutting(**dataclasses.asdict(members.window(config)))
-        engine.check(settings, strategy)
-        data.check("train", cutting, batch_size=settings.batch_size)
+    with workdir_lib.Workdir(workdir, read_only=not engine.is_chief) as folder:
+        window = members.window(config)
+        train = genome.rows("train", window, seed=settings.seed)
+        if len(train) < settings.batch_size:
+            raise ValueError(
+                f"split 'train' of {genome.path} has only {len(train)} windows of"
+                f" {window.bases} bases, fewer than --batch_size={settings.batch_size}"
+            )
         folder.adopt(run_config, flags_text=flags_text)
-        held_out = _held_out(data, cutting, settings, strategy)
+        held_out = _held_out(genome, window, settings, engine.num_replicas)
+
+        def batches(first: int, worker: int, num_workers: int) -> Any:
+            size = settings.batch_size
+            share = {"worker": worker, "num_workers": num_workers}
+            return rows.stream(train, first * size, size, **share)
 
         def baseline(model: keras.Model) -> dict[str, float]:
-            seen = pipeline.evaluation_batches(
-                data,
-                "train",
-                cutting,
-                batch_size=settings.batch_size,
-                num_batches=-(-loop.SEEN_WINDOWS // settings.batch_size),
-                seed=settings.seed,
-            )
-            return loop.trivial_scores(members, model, list(seen), held_out)
+            seen = _tiled(genome, "train", window, settings)
+            number = -(-loop.SEEN_WINDOWS // settings.batch_size)
+            found = _full_batches(seen, settings.batch_size, number)
+            return loop.trivial_scores(members, model, found, held_out)
 
         job = loop.Job(
             objective=members,
             make_model=lambda: family_lib.begin(members, config, pretrained),
-            batches=pipeline.training_batches(
-                data,
-                "train",
-                cutting,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                shuffle_buffer=settings.shuffle_buffer,
-            ),
+            batches=batches,
             held_out=held_out,
-            bases_per_row=cutting.length,
+            bases_per_row=window.length,
             baseline=baseline,
         )
-        return loop.run(job, run_config, folder=folder, engine=engine.make(strategy))
+        return loop.run(job, run_config, folder=folder, engine=engine.make)
 
 
-def _identity(data: pipeline.Prepared) -> dict[str, Any]:
-    """Returns what tells one prepared dataset from another."""
-    keys = ("chunk_length", "min_length", "splits", "seed", "bases")
-    return {
-        "name": data.name,
-        "version": data.version,
-        **{key: data.metadata[key] for key in keys if key in data.metadata},
-    }
+@dataclasses.dataclass(frozen=True)
+class _Engine:
+    """What computes a run: how it is made, and where this process stands in it."""
+
+    make: loop.MakeEngine
+    is_chief: bool = True
+    num_replicas: int = 1
+
+
+def _engine(settings: settings_lib.Settings, strategy: Any) -> _Engine:
+    """Returns the engine of Keras's backend."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        from genomenet.training import portable_engine
+
+        if settings.precision == "mixed_float16":
+            raise ValueError("precision mixed_float16 needs KERAS_BACKEND=tensorflow")
+        return _Engine(portable_engine.JaxEngine)
+    if backend != "tensorflow":
+        raise ValueError(f"Keras runs on {backend}: take tensorflow or jax")
+    from genomenet.training import engine
+    from genomenet.training import strategy as strategy_lib
+
+    strategy = strategy or strategy_lib.make("none")
+    engine.check(settings, strategy)
+    return _Engine(
+        engine.make(strategy),
+        strategy_lib.is_chief(strategy),
+        strategy.num_replicas_in_sync,
+    )
+
+
+def _tiled(
+    genome: prepared.Genome,
+    split: str,
+    window: tiling.Window,
+    settings: settings_lib.Settings,
+) -> rows.Rows:
+    """Returns the rows of a split as they are for evaluation."""
+    tiled = dataclasses.replace(window, cut="tile")
+    return genome.rows(split, tiled, seed=settings.seed)
 
 
 def _held_out(
-    data: pipeline.Prepared,
-    cutting: pipeline.Cutting,
+    genome: prepared.Genome,
+    window: tiling.Window,
     settings: settings_lib.Settings,
-    strategy: tf.distribute.Strategy,
-) -> list[dict[str, tf.Tensor]]:
-    """Reads the validation batches once; they are the same at every evaluation."""
-    if "validation" not in data.splits:
+    num_replicas: int,
+) -> list[rows.Batch]:
+    """Returns the validation batches, the same at every evaluation."""
+    if "validation" not in genome.chunks.splits:
         return []
-    replicas = strategy.num_replicas_in_sync
-    found = data.count("validation", cutting, at_most=settings.batch_size)
-    batch_size = found - found % replicas
-    if not batch_size:
+    try:
+        found = _tiled(genome, "validation", window, settings)
+    except ValueError:  # no chunk is as long as a window
         return []
-    return list(
-        pipeline.evaluation_batches(
-            data,
-            "validation",
-            cutting,
-            batch_size=batch_size,
-            num_batches=settings.eval_batches,
-            seed=settings.seed,
-        )
-    )
+    size = min(settings.batch_size, len(found))
+    size -= size % num_replicas
+    return _full_batches(found, size, settings.eval_batches)
+
+
+def _full_batches(found: rows.Rows, size: int, at_most: int) -> list[rows.Batch]:
+    """Returns the first full batches."""
+    number = min(at_most, len(found) // size) if size else 0
+    return [found.batch(i * size, size) for i in range(number)]

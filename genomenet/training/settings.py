@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
+from absl import logging
+
 from genomenet.models import family
 
 SCHEDULES: Final = ("constant", "linear", "cosine")
@@ -15,6 +17,8 @@ PRECISIONS: Final = ("float32", "mixed_bfloat16", "mixed_float16")
 CHANGEABLE: Final = frozenset(
     {"steps", "checkpoint_every", "eval_every", "eval_batches", "keep"}
 )
+RETIRED: Final = frozenset({"shuffle_buffer"})
+"""Keys of `config.json` that once were settings."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,6 @@ class Settings:
         precision: One of `PRECISIONS`.
         jit_compile: Whether XLA compiles each replica's forward and backward pass.
         seed: Of weights, order, cuts and masks.
-        shuffle_buffer: Windows that wait to be drawn.
         checkpoint_every: Steps between checkpoints.
         eval_every: Steps between evaluations on the validation split.
         eval_batches: Batches of an evaluation, at most.
@@ -61,7 +64,6 @@ class Settings:
     precision: str = "float32"
     jit_compile: bool = False
     seed: int = 0
-    shuffle_buffer: int = 20_000
     checkpoint_every: int = 200
     eval_every: int = 200
     eval_batches: int = 20
@@ -72,7 +74,6 @@ class Settings:
             "steps",
             "batch_size",
             "accumulate",
-            "shuffle_buffer",
             "checkpoint_every",
             "eval_every",
             "eval_batches",
@@ -111,6 +112,9 @@ def from_dict(values: Mapping[str, Any]) -> Settings:
         ValueError: On an unknown key or a bad value.
     """
     known = {field.name for field in dataclasses.fields(Settings)}
+    for name in RETIRED & set(values):
+        logging.warning("training.%s is no longer used", name)
+    values = {name: value for name, value in values.items() if name not in RETIRED}
     unknown = sorted(set(values) - known)
     if unknown:
         raise ValueError(

@@ -66,12 +66,12 @@ class Steps:
                 self._gather = _refuse
 
     def train(
-        self, batches: Sequence[Mapping[str, tf.Tensor]], stop: bool
+        self, batches: Sequence[Mapping[str, Any]], stop: bool
     ) -> dict[str, tf.Tensor]:
         """Makes one optimizer step.
 
         Args:
-            batches: `accumulate` global batches.
+            batches: This process's rows of `accumulate` global batches.
             stop: Whether this process has been asked to stop.
 
         Returns:
@@ -80,7 +80,7 @@ class Steps:
             asked to stop.
         """
         stop_here = tf.constant(float(stop))
-        rows = [strategy_lib.local_rows(self._strategy, b) for b in batches]
+        rows = [strategy_lib.own_rows(self._strategy, b) for b in batches]
         if len(rows) == 1:
             return self._local(self._step(rows[0], stop_here))
         sums = [self._local(self._accumulate(r, stop_here)) for r in rows]

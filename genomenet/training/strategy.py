@@ -81,14 +81,55 @@ def local_rows(
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
-        return dict(batch)
+        return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
 
     def deal(name: str) -> Any:
         rows = batch[name].shape[0] // replicas
 
         def own(context: tf.distribute.ValueContext) -> tf.Tensor:
             start = context.replica_id_in_sync_group * rows
-            return batch[name][start : start + rows]
+            return tf.convert_to_tensor(batch[name][start : start + rows])
+
+        return strategy.experimental_distribute_values_from_function(own)
+
+    return {name: deal(name) for name in batch}
+
+
+def position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """Returns the index of this process among those of a run, and their number."""
+    ids: list[int] = []
+
+    def note(context: tf.distribute.ValueContext) -> tf.Tensor:
+        ids.append(context.replica_id_in_sync_group)
+        return tf.constant(0)
+
+    strategy.experimental_distribute_values_from_function(note)
+    return min(ids) // len(ids), strategy.num_replicas_in_sync // len(ids)
+
+
+def own_rows(
+    strategy: tf.distribute.Strategy, batch: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Deals a batch of this process's rows to its replicas.
+
+    Args:
+        strategy: Of the run.
+        batch: Name → (B/P, ...) of P processes.
+
+    Returns:
+        Name → (B/R, ...) for every local replica, as `strategy.run` takes it.
+    """
+    _, processes = position(strategy)
+    local = strategy.num_replicas_in_sync // processes
+    if local == 1 and processes == 1:
+        return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
+
+    def deal(name: str) -> Any:
+        rows = batch[name].shape[0] // local
+
+        def own(context: tf.distribute.ValueContext) -> tf.Tensor:
+            start = context.replica_id_in_sync_group % local * rows
+            return tf.convert_to_tensor(batch[name][start : start + rows])
 
         return strategy.experimental_distribute_values_from_function(own)
 

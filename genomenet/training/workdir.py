@@ -104,7 +104,14 @@ class Workdir:
         path = self.path / "config.json"
         new = config.to_json()
         if path.exists():
-            differences = list(_differences(_read_json(path), new))
+            old = _read_json(path)
+            if settings_lib.RETIRED & set(old.get("training", {})):
+                raise WorkdirError(
+                    f"{self.path} holds a run of an earlier version, which read its"
+                    " data in another order: take another --workdir; to train its"
+                    " weights further, --init=pretrained with its export as --model"
+                )
+            differences = list(_differences(old, new))
             if differences:
                 raise WorkdirError(
                     f"{self.path} holds a run with other settings:"
@@ -197,7 +204,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
         path: The folder of a run.
 
     Returns:
-        Its rows; without the file none. What follows a torn line is dropped.
+        Its rows; without the file none. Lines that are torn or damaged are dropped.
     """
     file = pathlib.Path(path) / "metrics.jsonl"
     if not file.exists():
@@ -208,7 +215,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
             row = json.loads(line)
             row["step"] = int(row["step"])
         except (ValueError, TypeError, KeyError):
-            break
+            continue
         rows.append(row)
     return rows
 
@@ -246,9 +253,13 @@ def _git_commit() -> str | None:
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise WorkdirError(f"{path} is not JSON: {e}") from e
+        content = json.loads(path.read_text(encoding="utf-8"))
+        parts = [content[key] for key in ("model", "training", "dataset")]
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
+        raise WorkdirError(f"{path} is damaged: it holds no run ({e!r:.80})") from e
+    if not all(isinstance(part, dict) for part in parts):
+        raise WorkdirError(f"{path} is damaged: it holds no run")
+    return content
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -284,10 +284,9 @@ def test_damage_found_while_reading_names_the_file(genome):
     path = genome / "tiny-train.tfrecord-00002-of-00016"
     flip(path)
     data = pipeline.Prepared(genome)
-    cutting = pipeline.Cutting(length=50, stride=50)
     expected = f"{path} is damaged: an example cannot be read: {AGAIN}"
     with pytest.raises(sources.DatasetError) as error, integrity.reading(genome):
-        list(data.windows("train", cutting, seed=0))
+        list(data.dataset("train"))
     assert str(error.value) == expected
     with pytest.raises(sources.DatasetError) as error:
         npmi.count_dataset(genome, 3)

@@ -388,19 +388,26 @@ def anything(*_):
 
 
 def write_packed(folder):
-    from genomenet.training import portable_genome
+    from genomenet.data import prepared
 
     path = folder / "genome.npz"
-    portable_genome.pack([str(write_fasta(folder))]).save(path)
+    prepared.pack(
+        [str(write_fasta(folder))], path, name="x", min_length=20, splits="100"
+    )
     return path
 
 
 def read_packed(path):
-    from genomenet.training import portable_genome
+    from genomenet.data import prepared
 
-    genome = portable_genome.load(path)
-    places = np.arange(int(genome.lengths.sum()) // 2)
-    return genome.names, genome.lengths.tolist(), genome.packed.tobytes(), len(places)
+    genome = prepared.read(path)
+    chunks = genome.chunks
+    bases = [
+        chunks.genome.take(np.array([start]), end - start)[0].tobytes()
+        for split in chunks.splits
+        for start, end in chunks.intervals(split)
+    ]
+    return genome.name, genome.options, chunks.contigs, chunks.digest, bases
 
 
 def wrong_equal(_, value, sound):

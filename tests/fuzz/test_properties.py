@@ -7,9 +7,8 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from genomenet.data import intervals, tables
-from genomenet.dna import encode, reader
-from genomenet.training import portable_genome
+from genomenet.data import intervals, packed_chunks, tables
+from genomenet.dna import alphabet, encode, reader
 
 few = hypothesis.settings(
     max_examples=60, deadline=None, derandomize=True, database=None,
@@ -92,11 +91,11 @@ def test_intervals(tmp_path, genome, rows):
     st.lists(st.text("ACGTN", min_size=1, max_size=90), min_size=1, max_size=4)
 )
 def test_packed_genomes(tmp_path, texts):
-    path = tmp_path / "x.fa"
-    path.write_text("".join(f">r{n}\n{text}\n" for n, text in enumerate(texts)))
-    packed = tmp_path / "x.npz"
-    portable_genome.pack([str(path)]).save(packed)
-    genome = portable_genome.load(packed)
-    for start, text in zip(genome.starts, texts, strict=True):
-        codes = genome.take(np.array([start]), len(text))[0]
+    chunks = [
+        ("train", f"r{n}", 0, alphabet.CODES[np.frombuffer(text.encode(), np.uint8)])
+        for n, text in enumerate(texts)
+    ]
+    found = packed_chunks.of(chunks, tmp_path / "x.npz")
+    for (start, end), text in zip(found.intervals("train"), texts, strict=True):
+        codes = found.genome.take(np.array([start]), end - start)[0]
         assert encode.decode(codes).decode() == text

@@ -1,5 +1,8 @@
+import dataclasses
 import json
 import os
+import pathlib
+import shutil
 import signal
 
 import keras
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from genomenet.data import packed_chunks, prepared
 from genomenet.models import selfgenomenet
 from genomenet.training import (
     checkpoint,
@@ -28,7 +32,6 @@ def train(data, folder, model=None, distribute="none", start=None, **changes):
         "batch_size": 8,
         "learning_rate": 1e-2,
         "clip_norm": 0.5,
-        "shuffle_buffer": 32,
         "checkpoint_every": 5,
         "eval_every": 6,
         **changes,
@@ -100,9 +103,8 @@ def test_a_full_disk_is_told_with_the_folder_of_checkpoints(tmp_path, monkeypatc
     model = selfgenomenet.build(selfgenomenet.from_dict(MODEL))
     optimizer = keras.optimizers.SGD()
     optimizer.build(model.trainable_variables)
-    iterator = iter(tf.data.Dataset.range(1))
     saved = checkpoint.Checkpoints(
-        tmp_path / "c", model=model, optimizer=optimizer, iterator=iterator, keep=1
+        tmp_path / "c", model=model, optimizer=optimizer, keep=1
     )
     saved.save(1, {})
 
@@ -110,10 +112,100 @@ def test_a_full_disk_is_told_with_the_folder_of_checkpoints(tmp_path, monkeypatc
         raise tf.errors.ResourceExhaustedError(None, None, "c/ckpt-2; No space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tf.train.CheckpointManager, "save", full)
+        patch.setattr(tf.train.Checkpoint, "write", full)
         with pytest.raises(OSError, match=r"No space left on device: .*c'"):
             saved.save(2, {})
     assert saved.latest_step == 1
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 16
+    path.write_bytes(data)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", [cut, flip, empty, pathlib.Path.unlink])
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    reference, tiny_genome, tmp_path, capsys, harm, part
+):
+    _, expected = reference
+    train(tiny_genome, tmp_path, steps=11)
+    assert workdir.read_metrics(tmp_path)[-1]["step"] == 11
+    harm(tmp_path / "checkpoints" / f"ckpt-11.{part}")
+    result = train(tiny_genome, tmp_path)
+    errors = capsys.readouterr().err
+    assert "ckpt-11 is damaged (" in errors
+    assert "ckpt-10 is taken" in errors
+    assert "going on from step 10 of 12" in errors
+    for a, b in zip(weights(result), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [r["step"] for r in workdir.read_metrics(tmp_path)] == [6, 10, 12]
+
+
+@pytest.mark.slow
+def test_without_a_whole_checkpoint_a_run_does_not_begin_anew(tiny_genome, tmp_path):
+    train(tiny_genome, tmp_path, steps=5)
+    before = workdir.read_metrics(tmp_path)
+    flip(tmp_path / "checkpoints" / "ckpt-5.index")
+    with pytest.raises(ValueError, match=r"ckpt-5 is damaged .* no checkpoint before"):
+        train(tiny_genome, tmp_path)
+    (tmp_path / "checkpoints" / "ckpt-5.index").unlink()
+    with pytest.raises(ValueError, match=r"ckpt-5.index is missing"):
+        train(tiny_genome, tmp_path)
+    assert workdir.read_metrics(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_a_moved_run_of_a_moved_dataset_goes_on(
+    reference, tiny_genome, tmp_path, monkeypatch
+):
+    _, expected = reference
+    shutil.copytree(tiny_genome, tmp_path / "here" / "1.0.0")
+    train(tmp_path / "here" / "1.0.0", tmp_path / "run", steps=7)
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    result = train("there/1.0.0", pathlib.Path("moved"))
+    for a, b in zip(weights(result), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_does_not_go_on_with_another_genome(tiny_genome, tmp_path):
+    genome = prepared.read(tiny_genome)
+    quick = {"steps": 1, "eval_every": 1}
+    train(genome, tmp_path / "run", **quick)
+    chunks = [
+        (split, "c", 1000 * n, np.random.default_rng(n).integers(0, 4, 400, np.uint8))
+        for n, split in enumerate(["train"] * 20 + ["validation"] * 5)
+    ]
+    other = packed_chunks.of(chunks, tmp_path / "other.npz")
+    with pytest.raises(workdir.WorkdirError, match=r"dataset.digest: \w+ → \w+"):
+        train(dataclasses.replace(genome, chunks=other), tmp_path / "run", **quick)
+
+
+def test_a_run_of_an_earlier_version_is_refused(tiny_genome, tmp_path):
+    quick = {"steps": 1, "eval_every": 1}
+    train(tiny_genome, tmp_path, **quick)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    content["training"]["shuffle_buffer"] = 20_000
+    path.write_text(json.dumps(content))
+    with pytest.raises(workdir.WorkdirError, match="earlier version.*init=pretrained"):
+        train(tiny_genome, tmp_path, **quick)
+    for text in ("", "{", "[]", "{}", '{"model": 1, "training": 2, "dataset": 3}'):
+        path.write_text(text)
+        with pytest.raises(workdir.WorkdirError, match="config.json is damaged"):
+            train(tiny_genome, tmp_path, **quick)
 
 
 def test_weights_without_a_checkpoint(tmp_path):

@@ -20,7 +20,6 @@ def train(data, path, model=None, distribute="none", **changes):
         "weight_decay": 0.01,
         "epsilon": 1e-6,
         "clip_norm": 1.0,
-        "shuffle_buffer": 32,
         "checkpoint_every": 3,
         "eval_every": 4,
         "seed": 1,

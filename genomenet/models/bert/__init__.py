@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from keras import ops
 
-from genomenet.dna import kmer
-from genomenet.models import family
+from genomenet.dna import kmer, tiling
 from genomenet.models.bert.backbone import BertBackbone, BertMaskedLM
 from genomenet.models.bert.config import BertConfig as Config
 from genomenet.models.bert.config import from_dict, to_dict
@@ -58,9 +57,9 @@ def build(config: Config, **kwargs: Any) -> BertMaskedLM:
     return BertMaskedLM(config, **kwargs)
 
 
-def window(config: Config) -> family.Window:
+def window(config: Config) -> tiling.Window:
     """Returns how training rows are cut: as GeneMask cuts, none across an N."""
-    return family.Window(
+    return tiling.Window(
         length=config.length,
         stride=config.length - 1,
         max_n=0.0,

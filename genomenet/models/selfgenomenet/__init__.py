@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from keras import ops
 
-from genomenet.models import family
+from genomenet.dna import tiling
 from genomenet.models.selfgenomenet import backbone
 from genomenet.models.selfgenomenet.backbone import SelfGenomeNet
 from genomenet.models.selfgenomenet.config import SelfGenomeNetConfig as Config
@@ -54,9 +54,9 @@ def build(config: Config, **kwargs: Any) -> SelfGenomeNet:
     return SelfGenomeNet(config, **kwargs)
 
 
-def window(config: Config) -> family.Window:
+def window(config: Config) -> tiling.Window:
     """Returns how training windows are cut: end to end, from a random phase."""
-    return family.Window(length=config.length, stride=config.length)
+    return tiling.Window(length=config.length, stride=config.length)
 
 
 def with_dropout(config: Config, rate: float) -> Config:

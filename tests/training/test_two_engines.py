@@ -1,6 +1,5 @@
-"""The portable route beside that of TensorFlow: rows, steps, commands, releases."""
+"""TensorFlow and JAX beside each other: steps, commands, releases."""
 
-import collections
 import functools
 import json
 import os
@@ -15,17 +14,15 @@ import pytest
 import tensorflow as tf
 
 from genomenet import models
-from genomenet.data import pipeline
-from genomenet.models import family
-from genomenet.release import folder
+from genomenet.data import packed_chunks, pipeline, prepared
+from genomenet.release import export, folder
 from genomenet.training import (
     portable_arrays,
-    portable_data,
-    portable_genome,
     schedule,
     settings,
     step,
     strategy,
+    workdir,
 )
 from tests import harness
 
@@ -56,63 +53,30 @@ def fasta(tiny_genome):
 
 
 @pytest.fixture(scope="module")
-def genome(fasta):
-    return portable_genome.pack(str(fasta))
+def genome(tiny_genome):
+    return prepared.read(tiny_genome)
 
 
-@pytest.fixture(scope="module")
-def chunks(genome):
-    return portable_data.plan(
-        genome, splits="90/5/5", chunk_length=400, min_length=100, seed=0
+def test_files_and_shards_are_packed_alike(tiny_genome, fasta, genome, tmp_path):
+    """Base for base, and with one digest; and the shards hold the same."""
+    found = prepared.pack(
+        [str(fasta)], tmp_path / "genome.npz", name="tiny", chunk_length=400
     )
-
-
-def count(arrays):
-    return collections.Counter(np.asarray(array).tobytes() for array in arrays)
-
-
-def test_splits_and_tiles_are_those_of_a_prepared_dataset(tiny_genome, genome, chunks):
+    assert found.chunks.digest == genome.chunks.digest
+    assert packed_chunks.verify(genome.chunks)
     data = pipeline.Prepared(tiny_genome)
-    assert set(data.splits) == set(chunks)
-    window = {"length": 50, "stride": 30, "cut": "tile", "max_n": 0.0}
-    for split, part in chunks.items():
-        ours = [genome.take(np.array([s]), e - s)[0] for s, e in part]
-        assert count(ours) == count(data.chunks(split))
-        rows = portable_data.Rows(genome, part, family.Window(**window), seed=5)
-        ours = rows.batch(0, rows.count())["bases"]
-        theirs = data.windows(split, pipeline.Cutting(**window), seed=5)
-        assert count(ours) == count(w.numpy() for w in theirs)
-
-
-def test_keys_are_those_of_the_pipeline(tiny_genome):
-    batches = pipeline.training_batches(
-        pipeline.Prepared(tiny_genome),
-        "train",
-        pipeline.Cutting(length=50, stride=50),
-        batch_size=8,
-        seed=7,
-        shuffle_buffer=8,
-    )
-    for number, batch in enumerate(batches.take(3)):
-        expected = portable_data.keys(8 * number, 8, 7)
-        np.testing.assert_array_equal(batch["key"], expected)
-
-
-def test_cuts_are_those_of_the_pipeline(monkeypatch):
-    window = family.Window(length=24, stride=23, max_n=0.0, shortest_cut=3)
-    cutting = pipeline.Cutting(length=24, stride=23, max_n=0.0, shortest_cut=3)
-    draws = np.arange(sum(portable_data._weights(window)))
-    bases = np.random.default_rng(0).integers(0, 4, (len(draws), 23)).astype(np.uint8)
-    ours = portable_data.cuts(bases, draws, window)
-    for number, draw in enumerate(draws):
-        monkeypatch.setattr(
-            tf.random,
-            "stateless_uniform",
-            lambda *args, draw=draw: tf.constant(draw, tf.int32),
-        )
-        theirs = pipeline._cuts(tf.constant(bases[number]), cutting, None)
-        for name in ("bases", "segment"):
-            np.testing.assert_array_equal(ours[name][number], theirs[name])
+    assert set(data.splits) == set(genome.chunks.splits)
+    for split in data.splits:
+        theirs = [
+            (chunk["contig"].numpy().decode(), int(chunk["start"]), chunk["bases"])
+            for chunk in data.dataset(split)
+        ]
+        intervals = genome.chunks.intervals(split)
+        assert len(intervals) == len(theirs)
+        theirs.sort(key=lambda chunk: chunk[:2])
+        for (start, end), (_, _, bases) in zip(intervals, theirs, strict=True):
+            ours = genome.chunks.genome.take(np.array([start]), end - start)[0]
+            np.testing.assert_array_equal(ours, bases)
 
 
 # Trains as the test does, in a process of its own: one backend a process.
@@ -148,13 +112,16 @@ print(json.dumps([{k: float(v) for k, v in s.items()} for s in sums]))
 """
 
 
+JAX = {"JAX_PLATFORMS": "cpu"}
+
+
 @pytest.fixture(scope="module")
 def on_jax(tmp_path_factory):
     """Starts Python on JAX, which keeps what it compiles."""
     environment = {
         **os.environ,
+        **JAX,
         "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
@@ -180,14 +147,14 @@ def finish(process, code=0):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_twenty_steps_of_both_routes_agree(name, genome, chunks, on_jax, tmp_path):
+def test_twenty_steps_of_both_engines_agree(name, genome, on_jax, tmp_path):
     fields, changes = CASES[name]
     values = {"steps": 20, "batch_size": 8, "learning_rate": 3e-3, **changes}
     chosen = settings.Settings(**values)
     members = models.get_family(name)
     config = members.from_dict(fields)
     model = members.build(config)
-    rows = portable_data.Rows(genome, chunks["train"], members.window(config), seed=3)
+    rows = genome.rows("train", members.window(config), seed=3)
     batches = [rows.batch(8 * i, 8) for i in range(20 * chosen.accumulate)]
     stacked = {key: np.stack([b[key] for b in batches]) for key in batches[0]}
     portable_arrays.save(tmp_path / "batches.npz", stacked)
@@ -229,10 +196,10 @@ def preset(tmp_path_factory):
     return path
 
 
-def command(preset, fasta, workdir, *more):
+def command(preset, fasta, folder, *more):
     return [
-        *("-m", "genomenet.training.portable", f"--model={preset}"),
-        *(f"--genome={fasta}", f"--workdir={workdir}", "--chunk_length=400"),
+        *("-m", "genomenet.train", f"--model={preset}"),
+        *(f"--fasta={fasta}", f"--workdir={folder}", "--chunk_length=400"),
         *("--steps=60", "--batch_size=8", "--learning_rate=1e-2"),
         *("--checkpoint_every=5", "--eval_every=30", *more),
     ]
@@ -240,27 +207,64 @@ def command(preset, fasta, workdir, *more):
 
 @pytest.fixture(scope="module")
 def finished(preset, fasta, on_jax, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("runs") / "whole"
-    assert "finished: 60 steps" in finish(on_jax(*command(preset, fasta, workdir)))
-    return workdir
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    assert "finished: 60 steps" in finish(on_jax(*command(preset, fasta, folder)))
+    return folder
 
 
-def wait_for(workdir, number, process):
+def wait_for(folder, number, process):
     deadline = time.monotonic() + 120
-    while len(list(workdir.glob("checkpoints/step-*.npz"))) < number:
+    while len(list(folder.glob("checkpoints/step-*.npz"))) < number:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def last_weights(folder):
+    newest = max(folder.glob("checkpoints/step-*.npz"), key=portable_arrays.step_of)
+    return portable_arrays.load(newest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", CASES)
+def test_the_command_trains_the_same_on_both_engines(family, fasta, on_jax, tmp_path):
+    """Twenty steps from the same flags and weights, in processes of their own."""
+    fields, changes = CASES[family]
+    members = models.get_family(family)
+    release = export.write_release(
+        members.build(members.from_dict(fields)),
+        {
+            "format": 1,
+            "family": family,
+            "model": members.to_dict(members.from_dict(fields)),
+            "training": changes,
+        },
+        directory=tmp_path / "tiny",
+        name="tiny",
+        metrics={},
+    )
+    rows = {}
+    for name in ("jax", "tensorflow"):
+        more = ("--steps=20", "--eval_every=10", "--seed=5", "--init=pretrained")
+        arguments = command(release, fasta, tmp_path / name, *more)
+        process = start({**os.environ, **JAX, "KERAS_BACKEND": name}, *arguments)
+        assert "finished: 20 steps" in finish(process)
+        rows[name] = workdir.read_metrics(tmp_path / name)
+    for ours, theirs in zip(*rows.values(), strict=True):
+        assert ours.keys() == theirs.keys()
+        for key in ("loss", "val_loss", "accuracy", "val_accuracy"):
+            if key in ours:
+                assert ours[key] == pytest.approx(theirs[key], abs=1e-3), key
+    a, b = (folder.load_model(tmp_path / name / "export" / name) for name in rows)
+    for ours, theirs in zip(a.weights, b.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4, err_msg=ours.path)
 
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_weights(
     finished, preset, fasta, on_jax, tmp_path
 ):
-    packed = tmp_path / "genome.npz"
-    arguments = ("-m", "genomenet.training.portable", f"--genome={fasta}")
-    assert "18,000 bases" in finish(on_jax(*arguments, f"--pack={packed}"))
-    arguments = command(preset, packed, tmp_path / "whole", "--keep=100")
+    arguments = command(preset, fasta, tmp_path / "whole", "--keep=100")
     for number in (1, 4):
         process = on_jax(*arguments)
         wait_for(tmp_path / "whole", number, process)
@@ -273,10 +277,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(
     assert "run the same command again to go on" in output.splitlines()[-1]
     assert "finished: 60 steps" in finish(on_jax(*arguments))
     assert "finished before" in finish(on_jax(*arguments))
-    ours, theirs = (
-        portable_arrays.load(path / "model.npz")
-        for path in (finished, tmp_path / "whole")
-    )
+    ours, theirs = (last_weights(path) for path in (finished, tmp_path / "whole"))
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name])
@@ -286,55 +287,40 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(
 def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
     cases = [
         (["--model=no_such_model"], "no_such_model"),
-        ([f"--genome={tmp_path}/none.fa"], "none.fa"),
-        ([f"--genome={tmp_path}/none.npz"], "none.npz cannot be read"),
+        ([f"--fasta={tmp_path}/none.fa"], "none.fa"),
+        (["--fasta=", f"--dataset={tmp_path}/none.npz"], "none.npz"),
         ([f"--workdir={finished}", "--seed=9"], "training.seed: 0 → 9"),
         (["--init=pretrained"], "tiny has no trained weights for --init=pretrained"),
+        (["--distribute=mirrored"], "--distribute=mirrored is for TensorFlow"),
     ]
-    for more, message in cases:
-        output = finish(on_jax(*command(preset, fasta, tmp_path / "x", *more)), 1)
+    for number, (more, message) in enumerate(cases):
+        output = finish(
+            on_jax(*command(preset, fasta, tmp_path / f"{number}", *more)), 1
+        )
         line = output.splitlines()[-1]
-        assert line.startswith("portable: ")
+        assert line.startswith("train: ")
         assert message in line
         assert "Traceback" not in output
 
 
 @pytest.mark.slow
-def test_a_run_becomes_a_release(finished, fasta, on_jax, tmp_path):
-    arguments = [f"--from_npz={finished}/model.npz", "--name=tiny"]
-    release = tmp_path / "tiny"
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    output = subprocess.run(
-        [
-            *(sys.executable, "-m", "genomenet.export"),
-            *(*arguments, f"--output={release}"),
-        ],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert output.stdout.strip() == str(release), output.stderr
+def test_a_run_on_jax_leaves_a_release(finished, preset, fasta, on_jax, tmp_path):
+    release = finished / "export" / "whole"
     metrics = json.loads((release / "metrics.json").read_text())
     assert metrics["steps"] == 60
     assert metrics["val_loss"] > 0
-    flags_text = (release / "train.flags").read_text()
-    assert flags_text.startswith("# python -m genomenet.training.portable\n--model=")
-    assert "--genome" not in flags_text
-    members = models.get_family("selfgenomenet")
-    direct = members.build(members.from_dict(SELF))
-    assert portable_arrays.load_model(direct, finished / "model.npz") == 60
-    bases = np.random.default_rng(0).integers(0, 4, (3, 40)).astype(np.uint8)
-    expected = members.embed(direct, {"bases": bases})
+    assert "--fasta" not in (release / "train.flags").read_text()
+    loaded = folder.load_model(release)
+    last = last_weights(finished)
+    for weight in loaded.weights:
+        np.testing.assert_array_equal(weight, last[f"trainable/{weight.path}"])
     more = ("--init=pretrained", "--steps=1", "--learning_rate=1e-9")
     arguments = command(release, fasta, tmp_path / "further", *more)
     assert "finished: 1 steps" in finish(on_jax(*arguments))
-    further = portable_arrays.load(tmp_path / "further" / "model.npz")
-    for weight in direct.weights:
-        np.testing.assert_allclose(further[weight.path], weight, atol=1e-6)
-    loaded = members.embed(folder.load_model(release), {"bases": bases})
-    np.testing.assert_allclose(loaded, expected, atol=1e-6)
+    further = last_weights(tmp_path / "further")
+    for weight in loaded.weights:
+        found = further[f"trainable/{weight.path}"]
+        np.testing.assert_allclose(found, weight, atol=1e-6)
     for case in json.loads((release / "golden.json").read_text()):
         saved = tf.saved_model.load(str(release / "saved_model"))
         found = saved.embed([case["sequence"]])["embedding"][0, :5]

@@ -8,19 +8,14 @@ import keras
 import numpy as np
 import pytest
 
+from genomenet.data import prepared
 from genomenet.dna import encode
-from genomenet.training import (
-    loop,
-    portable_arrays,
-    portable_genome,
-    settings,
-    workdir,
-)
+from genomenet.training import loop, portable_arrays, pretrain, settings, workdir
 
 if keras.backend.backend() != "jax":
     pytest.skip("needs KERAS_BACKEND=jax", allow_module_level=True)
 
-from genomenet.training import portable_engine, portable_run
+from genomenet.training import portable_engine
 from tests import harness
 
 SELF = harness.SELFGENOMENET
@@ -55,12 +50,11 @@ def genome(tmp_path_factory):
         for number in range(6):
             codes = rng.integers(0, 4, 3000).astype(np.uint8)
             file.write(f">contig_{number}\n".encode() + encode.decode(codes) + b"\n")
-    return portable_genome.pack(str(path))
+    packed = path.with_name("genome.npz")
+    return prepared.pack([str(path)], packed, name="tiny", chunk_length=400)
 
 
-def train(
-    genome, path, family="bert", model=None, chunk_length=400, start=None, **changes
-):
+def train(genome, path, family="bert", model=None, start=None, **changes):
     values = {
         "steps": 8,
         "batch_size": 8,
@@ -73,22 +67,25 @@ def train(
         **changes,
     }
     fields = {"bert": BERT, "selfgenomenet": SELF}[family]
-    return portable_run.run(
+    return pretrain.run(
         family=family,
         model={**fields, **(model or {})},
         settings=settings.Settings(**values),
-        genome=genome,
-        name="tiny",
+        dataset=genome,
         workdir=path,
         pretrained=start,
         origin={"from": "pretrained", "sha256": "0"} if start else None,
-        chunk_length=chunk_length,
     )
 
 
 def weights(path):
-    found = portable_arrays.load(path / portable_run.WEIGHTS)
-    return {name: array for name, array in found.items() if name != "step"}
+    newest = max(path.glob("checkpoints/step-*.npz"), key=portable_arrays.step_of)
+    trained = "trainable/"
+    return {
+        name.removeprefix(trained): array
+        for name, array in portable_arrays.load(newest).items()
+        if name.startswith(trained)
+    }
 
 
 def assert_same(a, b, **tolerance):
@@ -113,7 +110,6 @@ def test_what_a_run_leaves(reference):
         "versions.json",
         "metrics.jsonl",
         "checkpoints",
-        "model.npz",
     }
     names = sorted(p.name for p in (path / "checkpoints").iterdir())
     assert names == ["step-6.npz", "step-8.npz"]
@@ -156,10 +152,10 @@ def test_half_precision_learns_and_keeps_its_weights_in_float32(genome, tmp_path
             tmp_path,
             "selfgenomenet",
             {"objective": "forward", "gaps": [0]},
-            steps=60,
+            steps=200,
             learning_rate=1e-2,
-            checkpoint_every=60,
-            eval_every=60,
+            checkpoint_every=200,
+            eval_every=200,
             precision="mixed_bfloat16",
         )
     finally:
@@ -197,7 +193,7 @@ def test_a_trained_model_is_trained_further(reference, genome, tmp_path):
 
 
 def test_runs_that_cannot_be(reference, genome, tmp_path):
-    with pytest.raises(ValueError, match="500 bases is longer than --chunk_length=400"):
+    with pytest.raises(ValueError, match="500 bases is longer than the chunks"):
         train(genome, tmp_path / "a", "selfgenomenet", {"length": 500})
     with pytest.raises(ValueError, match="fewer than --batch_size=5000"):
         train(genome, tmp_path / "b", batch_size=5000)
@@ -207,5 +203,16 @@ def test_runs_that_cannot_be(reference, genome, tmp_path):
         train(genome, tmp_path / "c", precision="mixed_float16")
     train(genome, tmp_path, steps=1)
     (tmp_path / "checkpoints" / "step-1.npz").write_bytes(b"torn")
-    with pytest.raises(ValueError, match="step-1.npz is no .npz of arrays"):
+    with pytest.raises(ValueError, match=r"step-1.npz is damaged .* no checkpoint bef"):
         train(genome, tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    reference, genome, tmp_path, capsys
+):
+    path, _ = reference
+    train(genome, tmp_path, steps=7)
+    (tmp_path / "checkpoints" / "step-7.npz").write_bytes(b"torn")
+    train(genome, tmp_path)
+    assert "step-7.npz is damaged" in capsys.readouterr().err
+    assert_same(weights(path), weights(tmp_path))

@@ -1,0 +1,191 @@
+"""A prepared genome as training reads it: packed chunks, with a name.
+
+Without TensorFlow where the packed file is there: beside the shards of a dataset, or
+made from sequence files by `pack`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from genomenet.data import genome as genome_lib
+from genomenet.data import integrity, packed_chunks, repeats, rows, sources
+from genomenet.dna import alphabet, tiling
+
+CHUNK_LENGTH: Final = 16_384
+MIN_LENGTH: Final = 100
+SPLITS: Final = "90/5/5"
+_OPTIONS: Final = ("chunk_length", "min_length", "splits", "seed")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Genome:
+    """A prepared genome.
+
+    Attributes:
+        name: Of the dataset, or of the file.
+        version: Of the dataset; empty for a file.
+        path: Its folder or file, for messages.
+        options: How it was cut: "chunk_length", "min_length", "splits" and "seed", as
+            far as they are known.
+        chunks: Its chunks.
+    """
+
+    name: str
+    version: str
+    path: pathlib.Path
+    options: Mapping[str, Any]
+    chunks: packed_chunks.PackedChunks
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what tells this genome from another, for the record of a run."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            **self.options,
+            "bases": self.chunks.bases(),
+            "digest": self.chunks.digest,
+        }
+
+    def rows(self, split: str, window: tiling.Window, *, seed: int) -> rows.Rows:
+        """Returns the rows of a split.
+
+        Args:
+            split: Its name.
+            window: How chunks become rows.
+            seed: Of all that is drawn.
+
+        Returns:
+            The rows.
+
+        Raises:
+            ValueError: If there is no such split, or no chunk is as long as a window.
+        """
+        chunk_length = int(self.options.get("chunk_length") or window.length)
+        if window.length > chunk_length:
+            raise ValueError(
+                f"a window of {window.length} bases is longer than the chunks of"
+                f" {self.path}, {chunk_length} bases: build the dataset again with"
+                f" --chunk_length={4 * window.length} or more"
+            )
+        try:
+            intervals = self.chunks.intervals(split)
+            return rows.Rows(self.chunks.genome, intervals, window, seed=seed)
+        except ValueError as e:
+            raise ValueError(f"split {split!r} of {self.path}: {e}") from e
+
+
+def read(path: str | os.PathLike[str]) -> Genome:
+    """Reads a prepared genome.
+
+    Args:
+        path: Folder of a prepared dataset, or a file that `pack` wrote. Of a dataset
+            that has no packed file yet, it is made from the shards, once.
+
+    Returns:
+        The genome.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        chunks = packed_chunks.load(path)
+        return Genome(
+            name=str(chunks.about.get("name", path.name.split(".")[0])),
+            version="",
+            path=path,
+            options={key: chunks.about[key] for key in _OPTIONS if key in chunks.about},
+            chunks=chunks,
+        )
+    info = path / integrity.INFO
+    if not info.is_file():
+        raise ValueError(f"{path} holds no prepared dataset")
+    integrity.check(path)
+    facts = integrity.metadata(path)
+    content = json.loads(info.read_text(encoding="utf-8"))
+    return Genome(
+        name=content["name"],
+        version=content["version"],
+        path=path,
+        options={key: facts[key] for key in _OPTIONS if key in facts},
+        chunks=_chunks(path, integrity.digest(facts)),
+    )
+
+
+def _chunks(directory: pathlib.Path, digest: str) -> packed_chunks.PackedChunks:
+    """Returns the packed chunks of a dataset, made anew where they are not its own."""
+    path = directory / packed_chunks.FILE
+    if path.is_file():
+        with contextlib.suppress(ValueError):
+            found = packed_chunks.load(path)
+            if found.about.get("shards") == digest:
+                return found
+    from genomenet.data import pipeline  # TensorFlow
+
+    pipeline.Prepared(directory).pack(path, about={"shards": digest})
+    return packed_chunks.load(path)
+
+
+def pack(
+    paths: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    name: str,
+    chunk_length: int = CHUNK_LENGTH,
+    min_length: int = MIN_LENGTH,
+    splits: str = SPLITS,
+    seed: int = 0,
+    progress: Callable[[int], Any] = lambda bases: None,
+    tell: Callable[[str], Any] = lambda line: None,
+) -> Genome:
+    """Packs sequence files, cut and dealt to splits as `build_dataset` does.
+
+    Args:
+        paths: Files, as for `dna.reader.read`.
+        path: The file to write.
+        name: Of the genome.
+        chunk_length: Bases in a chunk, at most.
+        min_length: Shortest stretch without a long run of N that is used, in bases.
+        splits: Percentages of train, validation and test.
+        seed: Of the splits.
+        progress: Called with the bases of each record that was read.
+        tell: Called with each line on what the genome holds more than once.
+
+    Returns:
+        The genome.
+
+    Raises:
+        SequenceFileError: If a file is not usable as it is.
+        DatasetError: If there is too little for these splits.
+    """
+    cut = {"chunk_length": chunk_length, "min_length": min_length}
+    about = {"name": name, **cut, "splits": splits, "seed": seed}
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryFile(dir=path.parent) as spool,
+        packed_chunks.Writer(path, about=about) as writer,
+    ):
+        index = genome_lib.index(
+            paths, min_length=min_length, spool=spool, progress=progress
+        )
+        units = genome_lib.plan(
+            index.contigs, shares=sources.parse_splits(splits), seed=seed, **cut
+        )
+        for line in repeats.notes(repeats.facts(index.contigs, units, index.words)):
+            tell(line)
+        for split, part in units.items():
+            for _, chunk in genome_lib.examples(part, index.offsets, spool, **cut):
+                codes = alphabet.CODES[np.frombuffer(chunk["sequence"], np.uint8)]
+                writer.add(split, chunk["contig"], chunk["start"], codes)
+    return read(path)

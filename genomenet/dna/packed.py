@@ -1,0 +1,128 @@
+"""A genome at 2 bits a base, in memory or memory-mapped: chromosome 20 in 16 MB."""
+
+import dataclasses
+import functools
+import hashlib
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.dna import alphabet
+
+BASES_PER_BYTE: Final = 4
+_SHIFTS: Final = np.array([0, 2, 4, 6], np.uint8)  # of the four bases in a byte
+_BLOCK: Final = 1 << 20  # bytes read at once
+# Byte → its four codes, which a view as bytes sets side by side.
+_CODES: Final = (
+    ((np.arange(256)[:, None] >> _SHIFTS) & 3)
+    .astype(np.uint8)
+    .view(np.uint32)
+    .reshape(256)
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Packed:
+    """Bases one after the other, addressed by their position from 0.
+
+    Attributes:
+        codes: Four bases a byte, the first in the lowest bits, N as A: uint8, an
+            array or a memory-mapped file.
+        n_runs: Half-open intervals of N, int64, (R, 2), in order.
+    """
+
+    codes: npt.NDArray[np.uint8]
+    n_runs: npt.NDArray[np.int64]
+
+    def take(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.uint8]:
+        """Returns windows of one length.
+
+        Args:
+            starts: Position of the first base of each window, int64, (W,).
+            length: Bases of a window, L.
+
+        Returns:
+            Codes, uint8, (W, L).
+        """
+        num_bytes = (length + 6) >> 2  # with what lies before in the first byte
+        source = self.codes
+        if len(source) < num_bytes:
+            source = np.pad(source, (0, num_bytes - len(source)))
+        # The last bytes hold the windows that would reach beyond them.
+        first = np.minimum(starts >> 2, len(source) - num_bytes)
+        found = np.lib.stride_tricks.sliding_window_view(source, num_bytes)[first]
+        bases = _CODES[found].view(np.uint8)  # (W, 4 · bytes)
+        shift = starts - BASES_PER_BYTE * first
+        codes = np.empty((len(starts), length), np.uint8)
+        for column in np.unique(shift).tolist():
+            (rows,) = np.nonzero(shift == column)
+            codes[rows] = bases[rows, column : column + length]
+        (rows,) = np.nonzero(self.count_n(starts, starts + length))
+        if len(rows):
+            codes[rows] = self._with_n(codes[rows], starts[rows])
+        return codes
+
+    def count_n(
+        self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Returns the number of N in each interval, int64, (W,)."""
+        return self._n_before(ends) - self._n_before(starts)
+
+    def digest(self) -> str:
+        """Returns a checksum of all bases: 32 hexadecimal digits."""
+        found = hashlib.blake2b(digest_size=16)
+        for start in range(0, len(self.codes), _BLOCK):
+            found.update(np.ascontiguousarray(self.codes[start : start + _BLOCK]).data)
+        found.update(np.ascontiguousarray(self.n_runs, np.int64).data)
+        return found.hexdigest()
+
+    @functools.cached_property
+    def _sums(self) -> npt.NDArray[np.int64]:
+        """Number of N in the runs before each, int64, (R + 1,)."""
+        starts, ends = self.n_runs.T
+        return np.concatenate([[0], np.cumsum(ends - starts)])
+
+    def _n_before(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns how many N lie before each position."""
+        if not len(self.n_runs):
+            return np.zeros(positions.shape, np.int64)
+        starts, ends = self.n_runs.T
+        run = np.searchsorted(starts, positions, side="right") - 1  # -1: none
+        inside = np.minimum(positions, ends[run]) - starts[run]
+        return np.where(run < 0, 0, self._sums[run] + inside)
+
+    def _with_n(
+        self, codes: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Returns the codes with their N."""
+        positions = starts[:, None] + np.arange(codes.shape[1])
+        run = np.searchsorted(self.n_runs[:, 0], positions, side="right") - 1
+        is_n = (run >= 0) & (positions < self.n_runs[run, 1])
+        return np.where(is_n, np.uint8(alphabet.N), codes)
+
+
+def pack(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Packs codes, four a byte.
+
+    Args:
+        codes: uint8, (L,); N is packed as A.
+
+    Returns:
+        uint8, (L / 4,), rounded up; the last byte is filled with A.
+    """
+    bases = np.where(codes < alphabet.NUM_BASES, codes, np.uint8(alphabet.A))
+    bases = np.pad(bases, (0, -len(bases) % BASES_PER_BYTE))
+    four = bases.reshape(-1, BASES_PER_BYTE)
+    return four[:, 0] | four[:, 1] << 2 | four[:, 2] << 4 | four[:, 3] << 6
+
+
+def runs_of_n(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Returns the half-open intervals of N in codes, int64, (R, 2)."""
+    is_n = np.concatenate([[False], codes == alphabet.N, [False]])
+    return np.flatnonzero(is_n[1:] != is_n[:-1]).reshape(-1, 2)
+
+
+def of(codes: npt.NDArray[np.uint8]) -> Packed:
+    """Packs codes in memory."""
+    return Packed(codes=pack(codes), n_runs=runs_of_n(codes))
