@@ -13,7 +13,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _FROM_NPZ = flags.DEFINE_string(
     "from_npz",
     None,
-    "Instead of --workdir: the model.npz of genomenet.training.portable; config.json,"
+    "Instead of --workdir: an .npz of weights, of an earlier version; config.json,"
     " metrics.jsonl and flags.txt lie beside it.",
 )
 _NAME = flags.DEFINE_string("name", None, "Name of the model.", required=True)

@@ -1,1 +1,1 @@
-"""One explicit training loop for every family; TensorFlow, or JAX (`portable`)."""
+"""One explicit training loop for every family; TensorFlow, or JAX."""
