@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import pathlib
+import re
 import shutil
+import signal
+import socket
+import threading
 from collections.abc import Iterator
+from typing import Any, Final
+
+_AT_FDCWD: Final = -100
+_EXCHANGE: Final = 2  # RENAME_EXCHANGE of Linux
+# .NAME.partial-HOST-PROCESS-NUMBER: who writes it, so that what a killed process left
+# is told from what another one is writing.
+_PARTIAL: Final = re.compile(r"\..+\.partial-(.+)-([0-9]+)-[0-9]+", re.DOTALL)
+_LONGEST: Final = 100  # letters of a name that a temporary one repeats
+_HOST: Final = re.sub(r"[^\w.]", "_", socket.gethostname())
+
+_count = iter(range(1 << 62))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -25,39 +41,113 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Gives a temporary path that becomes `path` when the block ends well.
 
+    Each process has a name of its own, so that two that write the same never mix: the
+    last one stays. What a killed process left beside it is removed.
+
     Args:
         path: The file or folder to make; one that exists is replaced, but no folder
-            by a file. Its parent is made.
+            by a file. Its parent is made. Where the system can exchange two names, the
+            old or the new one is there at every moment.
 
     Yields:
-        A path beside it that does not exist yet. If the block raises, whatever was
-        made there is deleted and `path` stays as it was.
+        A path beside it that does not exist yet. If the block raises, or SIGTERM or
+        SIGHUP ends the process, whatever was made there is deleted and `path` stays
+        as it was.
 
     Raises:
         IsADirectoryError: If a file would replace a folder.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    _remove(partial)
+    _remove_left(path)
+    mark = f"{_HOST}-{os.getpid()}-{next(_count)}"
+    partial = path.with_name(f".{path.name[:_LONGEST]}.partial-{mark}")
     try:
-        yield partial
+        with _ended_by_signals():
+            yield partial
         if path.is_dir() and not partial.is_dir():
             raise IsADirectoryError(f"{path} is a folder: choose another name")
         if path.is_dir():  # a folder cannot be renamed over a full one
-            replaced = path.with_name(f".{path.name}.replaced")
-            _remove(replaced)
-            os.replace(path, replaced)
-            os.replace(partial, path)
-            _remove(replaced)
+            _exchange(partial, path)
         else:
             os.replace(partial, path)
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT) and e.filename is None:
             e.filename = os.fspath(path)  # a full disk says not what it was to hold
+        if isinstance(e.filename, str) and partial.name in e.filename:
+            e.filename = e.filename.replace(partial.name, path.name)
         raise
     finally:
         _remove(partial)
+
+
+class _Ended(BaseException):
+    """A signal asked this process to end."""
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP unwind the stack, where they would end the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def end(number: int, frame: Any) -> None:
+        del frame
+        received.append(number)
+        raise _Ended
+
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    }
+    try:
+        yield
+    except _Ended:
+        raise SystemExit(128 + received[0]) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exchange(partial: pathlib.Path, path: pathlib.Path) -> None:
+    """Puts a new folder in the place of an old one, which gets the temporary name."""
+    with contextlib.suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None, use_errno=True)
+        names = os.fsencode(partial), os.fsencode(path)
+        call = libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE)
+        if not call:
+            return
+    old = path.with_name(f"{path.name}.old")  # stands there if this is killed
+    _remove(old)
+    os.replace(path, old)
+    os.replace(partial, path)
+    _remove(old)
+
+
+def _remove_left(path: pathlib.Path) -> None:
+    """Removes what processes of this machine that are no more left of `path`."""
+    for left in path.parent.glob(f".{_escaped(path.name[:_LONGEST])}.partial-*"):
+        match = _PARTIAL.fullmatch(left.name)
+        if match and match[1] == _HOST and not _is_alive(int(match[2])):
+            with contextlib.suppress(OSError):
+                _remove(left)
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -8,6 +8,11 @@ python -m genomenet.build_dataset --class_fasta=yes=a.fa,no=b.fa --name=sites
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from genomenet import startup
+
+    startup.begin()
+
 import os
 import signal
 import sys

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from genomenet import startup
+
+    startup.begin()
+
 import os
 import sys
 from collections.abc import Sequence

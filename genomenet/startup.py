@@ -1,9 +1,29 @@
-"""What a binary does before it begins."""
+"""What a command does before it begins."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import types
+from typing import Any
+
+
+def begin() -> None:
+    """Prepares the process of a command; called before anything is imported.
+
+    Standard streams that are closed lead nowhere, and one whose reader has gone does
+    so from then on: results in files are written all the same. An interrupt, also
+    while libraries are imported, is one line.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: a file of ours must not get its number
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = _Stream(sys.stdout or open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    sys.stderr = _Stream(sys.stderr or open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    sys.excepthook = _tell
 
 
 def load_tensorflow() -> None:
@@ -20,3 +40,47 @@ def load_tensorflow() -> None:
             with open(os.devnull, "wb") as null:
                 os.dup2(null.fileno(), 2)
         import tensorflow  # noqa: F401
+
+
+class _Stream:
+    """A stream of text that outlives its reader.
+
+    Args:
+        stream: The stream.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes text, or drops it where nobody reads."""
+        with self._without_reader():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes what waits, or drops it."""
+        with self._without_reader():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _without_reader(self) -> Any:
+        try:
+            yield
+        except BrokenPipeError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _tell(
+    kind: type[BaseException], error: BaseException, place: types.TracebackType | None
+) -> None:
+    """Shows an error that nothing caught; an interrupt without its place."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, place)

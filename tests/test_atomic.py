@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -49,3 +51,52 @@ def test_no_file_replaces_a_folder(tmp_path):
         atomic.write_text(tmp_path / "x.tsv", "2")
     assert (tmp_path / "x.tsv" / "mine").read_text() == "1"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_two_that_write_the_same_do_not_mix(tmp_path):
+    path = tmp_path / "x.txt"
+    with atomic.replacing(path) as first:
+        first.write_text("first")
+        with atomic.replacing(path) as second:
+            assert second != first
+            second.write_text("second")
+        assert path.read_text() == "second"
+        assert first.read_text() == "first"
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["x.txt"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_an_old_folder_is_there_until_the_new_one_is(
+    tmp_path, monkeypatch, can_exchange
+):
+    if not can_exchange:
+        monkeypatch.setattr(atomic.ctypes, "CDLL", lambda *a, **k: object())
+    for text in ("1", "2"):
+        with atomic.replacing(tmp_path / "folder") as partial:
+            partial.mkdir()
+            (partial / text).write_text(text)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["2"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_leftovers_of_the_dead_are_removed_and_of_the_living_not(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = [
+        f".x.txt.partial-{host}-{process}-0"
+        for host, process in (
+            (atomic._HOST, dead.pid),
+            (atomic._HOST, os.getpid()),
+            ("elsewhere", dead.pid),
+        )
+    ]
+    for name in names:
+        (tmp_path / name).write_text("1")
+    atomic.write_text(tmp_path / "x.txt", "2")
+    assert sorted(os.listdir(tmp_path)) == sorted([*names[1:], "x.txt"])
+
+
+def test_long_names_have_temporary_ones(tmp_path):
+    atomic.write_text(tmp_path / ("x" * 250), "1")
+    assert os.listdir(tmp_path) == ["x" * 250]

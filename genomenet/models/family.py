@@ -112,6 +112,13 @@ class Family(Protocol):
         """Returns the channels of an embedding."""
         ...
 
+    def fewest_rows(self, config: Any, num_replicas: int = 1) -> int:
+        """Returns the rows of the smallest batch that the objective makes sense of.
+
+        Of several devices the rows of all.
+        """
+        ...
+
     def shortest(self, config: Any) -> int:
         """Returns the bases of the shortest sequence that can be embedded."""
         ...

@@ -117,10 +117,22 @@ def _read_text(path: str | os.PathLike[str]) -> str:
 def _parsed(path: str | os.PathLike[str], text: str, read: Any) -> Any:
     """Calls a parser; what it raises becomes one line that names the file."""
     try:
-        return tuple(read(text))
+        found = tuple(read(text))
     except Exception as e:  # Bio.motifs raises just that
         cause = f"{e} is missing" if isinstance(e, KeyError) else f"{e}"
-        raise ValueError(f"{path}: {' '.join(cause.split())}") from None
+        cause = "".join(c if c.isprintable() else "?" for c in " ".join(cause.split()))
+        raise ValueError(f"{path}: {cause:.300}") from None
+    for motif in found:
+        if not motif.name.isprintable():
+            raise ValueError(
+                f"{path}: the name {motif.name[:40]!r} holds a control or invisible"
+                " character"
+            )
+        if not np.isfinite(motif.counts).all():
+            raise ValueError(
+                f"{path}: motif {motif.name} has counts that are not finite"
+            )
+    return found
 
 
 # === JSON ===

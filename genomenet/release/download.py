@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import pathlib
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any, Final
 
@@ -13,6 +16,8 @@ from genomenet import atomic, catalog, json_file
 
 _BLOCK: Final = 1 << 20
 _TIMEOUT: Final = 60  # seconds without an answer
+_SLOWEST: Final = 20_000  # bytes a second, below which a download is given up
+_SCHEMES: Final = ("https", "http", "file")
 
 
 def names() -> list[str]:
@@ -46,17 +51,23 @@ def find(name: str, file: str) -> pathlib.Path | None:
     index = _index()
     if name not in index["models"]:
         return None
-    folder = cached(name, file)
-    if folder is not None:
-        return folder
     folder = _cache() / name
+    files = sorted(index["models"][name]["files"], key=lambda f: f["path"] == file)
+    there = [entry for entry in files if (folder / entry["path"]).is_file()]
+    damaged = [e for e in there if not _is_released(folder / e["path"], e)]
+    if file in [entry["path"] for entry in there] and not damaged:
+        return folder
     base = os.environ.get("GENOMENET_MODELS_URL") or index.get("base_url")
+    if not base and damaged:
+        raise ValueError(
+            f"{folder / damaged[0]['path']} is not the released file: its size or"
+            " SHA-256 is another; delete it, and fetch it again"
+        )
     if not base:
         raise ValueError(
             f"{name} is not on this machine and models/index.json names no place to"
             f" fetch it from: set GENOMENET_MODELS_URL, or put its files into {folder}"
         )
-    files = sorted(index["models"][name]["files"], key=lambda f: f["path"] == file)
     for entry in files:
         _check_path(entry["path"])
         _fetch(f"{base.rstrip('/')}/{name}/{entry['path']}", entry, folder)
@@ -67,14 +78,21 @@ def _fetch(url: str, entry: dict[str, Any], folder: pathlib.Path) -> None:
     path = folder / entry["path"]
     if path.is_file() and _is_released(path, entry):
         return
+    scheme = urllib.parse.urlsplit(url).scheme
+    if scheme not in _SCHEMES:
+        raise ValueError(f"{url} is not fetched: use {', '.join(_SCHEMES)}")
     digest, size = hashlib.sha256(), 0
+    latest = time.monotonic() + _TIMEOUT + entry["size"] / _SLOWEST
+    opener = urllib.request.build_opener(_SameScheme)
     try:
         with (
-            urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
+            opener.open(url, timeout=_TIMEOUT) as answer,
             atomic.replacing(path) as partial,
         ):
             with partial.open("wb") as f:
-                while block := answer.read(_BLOCK):
+                while block := answer.read1(_BLOCK):
+                    if time.monotonic() > latest:
+                        raise TimeoutError("it takes too long")
                     size += len(block)
                     if size > entry["size"]:
                         break
@@ -86,11 +104,27 @@ def _fetch(url: str, entry: dict[str, Any], folder: pathlib.Path) -> None:
                     f" {digest.hexdigest()}; expected {entry['size']} bytes,"
                     f" {entry['sha256']}"
                 )
-    except OSError as e:
+    except (OSError, http.client.HTTPException) as e:
+        cause = str(getattr(e, "reason", None) or e or type(e).__name__)
+        cause = cause if cause.isprintable() else repr(cause)
+        if isinstance(e, urllib.error.HTTPError):
+            e.close()
         raise ValueError(
-            f"{url} cannot be fetched ({getattr(e, 'reason', None) or e}): fetch it"
-            f" elsewhere and put it into {path.parent}"
+            f"{url} cannot be fetched ({cause:.200}): fetch it elsewhere and put it"
+            f" into {path.parent}"
         ) from e
+
+
+class _SameScheme(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but not to another scheme, as from https to http."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
+        schemes = [urllib.parse.urlsplit(u).scheme for u in (req.full_url, newurl)]
+        if schemes[0] != schemes[1]:
+            raise OSError(f"it is redirected from {schemes[0]} to {schemes[1]}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _is_released(path: pathlib.Path, entry: dict[str, Any]) -> bool:

@@ -317,7 +317,8 @@ def check(data: examples.Data, shortest: int) -> None:
         shortest: Bases of the shortest sequence that the model can read.
 
     Raises:
-        DatasetError: If a sequence is shorter, or a class has no training example.
+        DatasetError: If a sequence is shorter, a class has no training example, or
+            all training examples have the same label.
     """
     for name, split in data.splits.items():
         short = np.flatnonzero(split.lengths < shortest)
@@ -335,6 +336,12 @@ def check(data: examples.Data, shortest: int) -> None:
                 raise sources.DatasetError(
                     f"{data.name}: class {name!r} has no training example"
                 )
+    taught = data[examples.TRAIN].labels
+    if len(taught) and not np.ptp(taught, axis=0).any():
+        raise sources.DatasetError(
+            f"{data.name}: all {len(taught):,} training examples have the same label:"
+            " there is nothing to tell apart"
+        )
 
 
 def _identity(data: examples.Data) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,8 +75,15 @@ def run(
                 f"split 'train' of {genome.path} has only {len(train)} windows of"
                 f" {window.bases} bases, fewer than --batch_size={settings.batch_size}"
             )
+        fewest = members.fewest_rows(config, engine.num_replicas)
+        if settings.batch_size < fewest:
+            raise ValueError(
+                f"--batch_size={settings.batch_size} is too small: the objective"
+                f" compares rows, of which it needs {fewest}"
+                + (f" on {engine.num_replicas} devices" if fewest > 2 else "")
+            )
         folder.adopt(run_config, flags_text=flags_text)
-        held_out = _held_out(genome, window, settings, engine.num_replicas)
+        held_out = _held_out(genome, window, settings, engine.num_replicas, fewest)
 
         def batches(first: int, worker: int, num_workers: int) -> Any:
             size = settings.batch_size
@@ -147,8 +155,12 @@ def _held_out(
     window: tiling.Window,
     settings: settings_lib.Settings,
     num_replicas: int,
+    fewest: int,
 ) -> list[rows.Batch]:
-    """Returns the validation batches, the same at every evaluation."""
+    """Returns the validation batches, the same at every evaluation.
+
+    There are none where the split is too small for the objective, which is said.
+    """
     if "validation" not in genome.chunks.splits:
         return []
     try:
@@ -157,6 +169,13 @@ def _held_out(
         return []
     size = min(settings.batch_size, len(found))
     size -= size % num_replicas
+    if size < fewest:
+        print(
+            f"split 'validation' of {genome.path} has {len(found)} windows of"
+            f" {window.bases} bases, too few to validate on",
+            file=sys.stderr,
+        )
+        return []
     return _full_batches(found, size, settings.eval_batches)
 
 

@@ -445,6 +445,67 @@ def read_dataset(path):
     return {split: [c.tobytes() for c in data.chunks(split)] for split in data.splits}
 
 
+def write_labelled(folder):
+    from genomenet.data import prepare, recipes
+
+    path = write_table(folder)
+    directory, _ = prepare.prepare(
+        "tiny",
+        lambda root: recipes.LabelledSequences(
+            name="tiny", sources=[path], data_dir=root, splits="50/25/25"
+        ),
+        data_dir=folder / "data",
+        show_progress=False,
+    )
+    return pathlib.Path(directory)
+
+
+def read_labelled(path):
+    from genomenet.data import examples
+
+    data = examples.read_prepared(path)
+    return {
+        name: (split.codes.tobytes(), split.labels.tolist(), split.ids)
+        for name, split in data.splits.items()
+    }
+
+
+def checkpoints(path):
+    """Returns a small model and its optimizer, and what saves them."""
+    import keras
+
+    from genomenet.training import checkpoint
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name="dense")])
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    saved = checkpoint.Checkpoints(path, model=model, optimizer=optimizer, keep=2)
+    return model, saved
+
+
+def write_checkpoints(folder):
+    model, saved = checkpoints(folder / "checkpoints")
+    for step in (10, 20):
+        model.layers[0].kernel.assign(np.full((3, 4), step))
+        saved.save(step, {"loss": step / 7})
+    return folder / "checkpoints"
+
+
+def read_checkpoints(path):
+    model, saved = checkpoints(path)
+    step, totals = saved.restore()
+    if not step:
+        raise ValueError(f"{path}: nothing was restored")
+    return step, totals, np.unique(np.asarray(model.layers[0].kernel)).tolist()
+
+
+def wrong_checkpoint(_, value, sound):
+    step, totals, kernel = value
+    return None if kernel == [step] and totals == {"loss": step / 7} else f"{value}"
+
+
 SURFACES = {
     surface.name: surface
     for surface in (
@@ -504,6 +565,22 @@ SURFACES = {
             share=0.5,
         ),
         Surface("packed_genome", write_packed, read_packed, wrong_equal, share=2),
+        Surface(
+            "labelled",
+            write_labelled,
+            read_labelled,
+            wrong_equal,
+            files=all_files,
+            share=0.5,
+        ),
+        Surface(
+            "checkpoints",
+            write_checkpoints,
+            read_checkpoints,
+            wrong_checkpoint,
+            files=all_files,
+            share=0.5,
+        ),
         Surface(
             "prepared",
             write_dataset,

@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import shutil
+import socketserver
 import subprocess
 import sys
 import threading
@@ -231,6 +232,63 @@ def test_released_weights_are_fetched_once(released, server, tmp_path, monkeypat
     assert folder.list_models() == {"tiny": "local"}
     monkeypatch.setenv("GENOMENET_MODELS_URL", "http://localhost:9")
     folder.load_model("tiny")
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(
+    released, server, tmp_path, monkeypatch
+):
+    folder.load_model("tiny")
+    path = tmp_path / "cache" / "models" / "tiny" / "model.weights.h5"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    folder.load_model("tiny")
+    assert path.read_bytes() == whole
+    path.write_bytes(whole[:-10])
+    monkeypatch.delenv("GENOMENET_MODELS_URL")
+    with pytest.raises(ValueError, match=r"model.weights.h5 is not the released file"):
+        folder.load_model("tiny")
+
+
+ANSWERS = {
+    "short": b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nabc",
+    "no status": b"nothing\r\n\r\n",
+    "long line": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+    "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
+    "hang up": b"",
+    "to a file": b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n",
+    "to ftp": b"HTTP/1.1 302 Found\r\nLocation: ftp://localhost/x\r\n\r\n",
+    "loop": b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n",
+    "not found": b"HTTP/1.1 404 \x1b[31mNo\r\n\r\n",
+}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("answer", ANSWERS)  # urllib leaves sockets of redirects open
+def test_what_a_server_does_wrong_is_one_line(server, tmp_path, monkeypatch, answer):
+    class Bad(socketserver.StreamRequestHandler):
+        def handle(self):
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(ANSWERS[answer])
+
+    with socketserver.ThreadingTCPServer(("localhost", 0), Bad) as bad:
+        thread = threading.Thread(target=bad.serve_forever)
+        thread.start()
+        url = f"http://localhost:{bad.server_address[1]}"
+        monkeypatch.setenv("GENOMENET_MODELS_URL", url)
+        with pytest.raises(ValueError, match=url) as caught:
+            folder.load_model("tiny")
+        bad.shutdown()
+        thread.join()
+    assert str(caught.value).isprintable()
+    assert not cached(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["ftp://localhost", "nothing", "http://local host"])
+def test_addresses_that_are_none(server, monkeypatch, url):
+    monkeypatch.setenv("GENOMENET_MODELS_URL", url)
+    with pytest.raises(ValueError, match=url):
+        folder.load_model("tiny")
 
 
 @pytest.mark.parametrize("key", ["size", "sha256"])

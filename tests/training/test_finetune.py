@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from genomenet.data import examples, sources
+from genomenet.data import examples, labels, sources
 from genomenet.evaluation import experiment
 from genomenet.inference import predict
 from genomenet.models import bert, classify, family, selfgenomenet
@@ -302,3 +302,19 @@ def test_a_mistake_does_not_take_the_folder(task, wrong, message, tmp_path):
 def _float32():
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("kind", ["regression", "multi_label"])
+def test_labels_that_are_all_the_same_are_refused(kind):
+    value = [1, 0] if kind == "multi_label" else 2.5
+    split = examples.Examples(
+        codes=np.zeros(160, np.uint8),
+        offsets=np.arange(0, 161, 40),
+        labels=np.array([value] * 4, np.float32),
+        ids=list("abcd"),
+    )
+    classes = ("x", "y") if kind == "multi_label" else ()
+    task = labels.Task(kind=kind, classes=classes)
+    data = examples.Data(name="x.tsv", task=task, splits={"train": split})
+    with pytest.raises(sources.DatasetError, match="all 4 training examples have the"):
+        finetune.check(data, 24)

@@ -319,3 +319,25 @@ def test_runs_that_cannot_be(tiny_genome, tmp_path):
             dataset=tiny_genome,
             workdir=tmp_path / "d",
         )
+
+
+def test_a_batch_in_which_nothing_can_be_compared_is_refused(tiny_genome, tmp_path):
+    with pytest.raises(ValueError, match=r"--batch_size=1 is too small.* needs 2"):
+        train(tiny_genome, tmp_path / "a", batch_size=1)
+    local = {"negatives": "local"}
+    with pytest.raises(ValueError, match=r"=2 is too small.* needs 4 on 2 devices"):
+        train(tiny_genome, tmp_path / "b", local, distribute="mirrored", batch_size=2)
+    assert not (tmp_path / "a" / "config.json").exists()
+
+
+def test_a_validation_split_of_one_window_is_not_validated_on(tmp_path, capsys):
+    chunks = [
+        (split, "c", 1000 * n, np.random.default_rng(n).integers(0, 4, 64, np.uint8))
+        for n, split in enumerate(["train"] * 20 + ["validation"])
+    ]
+    path = tmp_path / "genome.npz"
+    packed_chunks.of(chunks, path)
+    quick = {"steps": 1, "eval_every": 1}
+    result = train(path, tmp_path / "run", **quick)
+    assert "val_loss" not in result.metrics
+    assert "too few to validate on" in capsys.readouterr().err

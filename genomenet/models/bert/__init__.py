@@ -26,6 +26,7 @@ __all__ = [
     "build",
     "derived",
     "embed",
+    "fewest_rows",
     "from_dict",
     "loss",
     "num_parameters",
@@ -185,6 +186,24 @@ def num_parameters(config: Config, *, head: bool = True) -> int:
 def width(config: Config) -> int:
     """Returns the channels of an embedding, C."""
     return config.hidden_size
+
+
+def fewest_rows(config: Config, num_replicas: int = 1) -> int:
+    """Returns the rows of the smallest batch: no row needs another.
+
+    Args:
+        config: The numbers of the model.
+        num_replicas: Devices that share a batch.
+
+    Returns:
+        A row for each device.
+
+    Raises:
+        ValueError: If no token is ever a target.
+    """
+    if not config.mlm_probability:
+        raise ValueError("mlm_probability is 0: without targets nothing is learnt")
+    return num_replicas
 
 
 def shortest(config: Config) -> int:

@@ -23,6 +23,7 @@ __all__ = [
     "build",
     "derived",
     "embed",
+    "fewest_rows",
     "from_dict",
     "loss",
     "num_parameters",
@@ -152,6 +153,19 @@ def num_parameters(config: Config, *, head: bool = True) -> int:
 def width(config: Config) -> int:
     """Returns the channels of an embedding, H."""
     return config.units
+
+
+def fewest_rows(config: Config, num_replicas: int = 1) -> int:
+    """Returns the rows of the smallest batch that a row can be found in.
+
+    Args:
+        config: The numbers of the model.
+        num_replicas: Devices that share a batch.
+
+    Returns:
+        2 where rows of all devices are compared, else 2 a device.
+    """
+    return 2 if config.negatives == "global" else 2 * num_replicas
 
 
 def shortest(config: Config) -> int:

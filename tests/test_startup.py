@@ -1,0 +1,111 @@
+"""Commands as processes: interrupted, without streams, without a reader."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+pytestmark = pytest.mark.slow
+
+
+def start(command, folder, **streams):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(
+        [sys.executable, "-m", f"genomenet.{command[0]}", *command[1:]],
+        cwd=folder,
+        env=environment,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+    )
+
+
+@pytest.fixture
+def genome(tmp_path):
+    (tmp_path / "work").mkdir()
+    path = tmp_path / "work" / "genome.fa"
+    path.write_text(f">a\n{'ACGTTGCATT' * 200_000}\n")
+    return path
+
+
+EMBED = ["embed", "--model=selfgenomenet_chr20", "--input=genome.fa"]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.4, 1.0, 2.0, 4.0])
+@pytest.mark.parametrize("name", ["embed", "find_motifs"])
+def test_an_interrupt_at_any_moment_is_one_line(genome, seconds, name):
+    command = {
+        "embed": [*EMBED, "--output=x.parquet"],
+        "find_motifs": ["find_motifs", "--input=genome.fa", "--output=motifs"],
+    }[name]
+    process = start(command, genome.parent)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if seconds > 0.3:  # before, Python itself is starting
+        assert b"Traceback" not in errors
+        assert process.returncode in (1, 130, -signal.SIGINT)
+    assert os.listdir(genome.parent) == ["genome.fa"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_partial_file(genome, number):
+    process = start([*EMBED, "--output=x.parquet"], genome.parent)
+    deadline = time.monotonic() + 60
+    while len(os.listdir(genome.parent)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (128 + number, -number)
+    assert b"Traceback" not in errors
+    assert os.listdir(genome.parent) == ["genome.fa"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(genome):
+    short = genome.with_name("short.fa")
+    short.write_text(f">a\n{'ACGTTGCATT' * 40}\n")
+    process = start([*EMBED, "--output=x.parquet"], genome.parent)
+    while len(os.listdir(genome.parent)) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert len(os.listdir(genome.parent)) == 3
+    command = [*EMBED[:2], "--input=short.fa", "--output=x.parquet"]
+    process = start(command, genome.parent)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert sorted(os.listdir(genome.parent)) == ["genome.fa", "short.fa", "x.parquet"]
+
+
+@pytest.mark.parametrize("closing", ["2>&-", ">&-", "2>&- >&-", "<&-"])
+def test_closed_streams_change_nothing(genome, closing):
+    genome.write_text(f">a\n{'ACGTTGCATT' * 40}\n")
+    command = " ".join([sys.executable, "-m", "genomenet.embed", *EMBED[1:]])
+    done = subprocess.run(
+        f"{command} --output=x.parquet {closing}",
+        shell=True,
+        cwd=genome.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (genome.parent / "x.parquet").stat().st_size > 1000
+
+
+def test_a_reader_that_goes_away_changes_nothing(genome):
+    genome.write_text(f">a\n{'ACGTTGCATT' * 4000}\n")
+    read, write = os.pipe()
+    command = [*EMBED, "--output=x.parquet"]
+    process = start(command, genome.parent, stdout=write, stderr=write)
+    os.close(write)
+    os.close(read)
+    assert process.wait(timeout=120) == 0
+    assert (genome.parent / "x.parquet").stat().st_size > 1000
