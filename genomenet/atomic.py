@@ -20,6 +20,8 @@ _EXCHANGE: Final = 2  # RENAME_EXCHANGE of Linux
 # .NAME.partial-HOST-PROCESS-NUMBER: who writes it, so that what a killed process left
 # is told from what another one is writing.
 _PARTIAL: Final = re.compile(r"\..+\.partial-(.+)-([0-9]+)-[0-9]+", re.DOTALL)
+_MARK: Final = ".partial-"
+_OLD: Final = ".replaced-"
 _LONGEST: Final = 100  # letters of a name that a temporary one repeats
 _HOST: Final = re.sub(r"[^\w.]", "_", socket.gethostname())
 
@@ -61,16 +63,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_left(path)
     mark = f"{_HOST}-{os.getpid()}-{next(_count)}"
-    partial = path.with_name(f".{path.name[:_LONGEST]}.partial-{mark}")
-    try:
-        with _ended_by_signals():
-            yield partial
+    partial = path.with_name(f".{path.name[:_LONGEST]}{_MARK}{mark}")
+    with _ended_by_signals(), _cleaned(partial, path):
+        yield partial
         if path.is_dir() and not partial.is_dir():
             raise IsADirectoryError(f"{path} is a folder: choose another name")
         if path.is_dir():  # a folder cannot be renamed over a full one
             _exchange(partial, path)
         else:
             os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def _cleaned(partial: pathlib.Path, path: pathlib.Path) -> Iterator[None]:
+    """Removes what is left of a partial file, and keeps its name out of errors."""
+    try:
+        yield
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT) and e.filename is None:
             e.filename = os.fspath(path)  # a full disk says not what it was to hold
@@ -91,22 +99,22 @@ def _ended_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    received: list[int] = []
 
     def end(number: int, frame: Any) -> None:
         del frame
-        received.append(number)
-        raise _Ended
+        for other in before:  # a second one must not disturb the removal
+            signal.signal(other, signal.SIG_IGN)
+        raise _Ended(number)
 
-    before = {
+    before: dict[int, Any] = {
         number: signal.signal(number, end)
         for number in (signal.SIGTERM, signal.SIGHUP)
         if signal.getsignal(number) is signal.SIG_DFL
     }
     try:
         yield
-    except _Ended:
-        raise SystemExit(128 + received[0]) from None
+    except _Ended as e:
+        raise SystemExit(128 + e.args[0]) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -120,16 +128,23 @@ def _exchange(partial: pathlib.Path, path: pathlib.Path) -> None:
         call = libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE)
         if not call:
             return
-    old = path.with_name(f"{path.name}.old")  # stands there if this is killed
-    _remove(old)
-    os.replace(path, old)
+    old = partial.with_name(partial.name.replace(_MARK, _OLD))
+    os.replace(path, old)  # if this is killed here, the next one puts it back
     os.replace(partial, path)
     _remove(old)
 
 
 def _remove_left(path: pathlib.Path) -> None:
-    """Removes what processes of this machine that are no more left of `path`."""
-    for left in path.parent.glob(f".{_escaped(path.name[:_LONGEST])}.partial-*"):
+    """Removes what processes of this machine that are no more left of `path`.
+
+    An old folder that such a process had moved aside is put back.
+    """
+    for old in path.parent.glob(f".{_escaped(path.name[:_LONGEST])}{_OLD}*"):
+        match = _PARTIAL.fullmatch(old.name.replace(_OLD, _MARK))
+        if match and match[1] == _HOST and not _is_alive(int(match[2])):
+            with contextlib.suppress(OSError):
+                _remove(old) if path.exists() else os.replace(old, path)
+    for left in path.parent.glob(f".{_escaped(path.name[:_LONGEST])}{_MARK}*"):
         match = _PARTIAL.fullmatch(left.name)
         if match and match[1] == _HOST and not _is_alive(int(match[2])):
             with contextlib.suppress(OSError):

@@ -95,8 +95,9 @@ def main(argv: Sequence[str]) -> None:
     if _DATASET.value and _TEST_TABLE.value:
         raise app.UsageError("--test_table goes with --table")
     settings = _settings()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
     from genomenet import startup
 
     startup.load_tensorflow()

@@ -21,8 +21,9 @@ def begin() -> None:
             os.fstat(descriptor)
         except OSError:  # closed: a file of ours must not get its number
             os.open(os.devnull, os.O_RDWR)
-    sys.stdout = _Stream(sys.stdout or open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-    sys.stderr = _Stream(sys.stderr or open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    null = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stdout = _Stream(sys.stdout or null, is_output=True)
+    sys.stderr = _Stream(sys.stderr or null)
     sys.excepthook = _tell
 
 
@@ -47,15 +48,19 @@ class _Stream:
 
     Args:
         stream: The stream.
+        is_output: Whether results are written to it.
     """
 
-    def __init__(self, stream: Any):
+    def __init__(self, stream: Any, *, is_output: bool = False):
         self._stream = stream
+        self._is_output = is_output
+        if hasattr(stream, "reconfigure"):  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
         """Writes text, or drops it where nobody reads."""
         with self._without_reader():
-            return self._stream.write(text)
+            self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
@@ -67,7 +72,9 @@ class _Stream:
     def _without_reader(self) -> Any:
         try:
             yield
-        except BrokenPipeError:
+        except OSError as e:  # gone, or full: results are in files
+            if not isinstance(e, BrokenPipeError) and self._is_output:
+                raise OSError(e.errno, e.strerror, "standard output") from e
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
@@ -82,5 +89,7 @@ def _tell(
     """Shows an error that nothing caught; an interrupt without its place."""
     if issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
+    elif isinstance(error, OSError) and error.filename == "standard output":
+        print(f"{error.strerror}: standard output", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, place)

@@ -100,3 +100,18 @@ def test_leftovers_of_the_dead_are_removed_and_of_the_living_not(tmp_path):
 def test_long_names_have_temporary_ones(tmp_path):
     atomic.write_text(tmp_path / ("x" * 250), "1")
     assert os.listdir(tmp_path) == ["x" * 250]
+
+
+def test_an_old_folder_that_a_killed_process_moved_aside_is_put_back(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mark = f"{atomic._HOST}-{dead.pid}-0"
+    aside = tmp_path / f".folder.replaced-{mark}"
+    aside.mkdir()
+    (aside / "mine").write_text("1")
+    (tmp_path / f".folder.partial-{mark}").mkdir()
+    (tmp_path / "folder.old").mkdir()
+    with pytest.raises(ValueError, match="stop"), atomic.replacing(tmp_path / "folder"):
+        raise ValueError("stop")
+    assert sorted(os.listdir(tmp_path)) == ["folder", "folder.old"]
+    assert (tmp_path / "folder" / "mine").read_text() == "1"

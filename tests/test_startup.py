@@ -109,3 +109,47 @@ def test_a_reader_that_goes_away_changes_nothing(genome):
     os.close(read)
     assert process.wait(timeout=120) == 0
     assert (genome.parent / "x.parquet").stat().st_size > 1000
+
+
+NESTED = """
+import os, signal, sys
+from genomenet import atomic
+shape = sys.argv[1]
+if shape == "side by side":
+    with atomic.replacing("a") as a, atomic.replacing("b") as b:
+        a.write_text("1"), b.write_text("2")
+        os.kill(os.getpid(), signal.SIGTERM)
+with atomic.replacing("folder") as a:
+    a.mkdir()
+    with atomic.replacing(a / "b") as b:
+        b.write_text("2")
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize("shape", ["side by side", "inside"])
+def test_a_signal_in_nested_blocks(tmp_path, shape):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", NESTED, shape],
+        cwd=tmp_path, env=environment, capture_output=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, b"")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("stream", "code"), [("2>/dev/full", 0), (">/dev/full", 1)])
+def test_a_full_stream_is_one_line_or_nothing(genome, stream, code):
+    genome.write_text(f">a\n{'ACGTTGCATT' * 400}\n")
+    done = subprocess.run(
+        f"{sys.executable} -m genomenet.rank_kmers --fasta=genome.fa --k=3"
+        f" --min_count=1 --output=x.csv {stream}",
+        shell=True,
+        cwd=genome.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    assert (genome.parent / "x.csv").exists()

@@ -184,11 +184,11 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
         if len(fields) < 2 or not fields[1].isdecimal():
             raise ValueError(
                 f"{where}: not a k-mer and a whole number, apart by a tab or blanks:"
-                f" {' '.join(fields)[:40]!r}"
+                f" {' '.join(fields)[:40]!a}"
             )
         word = fields[0].upper().replace("U", "T")
         if len(word) != k or not set(word) <= _LETTERS:
-            raise ValueError(f"{where}: {fields[0]!r} is no {k}-mer")
+            raise ValueError(f"{where}: {fields[0][:40]!a} is no {k}-mer")
         total += int(fields[1])
         if total > _LARGEST_TOTAL:
             raise ValueError(f"{where}: the counts add up to more than 2^53")
@@ -230,10 +230,12 @@ def _spread(counter: Counter) -> None:
     is_single = other != np.arange(len(other))
     is_smaller = np.array([words[i] < words[j] for i, j in enumerate(other)])
     has_pairs = (there & there[other] & is_single).any()
-    # That it is always the smaller one is chance in few words only.
+    # That one of two is never there, or always the smaller, is chance in few words.
+    num_pairs = is_single.sum() / 2
+    expected = num_pairs * float((there & is_single).mean()) ** 2
     is_canonical = (there & is_smaller).sum() >= _ENOUGH
     is_canonical &= not (there & is_single & ~is_smaller).any()
-    if has_pairs or not is_canonical:
+    if has_pairs or not (is_canonical or expected >= _ENOUGH):
         return
     counter.counts += counter.counts[other]
     counter.notes.append(
@@ -254,6 +256,8 @@ def _check_complete(counter: Counter, path: pathlib.Path) -> None:
     _, last = np.unique([w[1:] for w in words], return_inverse=True)
     off = np.abs(np.bincount(first, counts) - np.bincount(last, counts)).sum()
     missing = int((counts == 0).sum())
+    if not total:
+        raise ValueError(f"{path}: no {k}-mer of A, C, G and T is counted")
     if total > 10 * len(counts) and off > _INCONSISTENT * total:
         cause = "the counts of overlapping k-mers do not agree"
         if missing > _INCONSISTENT * len(counts):

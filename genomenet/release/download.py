@@ -78,13 +78,12 @@ def _fetch(url: str, entry: dict[str, Any], folder: pathlib.Path) -> None:
     path = folder / entry["path"]
     if path.is_file() and _is_released(path, entry):
         return
-    scheme = urllib.parse.urlsplit(url).scheme
-    if scheme not in _SCHEMES:
-        raise ValueError(f"{url} is not fetched: use {', '.join(_SCHEMES)}")
     digest, size = hashlib.sha256(), 0
     latest = time.monotonic() + _TIMEOUT + entry["size"] / _SLOWEST
     opener = urllib.request.build_opener(_SameScheme)
     try:
+        if urllib.parse.urlsplit(url).scheme not in _SCHEMES:
+            raise OSError(f"use {', '.join(_SCHEMES)}")
         with (
             opener.open(url, timeout=_TIMEOUT) as answer,
             atomic.replacing(path) as partial,
@@ -99,12 +98,14 @@ def _fetch(url: str, entry: dict[str, Any], folder: pathlib.Path) -> None:
                     digest.update(block)
                     f.write(block)
             if size != entry["size"] or digest.hexdigest() != entry["sha256"]:
-                raise ValueError(
+                raise _OtherFileError(
                     f"{url} is not the released file: {size} bytes, SHA-256"
                     f" {digest.hexdigest()}; expected {entry['size']} bytes,"
                     f" {entry['sha256']}"
                 )
-    except (OSError, http.client.HTTPException) as e:
+    except _OtherFileError:
+        raise
+    except (OSError, ValueError, http.client.HTTPException) as e:
         cause = str(getattr(e, "reason", None) or e or type(e).__name__)
         cause = cause if cause.isprintable() else repr(cause)
         if isinstance(e, urllib.error.HTTPError):
@@ -113,6 +114,10 @@ def _fetch(url: str, entry: dict[str, Any], folder: pathlib.Path) -> None:
             f"{url} cannot be fetched ({cause:.200}): fetch it elsewhere and put it"
             f" into {path.parent}"
         ) from e
+
+
+class _OtherFileError(ValueError):
+    """What came is not what was released."""
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):

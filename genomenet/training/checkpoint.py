@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,8 +19,8 @@ import tensorflow as tf
 from genomenet import atomic
 from genomenet.training import fallback
 
+_DATA: Final = re.compile(r"ckpt-([0-9]+)\.data-.*")
 _NAME: Final = re.compile(r"ckpt-([0-9]+)\.(index|sha256)")
-_DAMAGES: Final = (tf.errors.OpError, AssertionError, ValueError, OSError)
 
 
 class Checkpoints:
@@ -83,7 +84,8 @@ class Checkpoints:
             self._checkpoint.read(os.fspath(path)).assert_consumed()
 
         paths = [self._path(step) for step in steps]
-        fallback.newest(paths, read, damages=_DAMAGES)
+        discard = (lambda path: None) if self._read_only else _remove
+        fallback.newest(paths, read, discard=discard)
         totals: Any = self._totals.numpy()
         return int(self._step.numpy()), json.loads(totals)
 
@@ -109,16 +111,14 @@ class Checkpoints:
         sums = {part.name: _sha256(part) for part in _parts(path)}
         atomic.write_text(path.with_suffix(".sha256"), json.dumps(sums, indent=2))
         for old in _steps(self._directory)[: -self._keep]:
-            path = self._path(old)
-            for part in (*_parts(path), path.with_suffix(".sha256")):
-                part.unlink(missing_ok=True)
+            _remove(self._path(old))
 
     def _path(self, step: int) -> pathlib.Path:
         return self._directory / f"ckpt-{step}"
 
 
 def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
-    """Loads the weights of a run's newest checkpoint into a model.
+    """Loads the weights of a run's newest whole checkpoint into a model.
 
     Args:
         model: Of the run's configuration.
@@ -134,22 +134,26 @@ def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
     steps = _steps(folder)
     if not steps:
         raise ValueError(f"{directory} holds no checkpoint: has it been trained?")
-    path = folder / f"ckpt-{steps[-1]}"
     checkpoint = tf.train.Checkpoint(model=_variables(model))
-    try:
+
+    def read(path: pathlib.Path) -> None:
         _verify(path)
         status = checkpoint.read(os.fspath(path))
         status.assert_existing_objects_matched().expect_partial()
-    except _DAMAGES as e:
-        cause = fallback.cause(e)
-        raise ValueError(f"{path} is not a checkpoint of this model: {cause}") from e
-    return steps[-1]
+
+    path = fallback.newest([folder / f"ckpt-{step}" for step in steps], read)
+    return int(path.name.rpartition("-")[2])
 
 
 def _steps(directory: pathlib.Path) -> list[int]:
     """Returns the steps of the checkpoints in a folder, the newest last."""
-    found = [_NAME.fullmatch(path.name) for path in directory.glob("ckpt-*")]
-    return sorted({int(match[1]) for match in found if match})
+    names = [path.name for path in directory.glob("ckpt-*")]
+    steps = {int(match[1]) for name in names if (match := _NAME.fullmatch(name))}
+    for name in names:
+        match = _DATA.fullmatch(name)
+        if match and int(match[1]) not in steps:
+            print(f"{directory / name} is of no whole checkpoint", file=sys.stderr)
+    return sorted(steps)
 
 
 def _parts(path: pathlib.Path) -> list[pathlib.Path]:
@@ -166,12 +170,20 @@ def _verify(path: pathlib.Path) -> None:
     if not listed.is_file():
         return  # it was killed between; TensorFlow's own checksums tell
     sums = json.loads(listed.read_text(encoding="utf-8"))
+    if not isinstance(sums, dict) or path.with_suffix(".index").name not in sums:
+        raise ValueError(f"{listed.name} holds no checksums")
     for name, expected in sums.items():
         part = path.parent / name
-        if not part.is_file():
+        if part.parent != path.parent or not part.is_file():
             raise ValueError(f"{name} is missing")
         if _sha256(part) != expected:
             raise ValueError(f"the checksum of {name} is not that of what was saved")
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Removes a checkpoint."""
+    for part in (*_parts(path), path.with_suffix(".sha256")):
+        part.unlink(missing_ok=True)
 
 
 def _sha256(path: pathlib.Path) -> str:

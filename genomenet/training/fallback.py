@@ -11,14 +11,14 @@ def newest(
     paths: Sequence[pathlib.Path],
     read: Callable[[pathlib.Path], None],
     *,
-    damages: tuple[type[Exception], ...],
+    discard: Callable[[pathlib.Path], None] = lambda path: None,
 ) -> pathlib.Path:
     """Reads the newest checkpoint that can be read, and names those that cannot.
 
     Args:
         paths: The checkpoints, the newest last.
         read: Reads one.
-        damages: What `read` raises for a damaged one.
+        discard: Removes a damaged one, once an older one has been read.
 
     Returns:
         What was read.
@@ -26,18 +26,23 @@ def newest(
     Raises:
         ValueError: If none can be read.
     """
-    for number, path in reversed(list(enumerate(paths))):
+    damaged: list[pathlib.Path] = []
+    for path in reversed(paths):
         try:
             read(path)
-        except damages as e:
-            if not number:
+        except Exception as e:  # of many kinds, by what is wrong in which file
+            damaged.append(path)
+            older = paths[: -len(damaged)]
+            if not older:
                 raise ValueError(
-                    f"{path} is damaged ({cause(e)}), and there is no checkpoint before"
-                    " it: take another --workdir"
+                    f"{path} is damaged, or of another model ({cause(e)}), and there is"
+                    " no checkpoint before it: take another --workdir"
                 ) from e
-            line = f"{path} is damaged ({cause(e)}): {paths[number - 1].name} is taken"
+            line = f"{path} is damaged ({cause(e)}): {older[-1].name} is taken"
             print(line, file=sys.stderr)
         else:
+            for one in damaged:
+                discard(one)
             return path
     raise ValueError("there is no checkpoint")
 

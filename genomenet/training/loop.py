@@ -427,7 +427,7 @@ def _load(model: keras.Model, path: pathlib.Path) -> None:
 def _signals() -> Iterator[Callable[[], int]]:
     """Yields a function that tells which signal has come, 0 for none.
 
-    The first SIGINT or SIGTERM is noted, the next one acts as it would have.
+    The first SIGINT, SIGTERM or SIGHUP is noted, the next one acts as it would have.
     """
     received: list[int] = []
     before: dict[int, Any] = {}
@@ -438,8 +438,9 @@ def _signals() -> Iterator[Callable[[], int]]:
         signal.signal(number, before[number])
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                before[number] = signal.signal(number, note)
     except ValueError:  # not in the main thread
         before.clear()
     try:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.training import npz_file
+from genomenet.training import fallback, npz_file
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -80,7 +80,7 @@ def load_model(model: keras.Model, path: str | os.PathLike[str]) -> int:
 
 
 def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
-    """Loads the weights of the newest checkpoint of a run on JAX.
+    """Loads the weights of the newest whole checkpoint of a run on JAX.
 
     Args:
         model: Of the run's configuration; on any backend of Keras.
@@ -93,19 +93,21 @@ def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
         ValueError: If there is no checkpoint, or it is of another model.
     """
     paths = pathlib.Path(directory, "checkpoints").glob("step-*.npz")
-    path = max(paths, key=step_of, default=None)
-    if path is None:
+    if not (ordered := sorted(paths, key=step_of)):
         raise ValueError(f"{directory} holds no checkpoint: has it been trained?")
-    trained = "trainable/"
-    found = {
-        name.removeprefix(trained): array
-        for name, array in load(path).items()
-        if name.startswith(trained)
-    }
-    check(found, {w.path: w.shape for w in model.weights}, path)
-    for weight in model.weights:
-        weight.assign(found[weight.path])
-    return step_of(path)
+
+    def read(path: pathlib.Path) -> None:
+        trained = "trainable/"
+        found = {
+            name.removeprefix(trained): array
+            for name, array in load(path).items()
+            if name.startswith(trained)
+        }
+        check(found, {w.path: w.shape for w in model.weights}, path)
+        for weight in model.weights:
+            weight.assign(found[weight.path])
+
+    return step_of(fallback.newest(ordered, read))
 
 
 def step_of(path: pathlib.Path) -> int:

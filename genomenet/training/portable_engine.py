@@ -70,7 +70,7 @@ class JaxEngine:
             totals.update(json.loads(found.pop("totals").item()))
             self._steps.assign(found)
 
-        path = fallback.newest(paths, read, damages=(ValueError,))
+        path = fallback.newest(paths, read, discard=pathlib.Path.unlink)
         step = portable_arrays.step_of(path)
         self.close()
         self._batches = self._job.batches(step * self._accumulate, 0, 1)
