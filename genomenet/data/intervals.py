@@ -374,6 +374,7 @@ def _bed(path: str) -> Iterator[tuple[int, dict[str, str]]]:
             if len(fields) < len(_REQUIRED):
                 cause = f"{len(fields)} columns; BED has chrom, start, end, …"
                 raise tables.error(path, cause, number)
+            values: dict[str, str]
             values = dict(zip(names, map(str.strip, fields), strict=False))
             if number == 1 and _is_bed(_header(line, _REGIONS)):
                 continue

@@ -125,7 +125,7 @@ class Writer:
         if len(runs):
             self._runs.append(runs + self._position)
         data = packed.pack(codes)
-        self._spool.write(data)
+        self._spool.write(data.data)
         self._rows.append((contig, split, start, len(codes), self._position))
         self._position += packed.BASES_PER_BYTE * len(data)
 
@@ -264,7 +264,7 @@ def _write(archive: zipfile.ZipFile, name: str, array: Any) -> None:
         np.lib.format.write_array_header_2_0(file, header)
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         for start in range(0, len(flat), _BLOCK):
-            file.write(flat[start : start + _BLOCK])
+            file.write(flat[start : start + _BLOCK].data)
 
 
 def _digest(codes: npt.NDArray[np.uint8], arrays: dict[str, npt.NDArray[Any]]) -> str:
@@ -281,7 +281,7 @@ def _digest(codes: npt.NDArray[np.uint8], arrays: dict[str, npt.NDArray[Any]]) -
     for at, bases, i, j in zip(
         position.tolist(), length.tolist(), first.tolist(), last.tolist(), strict=True
     ):
-        found.update(codes[at >> 2 : (at + bases + 3) >> 2])
+        found.update(codes[at >> 2 : (at + bases + 3) >> 2].data)
         if i < j:
             found.update((runs[i:j] - at).astype("<i8").tobytes())
     return found.hexdigest()

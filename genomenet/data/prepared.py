@@ -168,7 +168,7 @@ def pack(
         SequenceFileError: If a file is not usable as it is.
         DatasetError: If there is too little for these splits.
     """
-    cut = {"chunk_length": chunk_length, "min_length": min_length}
+    cut: Any = {"chunk_length": chunk_length, "min_length": min_length}
     about = {"name": name, **cut, "splits": splits, "seed": seed}
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from typing import Final, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 from genomenet.data import sources
 from genomenet.dna import encode, reader
@@ -312,7 +312,7 @@ def unique_columns(own: Collection[str], names: Sequence[str]) -> list[str]:
     return found
 
 
-def _check_text(path: str, stream: io.BufferedReader) -> None:
+def _check_text(path: str, stream: Any) -> None:
     """Refuses what is no text by its first bytes."""
     head = stream.peek(_HEAD)[:_HEAD]
     for magic, cause in _MAGIC:

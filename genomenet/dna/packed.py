@@ -96,7 +96,8 @@ class Packed:
         self, codes: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
         """Returns the codes with their N."""
-        positions = starts[:, None] + np.arange(codes.shape[1])
+        columns: npt.NDArray[np.int64] = np.arange(codes.shape[1], dtype=np.int64)
+        positions: npt.NDArray[np.int64] = starts[:, None] + columns
         run = np.searchsorted(self.n_runs[:, 0], positions, side="right") - 1
         is_n = (run >= 0) & (positions < self.n_runs[run, 1])
         return np.where(is_n, np.uint8(alphabet.N), codes)
@@ -113,8 +114,8 @@ def pack(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """
     bases = np.where(codes < alphabet.NUM_BASES, codes, np.uint8(alphabet.A))
     bases = np.pad(bases, (0, -len(bases) % BASES_PER_BYTE))
-    four = bases.reshape(-1, BASES_PER_BYTE)
-    return four[:, 0] | four[:, 1] << 2 | four[:, 2] << 4 | four[:, 3] << 6
+    shifted: npt.NDArray[np.uint8] = bases.reshape(-1, BASES_PER_BYTE) << _SHIFTS
+    return np.bitwise_or.reduce(shifted, axis=1)
 
 
 def runs_of_n(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
