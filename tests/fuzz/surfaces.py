@@ -116,7 +116,8 @@ def plain_fasta(data: bytes) -> list[tuple[str, str]]:
     """Reads FASTA in a few lines, to compare with; what is damaged is read as it is."""
     normal = str.maketrans("URYSWKMBDHV-.", "TNNNNNNNNNNNN")
     found = []
-    for block in ("\n" + data.decode("utf-8-sig")).replace("\r", "\n").split("\n>")[1:]:
+    text = "\n" + data.decode("utf-8-sig", "replace").replace("\r", "\n")
+    for block in text.split("\n>")[1:]:
         header, _, body = block.partition("\n")
         found.append(
             (header.split()[0], "".join(body.split()).upper().translate(normal))
@@ -235,7 +236,7 @@ def read_counts(path):
 
 def wrong_counts(path, value, _):
     total = 0
-    for line in path.read_text("utf-8-sig").splitlines():
+    for line in path.read_text("utf-8-sig").split("\n"):
         word, *rest = (line.split() or [""])[:2]
         if set(word.upper()) <= set("ACGTU") and len(word) == 2 and rest:
             total += int(rest[0])
