@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
+import shutil
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -13,6 +15,7 @@ import numpy.typing as npt
 _SUFFIXES = (".parquet", ".h5", ".hdf5")
 _GROUP_ROWS: Final = 100_000  # of Parquet, or fewer where rows are wide
 _GROUP_BYTES: Final = 1 << 28
+_HDF5_ROOM: Final = 2 << 20  # bytes that HDF5 holds back
 
 
 class Writer(Protocol):
@@ -141,6 +144,8 @@ class _Hdf5Writer:
     def __init__(self, path: pathlib.Path, width: int):
         import h5py
 
+        self._folder = path.parent
+        self._check_room(4 * 1024 * width)
         self._file = h5py.File(path, "w")
         for name, dtype, shape in (
             ("name", h5py.string_dtype(), ()),
@@ -152,6 +157,11 @@ class _Hdf5Writer:
                 name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(1024, *shape)
             )
 
+    def _check_room(self, size: int) -> None:
+        """Refuses to write where the disk is full: HDF5 tears the process down."""
+        if shutil.disk_usage(self._folder).free < size + _HDF5_ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     def write(
         self,
         names: Sequence[str],
@@ -159,6 +169,7 @@ class _Hdf5Writer:
         ends: Sequence[int],
         vectors: npt.NDArray[np.float32],
     ) -> None:
+        self._check_room(vectors.nbytes + 64 * len(names))
         columns: dict[str, Any] = {
             "name": list(names),
             "start": list(starts),

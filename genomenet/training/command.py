@@ -38,6 +38,8 @@ def resumable(name: str, workdir: str | os.PathLike[str]) -> Generator[None]:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except (ValueError, OSError, ImportError, loop.TrainingError) as e:
+        if isinstance(e, OSError) and e.filename is None and e.strerror:
+            e.filename = os.fspath(workdir)  # a full disk says not what it was to hold
         print(f"{name}: {e}", file=sys.stderr)
         sys.exit(1)
 
