@@ -123,9 +123,9 @@ def _parsed(path: str | os.PathLike[str], text: str, read: Any) -> Any:
         cause = "".join(c if c.isprintable() else "?" for c in " ".join(cause.split()))
         raise ValueError(f"{path}: {cause:.300}") from None
     for motif in found:
-        if not motif.name.isprintable():
+        if not isinstance(motif.name, str) or not motif.name.isprintable():
             raise ValueError(
-                f"{path}: the name {motif.name[:40]!r} holds a control or invisible"
+                f"{path}: the name {str(motif.name)[:40]!r} holds a control or invisible"
                 " character"
             )
         if not np.isfinite(motif.counts).all():

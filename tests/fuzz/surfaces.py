@@ -268,10 +268,11 @@ def read_motifs(path):
 
 
 def wrong_motifs(_, value, sound):
+    del sound  # a matrix that is there twice is read twice
     for name, counts in value:
         if not np.isfinite(counts).all() or not name or not name.isprintable():
             return f"{name!r}: {counts.tolist()}"
-    return None if len(value) <= len(sound) else "more motifs"
+    return None
 
 
 # === Models ===
