@@ -125,8 +125,8 @@ def _parsed(path: str | os.PathLike[str], text: str, read: Any) -> Any:
     for motif in found:
         if not isinstance(motif.name, str) or not motif.name.isprintable():
             raise ValueError(
-                f"{path}: the name {str(motif.name)[:40]!r} holds a control or invisible"
-                " character"
+                f"{path}: {str(motif.name)[:40]!r} is no name: it holds a control or"
+                " invisible character"
             )
         if not np.isfinite(motif.counts).all():
             raise ValueError(
