@@ -96,7 +96,8 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError("--test_table goes with --table")
     settings = _settings()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+        is_hangup = number == signal.SIGHUP
+        if not (is_hangup and signal.getsignal(number) is signal.SIG_IGN):  # nohup
             signal.signal(number, _stop)
     from genomenet import startup
 

@@ -20,6 +20,8 @@ def start(command, folder, **streams):
         [sys.executable, "-m", f"genomenet.{command[0]}", *command[1:]],
         cwd=folder,
         env=environment,
+        # A shell may have had interrupts ignored, as of what runs in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )
 

@@ -439,7 +439,8 @@ def _signals() -> Iterator[Callable[[], int]]:
 
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            is_hangup = number == signal.SIGHUP
+            if not (is_hangup and signal.getsignal(number) is signal.SIG_IGN):  # nohup
                 before[number] = signal.signal(number, note)
     except ValueError:  # not in the main thread
         before.clear()

@@ -152,6 +152,8 @@ def test_a_stopped_command_leaves_nothing(tmp_path, number):
         [*command, "--name=mine", f"--data_dir={data}"],
         stderr=subprocess.PIPE,
         text=True,
+        # A shell may have had interrupts ignored, as of what runs in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         with pipe.open("w") as file:
             file.write(">a\nACGT\n")
