@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import types
-from typing import Any
+from typing import Any, Final
+
+# What moves a terminal or hides text; not what ends lines and draws bars.
+_CONTROL: Final = re.compile(
+    r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def begin() -> None:
@@ -43,8 +49,13 @@ def load_tensorflow() -> None:
         import tensorflow  # noqa: F401
 
 
+def _shown(match: re.Match[str]) -> str:
+    """Returns a control character as Python writes it in a string."""
+    return ascii(match[0])[1:-1]
+
+
 class _Stream:
-    """A stream of text that outlives its reader.
+    """A stream of text that outlives its reader, and shows control characters.
 
     Args:
         stream: The stream.
@@ -60,7 +71,7 @@ class _Stream:
     def write(self, text: str) -> int:
         """Writes text, or drops it where nobody reads."""
         with self._without_reader():
-            self._stream.write(text)
+            self._stream.write(_CONTROL.sub(_shown, text))
         return len(text)
 
     def flush(self) -> None:

@@ -155,3 +155,16 @@ def test_a_full_stream_is_one_line_or_nothing(genome, stream, code):
     assert done.returncode == code
     assert b"Traceback" not in done.stderr
     assert (genome.parent / "x.csv").exists()
+
+
+def test_control_characters_of_file_names_are_shown_escaped(tmp_path):
+    process = start(["embed", "--model=logo6", "--input=\x1b[31mred.fa"], tmp_path)
+    output, errors = process.communicate(timeout=60)
+    assert b"\x1b" not in output + errors
+    process = start(
+        ["rank_kmers", "--counts=\x1b[31mred.tsv", "--k=3", "--output=x.csv"], tmp_path
+    )
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"\\x1b[31mred.tsv" in errors
+    assert b"\x1b" not in output + errors
