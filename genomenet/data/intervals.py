@@ -325,7 +325,7 @@ def is_unnamed(
     if not named:
         return True
     different = len(set(named))
-    return len(named) >= _FEW_NAMES and 2 * different > len(named)
+    return len(named) >= _FEW_NAMES and 2 * different >= len(named)
 
 
 def _splits_by_folder(paths: Sequence[str]) -> dict[str, str]:
@@ -378,6 +378,9 @@ def _bed(path: str) -> Iterator[tuple[int, dict[str, str]]]:
             values = dict(zip(names, map(str.strip, fields), strict=False))
             if number == 1 and _is_bed(_header(line, _REGIONS)):
                 continue
+            if values.get(tables.LABEL) in ("+", "-"):
+                cause = f"name {values[tables.LABEL]!r}; BED has the strand in column 6"
+                raise tables.error(path, cause, number)
             score = values.get("score", ".")
             if score != "." and not _NUMBER.fullmatch(score):
                 cause = f"score {score!r} is no number; BED has the strand in column 6"

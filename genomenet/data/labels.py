@@ -33,7 +33,9 @@ _WHOLE: Final = re.compile(r"([+-]?)(0|[1-9][0-9]*)(\.0*)?")
 _AMOUNT: Final = re.compile(
     r"[-+−]?([0-9]+|[0-9]{1,3}([.,'’ \u00a0\u202f][0-9]{3})+)([.,][0-9]+)?\s*[%‰]?"
 )
-_APART: Final = re.compile(r"[;,|\s]+")  # of numbers in a vector
+_APART: Final = re.compile(r"[;,|/:_\s]+")  # of numbers in a vector
+_WRAPPED: Final = re.compile(r"(?:\w+\()?[\[({]*(.*?)[\])}]*")
+_LIST: Final = re.compile(r"[\[{(].*[\]})]")
 _BITS: Final = re.compile(r"[01]{2,}")
 _SAME: Final = re.compile(r"[\s_-]+")  # what spellings of one name differ in
 _FEW: Final = 10  # rows below which classes may have one row each
@@ -190,15 +192,17 @@ def _check_amounts(labels: set[str], shown: str) -> None:
 
 def _check_vectors(labels: set[str], shown: str) -> None:
     """Refuses labels that are vectors of numbers over several targets."""
-    vectors = {x: _APART.split(x.strip("()[]{} ").strip()) for x in labels if x}
+    vectors = {x: _APART.split(_bare(x)) for x in labels if x}
     sizes = {len(parts) for parts in vectors.values()}
     if sizes == {1}:  # 010 and 110
         sizes = {len(x) for x in vectors}
         is_vector = len(sizes) == 1 and all(map(_BITS.fullmatch, vectors))
         is_vector &= any(x.startswith("0") for x in vectors)
     else:
-        each = [_number(part) for parts in vectors.values() for part in parts]
-        repeats = any(len(set(parts)) < len(parts) for parts in vectors.values())
+        each = [_value(part) for parts in vectors.values() for part in parts]
+        repeats = any(
+            len(set(map(_value, parts))) < len(parts) for parts in vectors.values()
+        )
         # Whole numbers with ; between them are names of classes, unless one is there
         # twice; 0 1 and 1 0 alone are two classes.
         is_list = all(SEPARATOR in x for x in vectors)
@@ -206,6 +210,11 @@ def _check_vectors(labels: set[str], shown: str) -> None:
         is_bits = {x for x in each if x is not None} <= {0.0, 1.0}
         is_vector = len(sizes) == 1 and None not in each
         is_vector &= repeats or not is_whole or not (is_list or is_bits)
+    lists = [x for x in labels if _LIST.fullmatch(x)]
+    if 2 * len(lists) > len(labels) and not is_vector:
+        raise sources.DatasetError(
+            f"{shown}: labels such as {min(lists)!r}: write names with ; between them"
+        )
     if vectors and is_vector:
         example = min(vectors)
         raise sources.DatasetError(
@@ -213,6 +222,18 @@ def _check_vectors(labels: set[str], shown: str) -> None:
             " targets: write the names of the classes that a row has, with ; between"
             " them, or take one target at a time"
         )
+
+
+def _bare(label: str) -> str:
+    """Returns a label without what programs write around a vector."""
+    match = _WRAPPED.fullmatch(label.strip())
+    return (match[1] if match else label).strip().rstrip(".,;")
+
+
+def _value(part: str) -> float | None:
+    """Reads a number, or true and false as 1 and 0."""
+    words = {"true": 1.0, "false": 0.0}
+    return words.get(part.casefold(), _number(part))
 
 
 def _check_repeated(
@@ -236,8 +257,9 @@ def _check_spellings(names: set[str], shown: str) -> None:
     known: dict[str, str] = {}
     for name in sorted(names):
         key = _SAME.sub("_", unicodedata.normalize("NFKC", name).casefold())
+        key = {"true": "1", "false": "0"}.get(key, key)
         other = known.setdefault(key, name)
-        if other != name and len(key) > 1:
+        if other != name and (len(key) > 1 or key in "01"):
             raise sources.DatasetError(
                 f"{shown}: the labels {other!r} and {name!r} differ in spelling only:"
                 " write one of them"

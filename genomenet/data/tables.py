@@ -26,9 +26,13 @@ _DELIMITERS: Final = "\t,;"
 _ENDINGS: Final = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
 _HEAD: Final = 1 << 16  # letters of a first line that are looked at
 _MAX_HEADER: Final = 1 << 20  # letters of a first line
-_MAX_LINE: Final = 1 << 26  # letters of any line, and so of a field
+_MAX_LINE: Final = 1 << 25  # letters of any line, and so of a field
 _MISSING: Final = frozenset(
-    ("", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "none", "null", "nil", ".")
+    (
+        *("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "none"),
+        *("null", "(null)", "nil", ".", "\\n", "#value!", "#div/0!", "#num!", "#ref!"),
+        *("#name?", "#null!"),
+    )
 )
 # What files that are no text begin with.
 _MAGIC: Final = (
@@ -259,20 +263,20 @@ def opened(path: str) -> Generator[TextIO]:
         raise error(path, f"truncated or damaged gzip: {e}") from None
 
 
-def lines(text: TextIO, path: str) -> Iterator[str]:
+def lines(text: TextIO, path: str, number: int = 0) -> Iterator[str]:
     """Yields the lines of a text, none of which may take all memory.
 
     Args:
         text: Of `opened`.
         path: The file, for errors.
+        number: Lines that have been read.
 
     Yields:
         Lines with their ends.
 
     Raises:
-        DatasetError: If a line is longer than 64 MB.
+        DatasetError: If a line is longer than 32 MB.
     """
-    number = 0
     while line := text.readline(_MAX_LINE):
         number += 1
         if len(line) == _MAX_LINE:
@@ -385,7 +389,7 @@ def _lines(
         cause = "a FASTA file, not a table (genomenet.build_dataset: use --class_fasta)"
         raise error(path, cause)
     delimiter = next((d for d in _DELIMITERS if d in first), "\t")
-    header = next(csv.reader([first], delimiter=delimiter))
+    header = next(csv.reader([first.lstrip("#")], delimiter=delimiter))
     if cause := next(filter(None, map(wrong_text, map(str.strip, header))), ""):
         raise error(path, f"its header {cause}: {_listed(header)}", 1)
     names = [column(name.strip(), columns) for name in header]
@@ -395,7 +399,7 @@ def _lines(
                 f"{names.count(name) or 'no'} column{'s' * (name in names)} {name!r}"
             )
             raise error(path, f"{cause} in its header; found: {_listed(header)}")
-    parsed = csv.reader(lines(text, path), delimiter=delimiter, strict=True)
+    parsed = csv.reader(lines(text, path, 1), delimiter=delimiter, strict=True)
     for fields in parsed:
         number = parsed.line_num + 1  # with the header
         if not fields or (len(fields) == 1 and not fields[0].strip()):
@@ -455,6 +459,9 @@ def missing_label(label: str, may_be_empty: bool) -> str:
         label: As it was written.
         may_be_empty: Whether an empty one is allowed.
     """
+    parts = [part.strip() for part in label.split(";") if part.strip()]
+    if len(parts) > 1 and any(map(is_missing, parts)):
+        return f"empty label in {label[:40]!r}"
     if not is_missing(label) or (may_be_empty and not label):
         return ""
     advice = "; a class of this name has to be called otherwise" if label else ""

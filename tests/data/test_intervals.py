@@ -273,3 +273,15 @@ def test_one_folder_called_dev_is_no_split(tmp_path, plain):
     facts = prepare.metadata(build(tmp_path / "data", given, plain))
     assert set(facts["labels"]) == {"train", "validation", "test"}
     assert "splits_from_folders" not in facts
+
+
+def test_a_strand_in_the_place_of_the_name_is_an_error(tmp_path):
+    path = write(tmp_path / "x.bed", "chr1\t10\t20\t-\n")
+    with pytest.raises(sources.DatasetError, match="line 1: name '-'; BED has the str"):
+        list(intervals.read(str(path)))
+
+
+def test_a_header_may_begin_with_a_sign(tmp_path):
+    path = write(tmp_path / "x.tsv", "#chrom\tstart\tend\tlabel\nchr1\t1\t9\tyes\n")
+    [found] = intervals.read(str(path))
+    assert (found.contig, found.label) == ("chr1", "yes")

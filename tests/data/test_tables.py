@@ -176,7 +176,21 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "word", ["NA", "N/A", "#N/A", "nan", "NaN", "<NA>", "None", "null", "NULL", " ", ""]
+    "word",
+    [
+        "NA",
+        "N/A",
+        "#N/A",
+        "#DIV/0!",
+        "nan",
+        "NaN",
+        "<NA>",
+        "None",
+        "null",
+        "NULL",
+        " ",
+        "",
+    ],
 )
 @pytest.mark.parametrize("column", ["sequence", "label"])
 def test_a_missing_value_is_an_error_of_its_line(tmp_path, word, column):
@@ -221,7 +235,10 @@ def test_names_that_cannot_be_seen_are_refused(tmp_path, name, column):
         (b"sequence\t\x1b[31mlabel\x1b[0m\nACGT\tx\n", "its header holds a control"),
         (b"A" * (1 << 21), "its first line is longer than 1 MB"),
         (gzip.compress(bytes(100) * (1 << 20)), "no text"),
-        (gzip.compress(b"sequence\tlabel\n" + b"A" * (1 << 27)), "longer than 64 MB"),
+        (
+            gzip.compress(b"sequence\tlabel\n" + b"A" * (1 << 27)),
+            "line 2: longer than 32 MB",
+        ),
     ],
     ids=range(9),
 )
@@ -240,3 +257,11 @@ def test_columns_of_classes_are_all_different():
     assert found == [
         *("class_class_label", "class_label", "class_name", "class_start", "other"),
     ]
+
+
+@pytest.mark.parametrize("label", ["a;NA", "nan;b", "a; None;b"])
+def test_a_missing_part_of_several_labels_is_an_error(tmp_path, label):
+    path = tmp_path / "x.tsv"
+    path.write_text(f"sequence\tlabel\nACGT\t{label}\n")
+    with pytest.raises(sources.DatasetError, match="line 2: empty label in"):
+        list(tables.read_tables([str(path)]))
