@@ -8,7 +8,11 @@ from genomenet.models import bert
 from genomenet.porting import hf_bert
 from tests import harness
 
-pytestmark = pytest.mark.peers
+pytestmark = [
+    pytest.mark.peers,
+    # Models of transformers come without a tokenizer here.
+    pytest.mark.filterwarnings("ignore:.*is taken on trust:UserWarning"),
+]
 
 DNABERT = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
 LOGO = {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 8}
