@@ -123,10 +123,11 @@ def _parsed(path: str | os.PathLike[str], text: str, read: Any) -> Any:
         cause = "".join(c if c.isprintable() else "?" for c in " ".join(cause.split()))
         raise ValueError(f"{path}: {cause:.300}") from None
     for motif in found:
-        if not isinstance(motif.name, str) or not motif.name.isprintable():
+        is_text = isinstance(motif.name, str) and motif.name.strip()
+        if not is_text or not motif.name.isprintable():
             raise ValueError(
-                f"{path}: {str(motif.name)[:40]!r} is no name: it holds a control or"
-                " invisible character"
+                f"{path}: {str(motif.name)[:40]!r} is no name: it is empty, or holds a"
+                " control or invisible character"
             )
         if not np.isfinite(motif.counts).all():
             raise ValueError(
