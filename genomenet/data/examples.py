@@ -411,7 +411,7 @@ def _check_empty(rows: Iterable[tables.Row]) -> None:
     """Refuses a row without a label, unless another row has several."""
     rows = list(rows)
     empty = next((row for row in rows if not row.label), None)
-    if empty and not any(labels.SEPARATOR in row.label for row in rows):
+    if empty and not any(tables.SEPARATOR in row.label for row in rows):
         raise sources.DatasetError(f"{empty.place}: empty label")
 
 

@@ -23,8 +23,6 @@ MULTI_LABEL: Final = "multi_label"
 REGRESSION: Final = "regression"
 TASKS: Final = (AUTO, BINARY, MULTICLASS, MULTI_LABEL, REGRESSION)
 
-SEPARATOR: Final = ";"
-
 _SHOWN: Final = 10  # classes named in an error
 _LARGEST: Final = float(np.finfo(np.float32).max)
 # Whole numbers as people and spreadsheets write them; 007 is a name.
@@ -37,6 +35,7 @@ _APART: Final = re.compile(r"[;,|/:_\s]+")  # of numbers in a vector
 _WRAPPED: Final = re.compile(r"(?:\w+\()?[\[({]*(.*?)[\])}]*")
 _LIST: Final = re.compile(r"[\[{(].*[\]})]")
 _BITS: Final = re.compile(r"[01]{2,}")
+_DIGITS: Final = {"true": "1", "false": "0"}
 _SAME: Final = re.compile(r"[\s_-]+")  # what spellings of one name differ in
 _FEW: Final = 10  # rows below which classes may have one row each
 
@@ -143,7 +142,7 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
     numbers = [n for n in map(_number, labels) if n is not None]
     is_auto = kind == AUTO
     if is_auto:
-        if any(SEPARATOR in label for label in labels):
+        if any(tables.SEPARATOR in label for label in labels):
             kind = MULTI_LABEL
         elif 2 * len(numbers) > len(labels) and not all(
             number.is_integer() for number in numbers
@@ -199,13 +198,12 @@ def _check_vectors(labels: set[str], shown: str) -> None:
         is_vector = len(sizes) == 1 and all(map(_BITS.fullmatch, vectors))
         is_vector &= any(x.startswith("0") for x in vectors)
     else:
-        each = [_value(part) for parts in vectors.values() for part in parts]
-        repeats = any(
-            len(set(map(_value, parts))) < len(parts) for parts in vectors.values()
-        )
+        rows = [list(map(_value, parts)) for parts in vectors.values()]
+        each = [value for row in rows for value in row]
+        repeats = any(len(set(row)) < len(row) for row in rows)
         # Whole numbers with ; between them are names of classes, unless one is there
         # twice; 0 1 and 1 0 alone are two classes.
-        is_list = all(SEPARATOR in x for x in vectors)
+        is_list = all(tables.SEPARATOR in x for x in vectors)
         is_whole = all(x is not None and x.is_integer() for x in each)
         is_bits = {x for x in each if x is not None} <= {0.0, 1.0}
         is_vector = len(sizes) == 1 and None not in each
@@ -232,8 +230,7 @@ def _bare(label: str) -> str:
 
 def _value(part: str) -> float | None:
     """Reads a number, or true and false as 1 and 0."""
-    words = {"true": 1.0, "false": 0.0}
-    return words.get(part.casefold(), _number(part))
+    return _number(_DIGITS.get(part.casefold(), part))
 
 
 def _check_repeated(
@@ -257,7 +254,7 @@ def _check_spellings(names: set[str], shown: str) -> None:
     known: dict[str, str] = {}
     for name in sorted(names):
         key = _SAME.sub("_", unicodedata.normalize("NFKC", name).casefold())
-        key = {"true": "1", "false": "0"}.get(key, key)
+        key = _DIGITS.get(key, key)
         other = known.setdefault(key, name)
         if other != name and (len(key) > 1 or key in "01"):
             raise sources.DatasetError(
@@ -406,7 +403,7 @@ def class_name(label: str) -> str:
 
 def _parts(label: str) -> list[str]:
     """Returns the classes in a label of several."""
-    parts = [class_name(part.strip()) for part in label.split(SEPARATOR)]
+    parts = [class_name(part.strip()) for part in label.split(tables.SEPARATOR)]
     return [part for part in parts if part]
 
 

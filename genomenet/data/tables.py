@@ -19,6 +19,8 @@ SEQUENCE: Final = "sequence"
 LABEL: Final = "label"
 ID: Final = "id"
 SPLIT: Final = "split"
+SEPARATOR: Final = ";"
+"""Of the classes in a label of several."""
 
 _REQUIRED: Final = (SEQUENCE, LABEL)
 _GZIP: Final = b"\x1f\x8b"
@@ -459,7 +461,7 @@ def missing_label(label: str, may_be_empty: bool) -> str:
         label: As it was written.
         may_be_empty: Whether an empty one is allowed.
     """
-    parts = [part.strip() for part in label.split(";") if part.strip()]
+    parts = [part.strip() for part in label.split(SEPARATOR) if part.strip()]
     if len(parts) > 1 and any(map(is_missing, parts)):
         return f"empty label in {label[:40]!r}"
     if not is_missing(label) or (may_be_empty and not label):

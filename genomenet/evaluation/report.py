@@ -227,4 +227,4 @@ def _name(task: labels.Task, label: Any) -> str:
     if task.kind != labels.MULTI_LABEL:
         return task.classes[label]
     pairs = zip(task.classes, label, strict=True)
-    return labels.SEPARATOR.join(name for name, value in pairs if value)
+    return tables.SEPARATOR.join(name for name, value in pairs if value)
