@@ -6,6 +6,8 @@ import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
+from genomenet.data import sources
+
 
 def newest(
     paths: Sequence[pathlib.Path],
@@ -32,23 +34,17 @@ def newest(
             read(path)
         except Exception as e:  # of many kinds, by what is wrong in which file
             damaged.append(path)
+            cause = f"{sources.cause(e):.200}"
             older = paths[: -len(damaged)]
             if not older:
                 raise ValueError(
-                    f"{path} is damaged, or of another model ({cause(e)}), and there is"
+                    f"{path} is damaged, or of another model ({cause}), and there is"
                     " no checkpoint before it: take another --workdir"
                 ) from e
-            line = f"{path} is damaged ({cause(e)}): {older[-1].name} is taken"
+            line = f"{path} is damaged ({cause}): {older[-1].name} is taken"
             print(line, file=sys.stderr)
         else:
             for one in damaged:
                 discard(one)
             return path
     raise ValueError("there is no checkpoint")
-
-
-def cause(error: Exception) -> str:
-    """Returns the first line of an error."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    text = lines[0][:200]
-    return text if text.isprintable() else repr(text)

@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 
 import keras
 
+from genomenet.data import sources
 from genomenet.models import family as family_lib
-from genomenet.training import fallback
 from genomenet.training import progress as progress_lib
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
@@ -419,7 +419,7 @@ def _load(model: keras.Model, path: pathlib.Path) -> None:
     try:
         model.load_weights(path)
     except Exception as e:  # of many kinds, by what is wrong in the file
-        cause = fallback.cause(e)
+        cause = f"{sources.cause(e):.200}"
         raise ValueError(f"{path} is damaged ({cause}): take another --workdir") from e
 
 

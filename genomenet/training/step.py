@@ -43,6 +43,8 @@ class Steps:
         self._strategy = strategy
         self._settings = settings
         self._replicas = strategy.num_replicas_in_sync
+        _, processes = strategy_lib.position(strategy)
+        self._own_replicas = self._replicas // processes
         self._weights = model.trainable_variables
         self._sums: list[tf.Variable] = []
         if settings.accumulate > 1:
@@ -80,7 +82,10 @@ class Steps:
             asked to stop.
         """
         stop_here = tf.constant(float(stop))
-        rows = [strategy_lib.own_rows(self._strategy, b) for b in batches]
+        rows = [
+            strategy_lib.deal(self._strategy, batch, parts=self._own_replicas)
+            for batch in batches
+        ]
         if len(rows) == 1:
             return self._local(self._step(rows[0], stop_here))
         sums = [self._local(self._accumulate(r, stop_here)) for r in rows]
@@ -90,9 +95,8 @@ class Steps:
 
     def evaluate(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Scores one global batch; returns sums as `train` does."""
-        return self._local(
-            self._evaluate(strategy_lib.local_rows(self._strategy, batch))
-        )
+        rows = strategy_lib.deal(self._strategy, batch, parts=self._replicas)
+        return self._local(self._evaluate(rows))
 
     @tf.function(autograph=False)
     def _step(self, rows: Any, stop: tf.Tensor) -> Any:

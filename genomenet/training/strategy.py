@@ -67,32 +67,33 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def local_rows(
-    strategy: tf.distribute.Strategy, batch: Mapping[str, tf.Tensor]
+def deal(
+    strategy: tf.distribute.Strategy, batch: Mapping[str, Any], *, parts: int
 ) -> dict[str, Any]:
-    """Deals this process's rows of a global batch to its replicas.
+    """Deals a batch to the replicas of this process.
 
     Args:
         strategy: Of the run.
-        batch: Name → (B, ...), B a multiple of the number of replicas R.
+        batch: Name → (B, ...), B a multiple of `parts`.
+        parts: Replicas that share the batch: all of the run where it is the global
+            one, those of this process where it holds this process's rows alone.
 
     Returns:
-        Name → (B/R, ...) for every local replica, as `strategy.run` takes it.
+        Name → (B/parts, ...) for every local replica, as `strategy.run` takes it.
     """
-    replicas = strategy.num_replicas_in_sync
-    if replicas == 1:
+    if parts == strategy.num_replicas_in_sync == 1:
         return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
 
-    def deal(name: str) -> Any:
-        rows = batch[name].shape[0] // replicas
+    def dealt(name: str) -> Any:
+        rows = batch[name].shape[0] // parts
 
         def own(context: tf.distribute.ValueContext) -> tf.Tensor:
-            start = context.replica_id_in_sync_group * rows
+            start = context.replica_id_in_sync_group % parts * rows
             return tf.convert_to_tensor(batch[name][start : start + rows])
 
         return strategy.experimental_distribute_values_from_function(own)
 
-    return {name: deal(name) for name in batch}
+    return {name: dealt(name) for name in batch}
 
 
 def position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
@@ -105,35 +106,6 @@ def position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
 
     strategy.experimental_distribute_values_from_function(note)
     return min(ids) // len(ids), strategy.num_replicas_in_sync // len(ids)
-
-
-def own_rows(
-    strategy: tf.distribute.Strategy, batch: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Deals a batch of this process's rows to its replicas.
-
-    Args:
-        strategy: Of the run.
-        batch: Name → (B/P, ...) of P processes.
-
-    Returns:
-        Name → (B/R, ...) for every local replica, as `strategy.run` takes it.
-    """
-    _, processes = position(strategy)
-    local = strategy.num_replicas_in_sync // processes
-    if local == 1 and processes == 1:
-        return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
-
-    def deal(name: str) -> Any:
-        rows = batch[name].shape[0] // local
-
-        def own(context: tf.distribute.ValueContext) -> tf.Tensor:
-            start = context.replica_id_in_sync_group % local * rows
-            return tf.convert_to_tensor(batch[name][start : start + rows])
-
-        return strategy.experimental_distribute_values_from_function(own)
-
-    return {name: deal(name) for name in batch}
 
 
 def gather(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | int]:
