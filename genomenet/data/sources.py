@@ -57,11 +57,15 @@ def fingerprints(paths: Sequence[str]) -> list[dict[str, Any]]:
         if path == files.STDIN:
             found.append({"file": files.shown(path)})
             continue
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         name, size = os.path.basename(path), os.path.getsize(path)
-        found.append({"file": name, "bytes": size, "sha256": digest})
+        found.append({"file": name, "bytes": size, "sha256": sha256(path)})
     return found
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_splits(text: str) -> dict[str, float]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 import keras
 
 from genomenet import catalog, models
-from genomenet.data import examples, labels
+from genomenet.data import examples, labels, sources
 from genomenet.models import classify
 from genomenet.release import folder
 
@@ -90,7 +88,7 @@ def read_start(
         model = folder.load_model(path)
         if isinstance(model, classify.Classifier):
             classifier, model = model, model.encoder
-        origin = {**origin, "from": PRETRAINED, "sha256": _sha256(weights)}
+        origin = {**origin, "from": PRETRAINED, "sha256": sources.sha256(weights)}
     return Start(
         family=content["family"],
         encoder=family.to_dict(config),
@@ -146,8 +144,3 @@ def make_config(
         length=longest,
         **fields,
     )
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

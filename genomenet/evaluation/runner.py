@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from genomenet import atomic, catalog
 from genomenet import models as models_lib
-from genomenet.data import examples, labels
+from genomenet.data import examples, labels, sources
 from genomenet.evaluation import (
     baselines,
     experiment,
@@ -274,7 +274,7 @@ def _digest(folder: pathlib.Path, weights: pathlib.Path | None) -> str:
     found = hashlib.sha256()
     for path in (folder / "config.json", weights):
         if path is not None:
-            found.update(hashlib.sha256(path.read_bytes()).digest())
+            found.update(bytes.fromhex(sources.sha256(path)))
     return found.hexdigest()[:16]
 
 

@@ -13,6 +13,7 @@ import urllib.request
 from typing import Any, Final
 
 from genomenet import atomic, catalog, json_file
+from genomenet.data import sources
 
 _BLOCK: Final = 1 << 20
 _TIMEOUT: Final = 60  # seconds without an answer
@@ -133,10 +134,8 @@ class _SameScheme(urllib.request.HTTPRedirectHandler):
 
 
 def _is_released(path: pathlib.Path, entry: dict[str, Any]) -> bool:
-    if path.stat().st_size != entry["size"]:
-        return False
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest() == entry["sha256"]
+    is_size = path.stat().st_size == entry["size"]
+    return is_size and sources.sha256(path) == entry["sha256"]
 
 
 def _check_path(text: str) -> None:

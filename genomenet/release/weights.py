@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import hashlib
 import math
 import os
 import pathlib
@@ -15,6 +14,7 @@ import numpy as np
 from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]
 
 from genomenet import json_file
+from genomenet.data import sources
 
 _DTYPE: Final = np.dtype("float32")
 _MOST_NAMED: Final = 3
@@ -23,9 +23,7 @@ _MOST_NAMED: Final = 3
 def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns what `config.json` says of a file of weights: its size and SHA-256."""
     path = pathlib.Path(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"size": path.stat().st_size, "sha256": digest}
+    return {"size": path.stat().st_size, "sha256": sources.sha256(path)}
 
 
 def check_digest(path: pathlib.Path, described: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import pathlib
@@ -17,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from genomenet import atomic
+from genomenet.data import sources
 from genomenet.training import fallback
 
 _DATA: Final = re.compile(r"ckpt-([0-9]+)\.data-.*")
@@ -108,7 +108,7 @@ class Checkpoints:
         except tf.errors.ResourceExhaustedError as e:
             told = os.strerror(errno.ENOSPC)
             raise OSError(errno.ENOSPC, told, os.fspath(self._directory)) from e
-        sums = {part.name: _sha256(part) for part in _parts(path)}
+        sums = {part.name: sources.sha256(part) for part in _parts(path)}
         atomic.write_text(path.with_suffix(".sha256"), json.dumps(sums, indent=2))
         for old in _steps(self._directory)[: -self._keep]:
             _remove(self._path(old))
@@ -176,7 +176,7 @@ def _verify(path: pathlib.Path) -> None:
         part = path.parent / name
         if part.parent != path.parent or not part.is_file():
             raise ValueError(f"{name} is missing")
-        if _sha256(part) != expected:
+        if sources.sha256(part) != expected:
             raise ValueError(f"the checksum of {name} is not that of what was saved")
 
 
@@ -184,11 +184,6 @@ def _remove(path: pathlib.Path) -> None:
     """Removes a checkpoint."""
     for part in (*_parts(path), path.with_suffix(".sha256")):
         part.unlink(missing_ok=True)
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:
