@@ -32,16 +32,47 @@ def read(path: str | os.PathLike[str]) -> Any:
             text = file.read(_MOST_BYTES + 1)
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror}") from e
-    if text.startswith(_POINTER):
-        raise ValueError(
-            f"{path} is a Git LFS pointer: fetch the file itself (git lfs pull)"
-        )
+    refuse_pointer(path, text)
     if len(text) > _MOST_BYTES:
         raise ValueError(f"{path} is not JSON of this package: more than 64 MiB")
     try:
         return loads(text.decode("utf-8-sig"))
     except ValueError as e:
         raise ValueError(f"{path} is not JSON: {e}") from e
+
+
+def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a JSON file that holds an object.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its keys and values.
+
+    Raises:
+        ValueError: As `read`, and if it holds anything else.
+    """
+    content = read(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a JSON object")
+    return content
+
+
+def refuse_pointer(path: str | os.PathLike[str], start: bytes) -> None:
+    """Refuses a file that stands for another one, in a clone without Git LFS.
+
+    Args:
+        path: The file, for the error.
+        start: Its first bytes, 32 or more.
+
+    Raises:
+        ValueError: If it does.
+    """
+    if start.startswith(_POINTER):
+        raise ValueError(
+            f"{path} is a Git LFS pointer: fetch the file itself (git lfs pull)"
+        )
 
 
 def loads(text: str) -> Any:

@@ -47,7 +47,6 @@ _FILES: Final = (  # the first that is there is read, as `transformers` does
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_POINTER: Final = b"version https://git-lfs"
 _OLD_NAMES: Final = {  # of TensorFlow's first release, kept in early checkpoints
     "LayerNorm.gamma": "LayerNorm.weight",
     "LayerNorm.beta": "LayerNorm.bias",
@@ -132,7 +131,7 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
     folder = pathlib.Path(directory)
     weights, source = _read_weights(folder)
     path = folder / "config.json"
-    values = _read_json(path)
+    values = json_file.read_object(path)
     pooler = any(name.startswith("bert.pooler.") for name in weights)
     try:
         config = bert.Config.from_hf(values, pooler=pooler)
@@ -349,7 +348,7 @@ def _read_file(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _read_shards(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Reads the files that an index names, each with just the weights it lists."""
-    content = _read_json(path)
+    content = json_file.read_object(path)
     names = content.get("weight_map")
     if not isinstance(names, dict) or not names:
         raise ValueError(f"{path} has no weight_map")
@@ -377,17 +376,7 @@ def _check_file(path: pathlib.Path) -> None:
     """Refuses what is no file, and what stands for one in a clone without LFS."""
     try:
         with path.open("rb") as file:
-            start = file.read(len(_POINTER))
+            start = file.read(32)
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror}") from None
-    if start == _POINTER:
-        raise ValueError(
-            f"{path} is a Git LFS pointer: fetch the file itself (git lfs pull)"
-        )
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    content = json_file.read(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a JSON object")
-    return content
+    json_file.refuse_pointer(path, start)

@@ -65,16 +65,16 @@ def _vocabularies(
     path = folder / "vocab.txt"
     if path.is_file():
         try:
-            text = path.read_text("utf-8-sig")
+            content = path.read_bytes()
+            json_file.refuse_pointer(path, content)
+            text = content.decode("utf-8-sig")
         except (OSError, UnicodeDecodeError) as e:
             reason = getattr(e, "strerror", None) or "not a text file"
             raise ValueError(f"{path} cannot be read: {reason}") from None
-        if text.startswith("version https://git-lfs"):
-            raise ValueError(f"{path} is a Git LFS pointer: fetch the file itself")
         yield path, dict(enumerate(text.split()))
     path = folder / "tokenizer.json"
     if path.is_file():
-        model = _object(path).get("model")
+        model = json_file.read_object(path).get("model")
         vocabulary = model.get("vocab") if isinstance(model, dict) else None
         if isinstance(vocabulary, list):  # of Unigram: pairs of token and score
             tokens = [v[0] if isinstance(v, list) and v else v for v in vocabulary]
@@ -83,24 +83,24 @@ def _vocabularies(
             yield path, _by_index(path, vocabulary)
     path = folder / "vocab.json"
     if path.is_file():
-        yield path, _by_index(path, _object(path))
+        yield path, _by_index(path, json_file.read_object(path))
 
 
 def _additions(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[int, Any]]]:
     """Yields each file that names some tokens, and index → token."""
     path = folder / "added_tokens.json"
     if path.is_file():
-        yield path, _by_index(path, _object(path))
+        yield path, _by_index(path, json_file.read_object(path))
     path = folder / "tokenizer.json"
     if path.is_file():
-        added = _object(path).get("added_tokens") or []
+        added = json_file.read_object(path).get("added_tokens") or []
         if not isinstance(added, list) or not all(isinstance(t, dict) for t in added):
             raise ValueError(f"{path}: added_tokens is no list of tokens")
         pairs = [(token.get("content"), token.get("id")) for token in added]
         yield path, _by_index(path, pairs)
     path = folder / "tokenizer_config.json"
     if path.is_file():
-        added = _object(path).get("added_tokens_decoder") or {}
+        added = json_file.read_object(path).get("added_tokens_decoder") or {}
         if not isinstance(added, dict):
             raise ValueError(f"{path}: added_tokens_decoder is no object")
         yield (
@@ -144,7 +144,7 @@ def _check_special(path: pathlib.Path) -> None:
     """Refuses special tokens, such as `unk_token`, that are others than ours."""
     if not path.is_file():
         return
-    content = _object(path)
+    content = json_file.read_object(path)
     for name in _SPECIAL:
         token = content.get(f"{name}_token")
         token = token.get("content") if isinstance(token, dict) else token
@@ -153,10 +153,3 @@ def _check_special(path: pathlib.Path) -> None:
                 f"{path}: {name}_token is {json_file.short(token)}, and in DNABERT's"
                 f" vocabulary [{name.upper()}]"
             )
-
-
-def _object(path: pathlib.Path) -> dict[str, Any]:
-    content = json_file.read(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a JSON object")
-    return content
