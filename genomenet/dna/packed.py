@@ -120,8 +120,15 @@ def pack(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def runs_of_n(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Returns the half-open intervals of N in codes, int64, (R, 2)."""
-    is_n = np.concatenate([[False], codes == alphabet.N, [False]])
-    return np.flatnonzero(is_n[1:] != is_n[:-1]).reshape(-1, 2)
+    is_n = codes == alphabet.N
+    if not is_n.any():
+        return np.zeros((0, 2), np.int64)
+    edges = np.flatnonzero(is_n[1:] != is_n[:-1]).astype(np.int64) + 1
+    if is_n[0]:
+        edges = np.append(np.int64(0), edges)
+    if len(edges) % 2:  # the last run ends with the codes
+        edges = np.append(edges, np.int64(len(codes)))
+    return edges.reshape(-1, 2)
 
 
 def of(codes: npt.NDArray[np.uint8]) -> Packed:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.dna import alphabet
+from genomenet.dna import packed
 
 MAX_N_RUN: Final = 100
 """Longest run of N that stays inside a piece, in bases."""
@@ -125,7 +125,7 @@ def pieces(
         ... # doctest: +ELLIPSIS
         (array([[1, 3]]), Skipped(all_n=0, only_short=0, short_pieces=1, ...))
     """
-    runs = _runs_of_n(codes)
+    runs = packed.runs_of_n(codes)
     if not len(runs) and len(codes) >= min_length:  # most contigs of a draft genome
         return np.array([[0, len(codes)]]), Skipped()
     at_end = (runs[:, 0] == 0) | (runs[:, 1] == len(codes))
@@ -315,19 +315,6 @@ def tile(length: int, *, window: int, stride: int) -> npt.NDArray[np.int64]:
             f"window and stride must be >= 1 base, got {window} and {stride}"
         )
     return np.arange(0, length - window + 1, stride, dtype=np.int64)
-
-
-def _runs_of_n(codes: npt.NDArray[np.uint8]) -> Intervals:
-    """Returns the runs of N as intervals, (R, 2)."""
-    is_n = codes == alphabet.N
-    if not is_n.any():
-        return np.zeros((0, 2), np.int64)
-    edges = np.flatnonzero(is_n[1:] != is_n[:-1]).astype(np.int64) + 1
-    if len(codes) and is_n[0]:
-        edges = np.append(np.int64(0), edges)
-    if len(edges) % 2:  # the last run ends with the contig
-        edges = np.append(edges, np.int64(len(codes)))
-    return edges.reshape(-1, 2)
 
 
 def _bases(intervals: Intervals) -> int:
