@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import os
 import pathlib
 import re
@@ -17,11 +18,13 @@ from typing import Any, Final
 
 _AT_FDCWD: Final = -100
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE of Linux
-# .NAME.partial-HOST-PROCESS-NUMBER: who writes it, so that what a killed process left
-# is told from what another one is writing.
-_PARTIAL: Final = re.compile(r"\..+\.partial-(.+)-([0-9]+)-[0-9]+", re.DOTALL)
 _MARK: Final = ".partial-"
 _OLD: Final = ".replaced-"
+# .NAME.partial-HOST-PROCESS-NUMBER: who writes it, so that what a killed process left
+# is told from what another one is writing.
+_TEMPORARY: Final = re.compile(
+    r"(?P<mark>\.partial-|\.replaced-)(?P<host>.+)-(?P<process>[0-9]+)-[0-9]+"
+)
 _LONGEST: Final = 100  # letters of a name that a temporary one repeats
 _HOST: Final = re.sub(r"[^\w.]", "_", socket.gethostname())
 
@@ -139,20 +142,15 @@ def _remove_left(path: pathlib.Path) -> None:
 
     An old folder that such a process had moved aside is put back.
     """
-    for old in path.parent.glob(f".{_escaped(path.name[:_LONGEST])}{_OLD}*"):
-        match = _PARTIAL.fullmatch(old.name.replace(_OLD, _MARK))
-        if match and match[1] == _HOST and not _is_alive(int(match[2])):
+    name = f".{path.name[:_LONGEST]}"
+    for left in path.parent.glob(f"{glob.escape(name)}.*"):
+        match = _TEMPORARY.fullmatch(left.name, len(name))
+        if match and match["host"] == _HOST and not _is_alive(int(match["process"])):
             with contextlib.suppress(OSError):
-                _remove(old) if path.exists() else os.replace(old, path)
-    for left in path.parent.glob(f".{_escaped(path.name[:_LONGEST])}{_MARK}*"):
-        match = _PARTIAL.fullmatch(left.name)
-        if match and match[1] == _HOST and not _is_alive(int(match[2])):
-            with contextlib.suppress(OSError):
-                _remove(left)
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", name)
+                if match["mark"] == _OLD and not path.exists():
+                    os.replace(left, path)
+                else:
+                    _remove(left)
 
 
 def _is_alive(process: int) -> bool:
