@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import sys
+import threading
 import types
+from collections.abc import Iterator
 from typing import Any, Final
 
 # What moves a terminal or hides text; not what ends lines and draws bars.
@@ -37,9 +40,10 @@ def load_tensorflow() -> None:
     """Imports TensorFlow now, for some seconds, and not while a bar counts time.
 
     Its C++ parts write notes to the standard error before anything can turn them
-    off; they would tear the bar. What fails is raised all the same.
+    off; they would tear the bar. What fails is raised all the same. An interrupt
+    waits until it is done: C++ may swallow it, or end the process.
     """
-    with contextlib.ExitStack() as stack:
+    with _interrupts_later(), contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # no standard error at all
             kept = os.dup(2)
             stack.callback(os.close, kept)
@@ -47,6 +51,23 @@ def load_tensorflow() -> None:
             with open(os.devnull, "wb") as null:
                 os.dup2(null.fileno(), 2)
         import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Lets an interrupt that would be raised in the block be raised after it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) != signal.default_int_handler:
+        yield
+        return
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from tests import processes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.slow
@@ -20,8 +22,7 @@ def start(command, folder, **streams):
         [sys.executable, "-m", f"genomenet.{command[0]}", *command[1:]],
         cwd=folder,
         env=environment,
-        # A shell may have had interrupts ignored, as of what runs in the background.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=processes.take_signals,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )
 
@@ -52,6 +53,36 @@ def test_an_interrupt_at_any_moment_is_one_line(genome, seconds, name):
         assert b"Traceback" not in errors
         assert process.returncode in (1, 130, -signal.SIGINT)
     assert os.listdir(genome.parent) == ["genome.fa"]
+
+
+def test_an_interrupt_that_an_import_would_swallow_is_not_lost(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+except BaseException:
+    pass
+"""
+    )
+    code = """
+from genomenet import startup
+startup.begin()
+startup.load_tensorflow()
+print("it went on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        preexec_fn=processes.take_signals,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGINT
+    assert (done.stdout, done.stderr) == (b"", b"interrupted\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -13,6 +13,7 @@ import pytest
 
 from genomenet.data import prepare, recipes, sources
 from genomenet.dna import reader
+from tests import processes
 
 
 @pytest.fixture
@@ -152,8 +153,7 @@ def test_a_stopped_command_leaves_nothing(tmp_path, number):
         [*command, "--name=mine", f"--data_dir={data}"],
         stderr=subprocess.PIPE,
         text=True,
-        # A shell may have had interrupts ignored, as of what runs in the background.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=processes.take_signals,
     ) as process:
         with pipe.open("w") as file:
             file.write(">a\nACGT\n")
