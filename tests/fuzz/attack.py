@@ -10,7 +10,6 @@ import dataclasses
 import multiprocessing
 import pathlib
 import random
-import resource
 import shutil
 import signal
 import tempfile
@@ -18,6 +17,7 @@ import time
 import traceback
 import warnings
 
+from tests import processes
 from tests.fuzz import mutate, surfaces
 
 SECONDS = 10
@@ -131,18 +131,13 @@ def judge(surface, path, expected):
         return FAILED, f"{type(e).__name__}: {e!s:.200} ({last.filename}:{last.lineno})"
     finally:
         signal.alarm(0)
-    if memory() > MEGABYTES:
-        return FAILED, f"{memory():,.0f} MB"
+    if (peak := processes.peak_memory() / 1000) > MEGABYTES:
+        return FAILED, f"{peak:,.0f} MB"
     try:
         wrong = surface.wrong(path, value, expected)
     except Exception as e:  # what we read, a plain reader cannot
         wrong = f"{type(e).__name__}: {e}"
     return (FAILED, f"silently wrong: {wrong}") if wrong else (READ, "")
-
-
-def memory() -> float:
-    """Returns the largest memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def _hang(*_):

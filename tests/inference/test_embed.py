@@ -168,10 +168,11 @@ def test_a_broken_file_leaves_no_output(model, tmp_path):
 
 
 MEASURE = """
-import resource, sys
+import sys
+from tests import processes
 from genomenet.inference import embed
 counts = embed.embed_files(*sys.argv[1:], show_progress=False)
-print(counts["rows"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(counts["rows"], processes.peak_memory() // 1024)
 """
 
 

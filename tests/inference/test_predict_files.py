@@ -333,13 +333,14 @@ def test_an_encoder_is_to_be_fine_tuned(tmp_path, tiny_fasta):
 
 
 MEASURE = """
-import resource, sys
+import sys
+from tests import processes
 from genomenet.inference import predict_files
 options = predict_files.Options(bedgraph=sys.argv[3] + ".tracks")
 counts = predict_files.predict_files(
     *sys.argv[1:], options, warn=print, show_progress=False
 )
-print(counts.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(counts.rows, processes.peak_memory() // 1024)
 """
 
 
