@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from genomenet.layers import dropout as dropout_lib
+from genomenet.layers import initializers
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
@@ -77,12 +78,11 @@ class TokenEmbedding(keras.layers.Layer):
     def build(
         self, token_ids_shape: Any = None, position_ids_shape: Any = None
     ) -> None:
-        noise = keras.initializers.RandomNormal(stddev=self.stddev)
         waves = functools.partial(_waves, spread=self.stddev)
         for name, rows, initializer in (
-            ("tokens", self.vocab_size, noise),
+            ("tokens", self.vocab_size, initializers.Normal(stddev=self.stddev)),
             ("positions", self.max_positions, waves),
-            ("types", self.num_types, noise),
+            ("types", self.num_types, initializers.Normal(stddev=self.stddev)),
         ):
             weight = self.add_weight(
                 name=name, shape=(rows, self.hidden_size), initializer=initializer
@@ -290,10 +290,9 @@ class EncoderBlock(keras.layers.Layer):
         }
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
-        initializer = keras.initializers.RandomNormal(stddev=self.stddev)
         return keras.layers.Dense(
             units,
-            kernel_initializer=initializer,  # pyright: ignore[reportArgumentType]
+            kernel_initializer=initializers.Normal(stddev=self.stddev),
             name=name,
             dtype=self.dtype_policy,
         )

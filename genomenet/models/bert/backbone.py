@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from genomenet.layers import kmer_tokens, transformer
+from genomenet.layers import initializers, kmer_tokens, transformer
 from genomenet.models.bert import config as config_lib
 
 
@@ -217,10 +217,9 @@ class BertMaskedLM(keras.Model):
 def _dense(
     config: config_lib.BertConfig, units: int, name: str, activation: Any = None
 ) -> keras.layers.Dense:
-    initializer = keras.initializers.RandomNormal(stddev=config.initializer_range)
     return keras.layers.Dense(
         units,
         activation=activation,
-        kernel_initializer=initializer,  # pyright: ignore[reportArgumentType]
+        kernel_initializer=initializers.Normal(stddev=config.initializer_range),
         name=name,
     )

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from genomenet.dna import alphabet
+from genomenet.layers import initializers
 from genomenet.models.selfgenomenet import config as config_lib
 from genomenet.models.selfgenomenet import context as context_lib
 
@@ -67,7 +68,11 @@ class SelfGenomeNet(keras.Model):
         # Not on the path from inputs to outputs: only the objective uses them.
         width = config.filters if config.objective == "cpc" else config.units
         self.projections = [
-            keras.layers.Dense(width, name=f"projection_{gap}")
+            keras.layers.Dense(
+                width,
+                kernel_initializer=initializers.GlorotUniform(),
+                name=f"projection_{gap}",
+            )
             for gap in (config.gaps if head else ())
         ]
         for projection in self.projections:

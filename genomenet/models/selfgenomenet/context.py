@@ -7,6 +7,7 @@ from typing import Any, Final
 import keras
 from keras import ops
 
+from genomenet.layers import initializers
 from genomenet.models.selfgenomenet import encoder as encoder_lib
 from genomenet.models.selfgenomenet import lstm
 
@@ -78,7 +79,7 @@ class ContextNet(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.encoder.filters, gates),
-            initializer="glorot_uniform",
+            initializer=initializers.GlorotUniform(),
         )
         self.bias = self.add_weight(
             name="bias", shape=(gates,), initializer=self._initial_bias

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from genomenet.dna import alphabet
+from genomenet.layers import initializers
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
@@ -58,7 +59,7 @@ class PatchEncoder(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.kernel_size, alphabet.NUM_BASES, self.filters),
-            initializer="glorot_uniform",
+            initializer=initializers.GlorotUniform(),
         )
         self.bias = self.add_weight(
             name="bias", shape=(self.filters,), initializer="zeros"

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from genomenet.layers import initializers
+
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class ProjectedLstmCell(keras.layers.Layer):
@@ -35,7 +37,7 @@ class ProjectedLstmCell(keras.layers.Layer):
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
             shape=(self.units, 4 * self.units),
-            initializer="orthogonal",
+            initializer=initializers.Orthogonal(),
         )
 
     def call(
