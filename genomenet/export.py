@@ -54,8 +54,9 @@ def _export(name: str) -> pathlib.Path:
     startup.load_tensorflow()
     from genomenet import models
     from genomenet.release import export, folder
-    from genomenet.training import checkpoint, portable_arrays
+    from genomenet.training import npz_file
     from genomenet.training import workdir as workdir_lib
+    from genomenet.training.engines import checkpoint
 
     config = folder.read_config(workdir)
     family = models.get_family(config["family"])
@@ -63,10 +64,10 @@ def _export(name: str) -> pathlib.Path:
     rows = workdir_lib.read_metrics(workdir)
     if npz is None:
         is_jax = any((workdir / "checkpoints").glob("step-*.npz"))
-        load = portable_arrays.load_weights if is_jax else checkpoint.load_weights
+        load = npz_file.load_weights if is_jax else checkpoint.load_weights
         step = load(model, workdir)
     else:
-        step = portable_arrays.load_model(model, npz)
+        step = npz_file.load_model(model, npz)
     metrics: dict[str, float] = {}
     for row in rows:
         if row["step"] <= step:

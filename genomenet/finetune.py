@@ -161,10 +161,9 @@ def _finetune(workdir: pathlib.Path) -> None:
     from genomenet.evaluation import experiment, report
     from genomenet.models import classify
     from genomenet.release import export
-    from genomenet.training import command, finetune, settings
-    from genomenet.training import strategy as strategy_lib
+    from genomenet.training import command, engines, finetune, settings
 
-    strategy = strategy_lib.make(_DISTRIBUTE.value)
+    devices = engines.devices(_DISTRIBUTE.value)
     given = experiment.read_start(_MODEL.value, _INIT.value, dropout=_DROPOUT.value)
     data = _data()
     for line in report.describe(data):
@@ -216,7 +215,7 @@ def _finetune(workdir: pathlib.Path) -> None:
         workdir=workdir,
         pretrained=pretrained,
         origin=given.origin,
-        strategy=strategy,
+        devices=devices,
         flags_text=_flags_text(),
     )
     if not result.is_chief:

@@ -155,15 +155,9 @@ def _train(workdir: pathlib.Path) -> None:
     from genomenet.dna import ranking
     from genomenet.evaluation import experiment
     from genomenet.release import folder
-    from genomenet.training import command, pretrain, settings
+    from genomenet.training import command, engines, pretrain, settings
 
-    strategy = None
-    if _is_tensorflow():
-        from genomenet.training import strategy as strategy_lib
-
-        strategy = strategy_lib.make(_DISTRIBUTE.value)
-    elif _DISTRIBUTE.value not in ("auto", "none"):
-        raise ValueError(f"--distribute={_DISTRIBUTE.value} is for TensorFlow")
+    devices = engines.devices(_DISTRIBUTE.value)
     start = None
     if _INIT.value == experiment.PRETRAINED:
         start = experiment.read_start(_MODEL.value, _INIT.value)
@@ -189,7 +183,7 @@ def _train(workdir: pathlib.Path) -> None:
         workdir=workdir,
         pretrained=start.model if start else None,
         origin=start.origin if start else None,
-        strategy=strategy,
+        devices=devices,
         flags_text=_flags_text(),
     )
     if not result.is_chief:

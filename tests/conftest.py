@@ -6,6 +6,8 @@ import os
 # that need Keras alone also run on KERAS_BACKEND=jax, without TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if os.environ["KERAS_BACKEND"] == "jax":
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 import importlib
 import pathlib

@@ -218,7 +218,7 @@ def test_training_knows_no_family_by_name(file):
 
 def test_training_on_jax_needs_no_tensorflow():
     """Nothing on the way imports it at the top; .ci/run trains where it is not."""
-    entries = ("training/portable_engine.py", "training/loop.py", "data/rows.py")
+    entries = ("training/engines/jax.py", "training/loop.py", "data/rows.py")
     found = {file for entry in entries for file in loaded(entry)}
     found |= {"training/pretrain.py", "data/prepared.py", "data/integrity.py"}
     assert {"training/schedule.py", "dna/packed.py"} <= found

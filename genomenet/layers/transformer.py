@@ -290,9 +290,10 @@ class EncoderBlock(keras.layers.Layer):
         }
 
     def _dense(self, units: int, name: str) -> keras.layers.Dense:
+        noise: Any = initializers.Normal(stddev=self.stddev)
         return keras.layers.Dense(
             units,
-            kernel_initializer=initializers.Normal(stddev=self.stddev),
+            kernel_initializer=noise,
             name=name,
             dtype=self.dtype_policy,
         )

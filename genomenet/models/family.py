@@ -43,7 +43,8 @@ class LossOutput(NamedTuple):
     Attributes:
         per_example: Loss of each row, float32, (B,), a mean over its targets.
         weight: Weight of each row, float32, (B,): its number of targets, or 1.
-        metrics: Name → float32 scalar, averaged with the same weights.
+        metrics: Name → float32 scalar, a mean with the same weights; or the scalar and
+            the weight of the whole batch in a mean with weights of its own.
     """
 
     per_example: Any

@@ -16,9 +16,8 @@ from genomenet.data import batches, examples, labels, sources
 from genomenet.layers import strand
 from genomenet.models import classify
 from genomenet.models import family as family_lib
-from genomenet.training import engine, loop
+from genomenet.training import engines, loop
 from genomenet.training import settings as settings_lib
-from genomenet.training import strategy as strategy_lib
 from genomenet.training import workdir as workdir_lib
 
 ALL: Final = "all"
@@ -76,7 +75,7 @@ def run(
     workdir: str | os.PathLike[str],
     pretrained: keras.Model | None = None,
     origin: Mapping[str, Any] | None = None,
-    strategy: tf.distribute.Strategy | None = None,
+    devices: loop.Devices | None = None,
     flags_text: str = "",
 ) -> loop.Result:
     """Fine-tunes a model, or goes on with a run that was stopped.
@@ -93,7 +92,7 @@ def run(
         pretrained: A model of the family whose weights the encoder begins with, or a
             classifier, with whose head it begins too; fresh weights if None.
         origin: What `pretrained` is: kept, and compared when a run goes on.
-        strategy: Where to compute, of `strategy.make`; one device by default.
+        devices: Where to compute, of `engines.devices`; one device by default.
         flags_text: The command's flags, kept in the folder.
 
     Returns:
@@ -105,7 +104,7 @@ def run(
         TrainingError: If the loss is not finite.
         Stopped: If a signal came; the run has been saved.
     """
-    strategy = strategy or strategy_lib.make("none")
+    devices = devices or engines.devices()
     members = models.get_family(family)
     # All that may be wrong, before the folder is this run's.
     check(data, members.shortest(members.from_dict(encoder)))
@@ -115,7 +114,7 @@ def run(
     if plan.class_weights:
         weights = examples.class_weights(train, data.task)
     settings = resolve(settings, plan, len(train))
-    engine.check(settings, strategy)
+    devices.check(settings)
     run_config = workdir_lib.RunConfig(
         family=family,
         model=members.to_dict(members.from_dict(encoder)),
@@ -127,8 +126,7 @@ def run(
             "init": dict(origin or {"from": "random"}),
         },
     )
-    read_only = not strategy_lib.is_chief(strategy)
-    with workdir_lib.Workdir(workdir, read_only=read_only) as folder:
+    with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
         folder.adopt(run_config, flags_text=flags_text)
         has_head = isinstance(pretrained, classify.Classifier)
         if plan.train == HEAD_FIRST and not has_head:
@@ -142,7 +140,7 @@ def run(
                 workdir=folder.path / HEAD,
                 pretrained=pretrained,
                 origin=origin,
-                strategy=strategy,
+                devices=devices,
             ).model
 
         def make_model() -> classify.Classifier:
@@ -153,7 +151,7 @@ def run(
             model.encoder.trainable = plan.train != HEAD
             return model
 
-        reads = _Reader(plan, classifier, settings, make_model, strategy)
+        reads = _Reader(plan, classifier, settings, make_model, devices)
         length = max(int(split.lengths.max()) for split in (train, validation) if split)
         held_out: list[Any] = []
         if validation is not None:
@@ -186,7 +184,7 @@ def run(
             is_done=lambda rows: _is_done(rows, plan.patience),
             best=folder.path / BEST if held_out else None,
         )
-        return loop.run(job, run_config, folder=folder, engine=engine.make(strategy))
+        return loop.run(job, run_config, folder=folder, devices=devices)
 
 
 def rate(family: family_lib.Family, train: str) -> float:
@@ -253,7 +251,7 @@ class _Reader:
         config: classify.ClassifierConfig,
         settings: settings_lib.Settings,
         make_model: Any,
-        strategy: tf.distribute.Strategy,
+        devices: loop.Devices,
     ):
         self._config = config
         self._batch_size = settings.batch_size
@@ -262,7 +260,7 @@ class _Reader:
         if plan.train == HEAD:
             keras.utils.set_random_seed(settings.seed)
             keras.config.set_dtype_policy(settings.precision)
-            with strategy.scope():
+            with devices.scope():
                 model = make_model()
             self._model, self.make_model = model, lambda: model
 

@@ -1,7 +1,7 @@
 """The training loop of every model: runs that can be stopped anywhere; keras only.
 
-What computes the steps, and keeps what a run needs to go on, is an `Engine`:
-`engine` for TensorFlow and its devices, `portable_engine` for JAX.
+What computes the steps, and keeps what a run needs to go on, is an `Engine`, one for
+each backend of Keras in `engines`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import pathlib
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol
 
 import keras
 
 from genomenet.data import sources
 from genomenet.models import family as family_lib
+from genomenet.training import gradients
 from genomenet.training import progress as progress_lib
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
@@ -154,7 +155,30 @@ class Engine(Protocol):
         ...
 
 
-MakeEngine = Callable[[Job, settings_lib.Settings, workdir_lib.Workdir], Engine]
+class Devices(Protocol):
+    """Where a run computes, in this process and others; of `engines.devices`.
+
+    Attributes:
+        is_chief: Whether this process writes the files of the run.
+        num_replicas: Devices that share a batch, over all processes.
+    """
+
+    is_chief: bool
+    num_replicas: int
+
+    def check(self, settings: settings_lib.Settings) -> None:
+        """Raises a ValueError if settings do not go with the devices."""
+        ...
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Returns within what a model is made whose weights are on the devices."""
+        ...
+
+    def engine(
+        self, job: Job, settings: settings_lib.Settings, folder: workdir_lib.Workdir
+    ) -> Engine:
+        """Makes what computes this process's part of a run."""
+        ...
 
 
 def run(
@@ -162,7 +186,7 @@ def run(
     config: workdir_lib.RunConfig,
     *,
     folder: workdir_lib.Workdir,
-    engine: MakeEngine,
+    devices: Devices,
 ) -> Result:
     """Trains a model, or goes on with a run that was stopped.
 
@@ -170,7 +194,7 @@ def run(
         job: What is trained.
         config: What the run is; `folder` has adopted it.
         folder: Of the run.
-        engine: Makes what computes it.
+        devices: Where it computes.
 
     Returns:
         The trained model and its metrics.
@@ -181,7 +205,7 @@ def run(
         Stopped: If a signal came; the run has been saved.
     """
     with _signals() as asked:
-        return _Run(job, config, folder, engine).finish(asked)
+        return _Run(job, config, folder, devices).finish(asked)
 
 
 def trivial_scores(
@@ -206,6 +230,15 @@ def trivial_scores(
     return {name: found[key] for key, name in names.items() if key in found}
 
 
+def check_batch_size(settings: settings_lib.Settings, num_replicas: int) -> None:
+    """Raises a ValueError if batches cannot be dealt evenly to the devices."""
+    if settings.batch_size % num_replicas:
+        raise ValueError(
+            f"--batch_size={settings.batch_size} cannot be dealt evenly to"
+            f" {num_replicas} replicas"
+        )
+
+
 class _Run:
     """One process's part of a run."""
 
@@ -214,7 +247,7 @@ class _Run:
         job: Job,
         run_config: workdir_lib.RunConfig,
         folder: workdir_lib.Workdir,
-        make_engine: MakeEngine,
+        devices: Devices,
     ):
         self.job = job
         self.run_config = run_config
@@ -222,7 +255,7 @@ class _Run:
         self.folder = folder
         keras.utils.set_random_seed(settings.seed)
         keras.config.set_dtype_policy(settings.precision)
-        self.engine = make_engine(job, settings, folder)
+        self.engine = devices.engine(job, settings, folder)
         self.baseline = dict(job.baseline(self.engine.model)) if job.held_out else {}
         self._sequences = settings.batch_size * settings.accumulate
         self._bases = self._sequences * job.bases_per_row
@@ -373,12 +406,7 @@ class _Run:
         return means
 
     def _means(self, totals: Mapping[str, float]) -> dict[str, float]:
-        weight = totals.get("weight", 0.0)
-        means = {
-            name: value / weight if weight else 0.0
-            for name, value in totals.items()
-            if name not in ("weight", "stop")
-        }
+        means = gradients.means(totals)
         return {**means, **self.job.objective.derived(means)} if means else means
 
     def _learning_rate(self, step: int) -> float:

@@ -14,7 +14,7 @@ from genomenet import models
 from genomenet.data import prepared, rows
 from genomenet.dna import tiling
 from genomenet.models import family as family_lib
-from genomenet.training import loop
+from genomenet.training import engines, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
 
@@ -28,7 +28,7 @@ def run(
     workdir: str | os.PathLike[str],
     pretrained: keras.Model | None = None,
     origin: Mapping[str, Any] | None = None,
-    strategy: Any = None,
+    devices: loop.Devices | None = None,
     flags_text: str = "",
 ) -> loop.Result:
     """Pretrains a model, or goes on with a run that was stopped.
@@ -43,8 +43,7 @@ def run(
         workdir: Folder of the run.
         pretrained: A model of the family to begin with; fresh weights if None.
         origin: What `pretrained` is: kept, and compared when a run goes on.
-        strategy: On TensorFlow where to compute, of `strategy.make`; one device by
-            default.
+        devices: Where to compute, of `engines.devices`; one device by default.
         flags_text: The command's flags, kept in the folder.
 
     Returns:
@@ -56,7 +55,8 @@ def run(
         TrainingError: If the loss is not finite.
         Stopped: If a signal came; the run has been saved.
     """
-    engine = _engine(settings, strategy)
+    devices = devices or engines.devices()
+    devices.check(settings)
     members = models.get_family(family)
     config = members.from_dict(model)
     genome = dataset if isinstance(dataset, prepared.Genome) else prepared.read(dataset)
@@ -67,7 +67,7 @@ def run(
         dataset=genome.identity(),
         parts={"init": dict(origin)} if origin else {},
     )
-    with workdir_lib.Workdir(workdir, read_only=not engine.is_chief) as folder:
+    with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
         window = members.window(config)
         train = genome.rows("train", window, seed=settings.seed)
         if len(train) < settings.batch_size:
@@ -75,15 +75,15 @@ def run(
                 f"split 'train' of {genome.path} has only {len(train)} windows of"
                 f" {window.bases} bases, fewer than --batch_size={settings.batch_size}"
             )
-        fewest = members.fewest_rows(config, engine.num_replicas)
+        fewest = members.fewest_rows(config, devices.num_replicas)
         if settings.batch_size < fewest:
             raise ValueError(
                 f"--batch_size={settings.batch_size} is too small: the objective"
                 f" compares rows, of which it needs {fewest}"
-                + (f" on {engine.num_replicas} devices" if fewest > 2 else "")
+                + (f" on {devices.num_replicas} devices" if fewest > 2 else "")
             )
         folder.adopt(run_config, flags_text=flags_text)
-        held_out = _held_out(genome, window, settings, engine.num_replicas, fewest)
+        held_out = _held_out(genome, window, settings, devices.num_replicas, fewest)
 
         def batches(first: int, worker: int, num_workers: int) -> Any:
             size = settings.batch_size
@@ -104,39 +104,7 @@ def run(
             bases_per_row=window.length,
             baseline=baseline,
         )
-        return loop.run(job, run_config, folder=folder, engine=engine.make)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Engine:
-    """What computes a run: how it is made, and where this process stands in it."""
-
-    make: loop.MakeEngine
-    is_chief: bool = True
-    num_replicas: int = 1
-
-
-def _engine(settings: settings_lib.Settings, strategy: Any) -> _Engine:
-    """Returns the engine of Keras's backend."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        from genomenet.training import portable_engine
-
-        if settings.precision == "mixed_float16":
-            raise ValueError("precision mixed_float16 needs KERAS_BACKEND=tensorflow")
-        return _Engine(portable_engine.JaxEngine)
-    if backend != "tensorflow":
-        raise ValueError(f"Keras runs on {backend}: take tensorflow or jax")
-    from genomenet.training import engine
-    from genomenet.training import strategy as strategy_lib
-
-    strategy = strategy or strategy_lib.make("none")
-    engine.check(settings, strategy)
-    return _Engine(
-        engine.make(strategy),
-        strategy_lib.is_chief(strategy),
-        strategy.num_replicas_in_sync,
-    )
+        return loop.run(job, run_config, folder=folder, devices=devices)
 
 
 def _tiled(

@@ -474,7 +474,7 @@ def checkpoints(path):
     """Returns a small model and its optimizer, and what saves them."""
     import keras
 
-    from genomenet.training import checkpoint
+    from genomenet.training.engines import checkpoint
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)

@@ -10,12 +10,12 @@ import pytest
 
 from genomenet.data import prepared
 from genomenet.dna import encode
-from genomenet.training import loop, portable_arrays, pretrain, settings, workdir
+from genomenet.training import engines, loop, npz_file, pretrain, settings, workdir
 
 if keras.backend.backend() != "jax":
     pytest.skip("needs KERAS_BACKEND=jax", allow_module_level=True)
 
-from genomenet.training import portable_engine
+from genomenet.training.engines import jax as jax_engine
 from tests import harness
 
 SELF = harness.SELFGENOMENET
@@ -54,7 +54,9 @@ def genome(tmp_path_factory):
     return prepared.pack([str(path)], packed, name="tiny", chunk_length=400)
 
 
-def train(genome, path, family="bert", model=None, start=None, **changes):
+def train(
+    genome, path, family="bert", model=None, start=None, distribute="none", **changes
+):
     values = {
         "steps": 8,
         "batch_size": 8,
@@ -74,16 +76,17 @@ def train(genome, path, family="bert", model=None, start=None, **changes):
         dataset=genome,
         workdir=path,
         pretrained=start,
+        devices=engines.devices(distribute),
         origin={"from": "pretrained", "sha256": "0"} if start else None,
     )
 
 
 def weights(path):
-    newest = max(path.glob("checkpoints/step-*.npz"), key=portable_arrays.step_of)
+    newest = max(path.glob("checkpoints/step-*.npz"), key=npz_file.step_of)
     trained = "trainable/"
     return {
         name.removeprefix(trained): array
-        for name, array in portable_arrays.load(newest).items()
+        for name, array in npz_file.load(newest).items()
         if name.startswith(trained)
     }
 
@@ -168,13 +171,13 @@ def test_half_precision_learns_and_keeps_its_weights_in_float32(genome, tmp_path
 
 
 def test_an_infinite_loss_names_the_checkpoint(genome, tmp_path, monkeypatch):
-    original = portable_engine.Steps.train
+    original = jax_engine.Steps.train
 
-    def broken(self, batches):
-        return {**original(self, batches), "loss": float("nan")}
+    def broken(self, batches, stop):
+        return {**original(self, batches, stop), "loss": float("nan")}
 
     train(genome, tmp_path, steps=3)
-    monkeypatch.setattr(portable_engine.Steps, "train", broken)
+    monkeypatch.setattr(jax_engine.Steps, "train", broken)
     with pytest.raises(loop.TrainingError, match=r"nan at step 4.* is step 3, in"):
         train(genome, tmp_path)
 
@@ -216,3 +219,41 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
     train(genome, tmp_path)
     assert "step-7.npz is damaged" in capsys.readouterr().err
     assert_same(weights(path), weights(tmp_path))
+
+
+STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("family", "model"),
+    [
+        ("bert", STILL),
+        ("selfgenomenet", {}),
+        ("selfgenomenet", {"negatives": "local"}),
+    ],
+)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_devices_end_with_the_weights_of_one(
+    genome, tmp_path, family, model, accumulate
+):
+    values = {"steps": 4, "eval_every": 4, "accumulate": accumulate}
+    results = {
+        name: train(genome, tmp_path / name, family, model, distribute=name, **values)
+        for name in ("none", "mirrored")
+    }
+    one, two = results.values()
+    is_local = model.get("negatives") == "local"
+    for name, value in one.metrics.items():
+        if "loss" in name or "accuracy" in name:
+            is_same = two.metrics[name] == pytest.approx(value, rel=1e-5)
+            assert is_same or is_local, (name, value, two.metrics[name])
+    same = [
+        np.abs(weights(tmp_path / "none")[name] - array).max() < 1e-5
+        for name, array in weights(tmp_path / "mirrored").items()
+    ]
+    assert all(same) is not is_local  # each device has negatives of its own
+
+
+def test_a_batch_that_two_devices_cannot_share(genome, tmp_path):
+    with pytest.raises(ValueError, match="--batch_size=7 .* to 2 replicas"):
+        train(genome, tmp_path, distribute="mirrored", batch_size=7)

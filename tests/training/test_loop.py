@@ -12,15 +12,8 @@ import tensorflow as tf
 
 from genomenet.data import packed_chunks, prepared
 from genomenet.models import selfgenomenet
-from genomenet.training import (
-    checkpoint,
-    loop,
-    pretrain,
-    settings,
-    step,
-    strategy,
-    workdir,
-)
+from genomenet.training import engines, gradients, loop, pretrain, settings, workdir
+from genomenet.training.engines import checkpoint
 from tests import harness
 
 MODEL = harness.SELFGENOMENET
@@ -44,7 +37,7 @@ def train(data, folder, model=None, distribute="none", start=None, **changes):
         workdir=folder,
         pretrained=start,
         origin={"from": "elsewhere"} if start else None,
-        strategy=strategy.make(distribute),
+        devices=engines.devices(distribute),
     )
 
 
@@ -291,14 +284,14 @@ def test_xla_trains_the_same_model(reference, tiny_genome, tmp_path):
 @pytest.mark.slow
 def test_an_infinite_loss_names_step_rate_and_checkpoint(tiny_genome, tmp_path):
     train(tiny_genome, tmp_path, steps=5)
-    original = step._sums
+    original = gradients.sums
 
     def broken(output):
         sums = original(output)
         return {**sums, "loss": sums["loss"] * float("nan")}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "_sums", broken)
+        patch.setattr(gradients, "sums", broken)
         with pytest.raises(
             loop.TrainingError, match=r"nan at step 6, .*rate of 0.01; .* is step 5, in"
         ):

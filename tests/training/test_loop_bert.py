@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genomenet.release import export, folder
-from genomenet.training import loop, pretrain, settings, strategy, workdir
+from genomenet.training import engines, loop, pretrain, settings, workdir
 from tests import harness
 
 MODEL = harness.BERT
@@ -31,7 +31,7 @@ def train(data, path, model=None, distribute="none", **changes):
         settings=settings.Settings(**values),
         dataset=data,
         workdir=path,
-        strategy=strategy.make(distribute),
+        devices=engines.devices(distribute),
     )
 
 

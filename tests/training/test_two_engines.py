@@ -4,7 +4,9 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,15 +17,9 @@ import tensorflow as tf
 
 from genomenet import models
 from genomenet.data import packed_chunks, pipeline, prepared
-from genomenet.release import export, folder
-from genomenet.training import (
-    portable_arrays,
-    schedule,
-    settings,
-    step,
-    strategy,
-    workdir,
-)
+from genomenet.release import folder
+from genomenet.training import engines, npz_file, schedule, settings, workdir
+from genomenet.training.engines import tensorflow as engine
 from tests import harness
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -84,7 +80,8 @@ PEER = """
 import json, pathlib, sys
 import numpy as np
 from genomenet import models
-from genomenet.training import portable_arrays, portable_engine, schedule, settings
+from genomenet.training import engines, npz_file, schedule, settings
+from genomenet.training.engines import jax as engine
 from tests import harness
 
 folder = pathlib.Path(sys.argv[1])
@@ -92,10 +89,10 @@ case = json.loads((folder / "case.json").read_text())
 chosen = settings.Settings(**case["settings"])
 members = models.get_family(case["family"])
 model = members.build(members.from_dict(case["model"]))
-portable_arrays.load_model(model, folder / "first.npz")
+npz_file.load_model(model, folder / "first.npz")
 optimizer = schedule.make_optimizer(chosen, model)
-steps = portable_engine.Steps(members, model, optimizer, chosen)
-stacked = portable_arrays.load(folder / "batches.npz")
+steps = engine.Steps(members, model, optimizer, chosen, engines.devices().mesh)
+stacked = npz_file.load(folder / "batches.npz")
 batches = [
     {name: array[i] for name, array in stacked.items()}
     for i in range(len(stacked["bases"]))
@@ -106,7 +103,7 @@ for i in range(chosen.steps):
     sums.append(steps.train(batches[first : first + chosen.accumulate]))
 sums.append(steps.evaluate(batches[0]))
 steps.write_back()
-portable_arrays.save_model(model, folder / "last.npz", step=chosen.steps)
+npz_file.save_model(model, folder / "last.npz", step=chosen.steps)
 assert "tensorflow" not in sys.modules
 print(json.dumps([{k: float(v) for k, v in s.items()} for s in sums]))
 """
@@ -157,15 +154,15 @@ def test_twenty_steps_of_both_engines_agree(name, genome, on_jax, tmp_path):
     rows = genome.rows("train", members.window(config), seed=3)
     batches = [rows.batch(8 * i, 8) for i in range(20 * chosen.accumulate)]
     stacked = {key: np.stack([b[key] for b in batches]) for key in batches[0]}
-    portable_arrays.save(tmp_path / "batches.npz", stacked)
-    portable_arrays.save_model(model, tmp_path / "first.npz", step=0)
+    npz_file.save(tmp_path / "batches.npz", stacked)
+    npz_file.save_model(model, tmp_path / "first.npz", step=0)
     case = {"family": name, "model": fields, "settings": values}
     (tmp_path / "case.json").write_text(json.dumps(case))
     theirs = json.loads(finish(on_jax("-c", PEER, tmp_path)))
 
     optimizer = schedule.make_optimizer(chosen, model)
-    steps = step.Steps(
-        members, model, optimizer, strategy=strategy.make("none"), settings=chosen
+    steps = engine.Steps(
+        members, model, optimizer, strategy=engines.devices().strategy, settings=chosen
     )
     tensors = [{k: tf.constant(v) for k, v in batch.items()} for batch in batches]
     first = {w.path: w.numpy().copy() for w in model.weights}
@@ -178,7 +175,7 @@ def test_twenty_steps_of_both_engines_agree(name, genome, on_jax, tmp_path):
         assert {*mine, "stop"} == {*other, "stop"}
         for key, value in other.items():
             assert float(mine[key]) == pytest.approx(value, rel=1e-4, abs=1e-4), key
-    last = portable_arrays.load(tmp_path / "last.npz")
+    last = npz_file.load(tmp_path / "last.npz")
     for weight in model.weights:
         np.testing.assert_allclose(
             last[weight.path], weight.numpy(), atol=1e-4, rtol=0, err_msg=weight.path
@@ -221,32 +218,23 @@ def wait_for(folder, number, process):
 
 
 def last_weights(folder):
-    newest = max(folder.glob("checkpoints/step-*.npz"), key=portable_arrays.step_of)
-    return portable_arrays.load(newest)
+    newest = max(folder.glob("checkpoints/step-*.npz"), key=npz_file.step_of)
+    return npz_file.load(newest)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", CASES)
 def test_the_command_trains_the_same_on_both_engines(family, fasta, on_jax, tmp_path):
-    """Twenty steps from the same flags and weights, in processes of their own."""
+    """Twenty steps from the same flags, weights included, in processes of their own."""
     fields, changes = CASES[family]
-    members = models.get_family(family)
-    release = export.write_release(
-        members.build(members.from_dict(fields)),
-        {
-            "format": 1,
-            "family": family,
-            "model": members.to_dict(members.from_dict(fields)),
-            "training": changes,
-        },
-        directory=tmp_path / "tiny",
-        name="tiny",
-        metrics={},
-    )
+    preset = tmp_path / "tiny"
+    preset.mkdir()
+    content = {"format": 1, "family": family, "model": fields, "training": changes}
+    (preset / "config.json").write_text(json.dumps(content))
     rows = {}
     for name in ("jax", "tensorflow"):
-        more = ("--steps=20", "--eval_every=10", "--seed=5", "--init=pretrained")
-        arguments = command(release, fasta, tmp_path / name, *more)
+        more = ("--steps=20", "--eval_every=10", "--seed=5")
+        arguments = command(preset, fasta, tmp_path / name, *more)
         process = start({**os.environ, **JAX, "KERAS_BACKEND": name}, *arguments)
         assert "finished: 20 steps" in finish(process)
         rows[name] = workdir.read_metrics(tmp_path / name)
@@ -284,6 +272,36 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(
 
 
 @pytest.mark.slow
+def test_two_processes_train_as_one(finished, preset, fasta, tmp_path):
+    """Each computes half of every batch; what they leave is what one leaves."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    packed = tmp_path / "genome.npz"
+    shutil.copy(finished / "genome.npz", packed)
+    processes = []
+    for index in range(2):
+        environment = {
+            **os.environ,
+            **JAX,
+            "KERAS_BACKEND": "jax",
+            "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
+            "JAX_NUM_PROCESSES": "2",
+            "JAX_PROCESS_ID": str(index),
+        }
+        arguments = command(preset, fasta, tmp_path / "shared")
+        arguments += ["--fasta=", f"--dataset={packed}"]
+        processes.append(start(environment, *arguments))
+    outputs = [finish(process) for process in processes]
+    assert "finished: 60 steps" in outputs[0]
+    assert "finished" not in outputs[1]
+    ours, theirs = (last_weights(path) for path in (finished, tmp_path / "shared"))
+    for name, array in ours.items():
+        if name.startswith("trainable/"):
+            np.testing.assert_allclose(array, theirs[name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow
 def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
     cases = [
         (["--model=no_such_model"], "no_such_model"),
@@ -291,7 +309,7 @@ def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
         (["--fasta=", f"--dataset={tmp_path}/none.npz"], "none.npz"),
         ([f"--workdir={finished}", "--seed=9"], "training.seed: 0 → 9"),
         (["--init=pretrained"], "tiny has no trained weights for --init=pretrained"),
-        (["--distribute=mirrored"], "--distribute=mirrored is for TensorFlow"),
+        (["--distribute=multi_worker"], "JAX_COORDINATOR_ADDRESS"),
     ]
     for number, (more, message) in enumerate(cases):
         output = finish(
@@ -331,8 +349,8 @@ def test_weights_of_another_model_are_refused(tmp_path):
     members = models.get_family("selfgenomenet")
     model = members.build(members.from_dict(SELF))
     path = tmp_path / "model.npz"
-    portable_arrays.save_model(model, path, step=3)
-    arrays = portable_arrays.load(path)
+    npz_file.save_model(model, path, step=3)
+    arrays = npz_file.load(path)
     [name] = [name for name in arrays if name.endswith("projection_0/kernel")]
     before = [w.numpy().copy() for w in model.weights]
     changes = {
@@ -341,8 +359,8 @@ def test_weights_of_another_model_are_refused(tmp_path):
         rf"{name} has shape \(2,\), not \(8, 8\)": {**arrays, name: np.zeros(2)},
     }
     for message, found in changes.items():
-        portable_arrays.save(path, found)
+        npz_file.save(path, found)
         with pytest.raises(ValueError, match=rf"model.npz does not fit.*{message}"):
-            portable_arrays.load_model(model, path)
+            npz_file.load_model(model, path)
     for weight, array in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), array)

@@ -217,9 +217,10 @@ class BertMaskedLM(keras.Model):
 def _dense(
     config: config_lib.BertConfig, units: int, name: str, activation: Any = None
 ) -> keras.layers.Dense:
+    noise: Any = initializers.Normal(stddev=config.initializer_range)
     return keras.layers.Dense(
         units,
         activation=activation,
-        kernel_initializer=initializers.Normal(stddev=config.initializer_range),
+        kernel_initializer=noise,
         name=name,
     )

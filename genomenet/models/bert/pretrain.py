@@ -64,14 +64,16 @@ def loss(
     shown = ops.take_along_axis(masked.inputs, positions, axis=1)
     is_hidden = weights * ops.cast(shown == kmer.MASK_ID, "float32")
     best = ops.cast(ops.argmax(logits, axis=-1), "int32")
+    hidden = ops.sum(is_hidden)
+    dropped = ops.cast(masked.num_dropped, "float32")
     num_right = ops.sum(is_hidden * ops.cast(best == targets, "float32"))
     return family.LossOutput(
         per_example=per_row,
         weight=count,
         metrics={
             "accuracy": ops.sum(accuracy * count) / total,
-            "accuracy_hidden": num_right / ops.maximum(ops.sum(is_hidden), 1.0),
-            "dropped": ops.mean(ops.cast(masked.num_dropped, "float32")),
+            "accuracy_hidden": (num_right / ops.maximum(hidden, 1.0), hidden),
+            "dropped": (ops.mean(dropped), ops.shape(dropped)[0]),
         },
     )
 

@@ -70,7 +70,7 @@ class SelfGenomeNet(keras.Model):
         self.projections = [
             keras.layers.Dense(
                 width,
-                kernel_initializer=initializers.GlorotUniform(),
+                kernel_initializer=initializers.GlorotUniform(),  # pyright: ignore[reportArgumentType]
                 name=f"projection_{gap}",
             )
             for gap in (config.gaps if head else ())

@@ -85,8 +85,9 @@ def test_loss_is_that_of_the_whole_head():
     np.testing.assert_allclose(float(result.metrics["accuracy"]), hits, rtol=1e-5)
     is_hidden = selected & (harness.array(masked.inputs) == kmer.MASK_ID)
     hits = (logits.argmax(-1) == targets)[is_hidden].mean()
-    found = float(result.metrics["accuracy_hidden"])
-    np.testing.assert_allclose(found, hits, rtol=1e-5)
+    found, weight = result.metrics["accuracy_hidden"]
+    np.testing.assert_allclose(float(found), hits, rtol=1e-5)
+    assert float(weight) == is_hidden.sum()
 
 
 def test_no_target_is_no_loss():
@@ -102,10 +103,10 @@ def test_training_keeps_to_the_limit_and_says_so():
     batch = batch_of()
     trained = bert.loss(model, batch, training=True)
     assert harness.array(trained.weight).max() <= 6
-    assert float(trained.metrics["dropped"]) > 0
+    assert float(trained.metrics["dropped"][0]) > 0
     judged = bert.loss(model, batch, training=False)
     assert harness.array(judged.weight).max() > 6
-    assert float(judged.metrics["dropped"]) == 0
+    assert float(judged.metrics["dropped"][0]) == 0
 
 
 def test_a_packed_row_is_the_sum_of_its_sequences():

@@ -1,15 +1,13 @@
-"""Where a run computes: one device, several, or several machines."""
+"""Where a run on TensorFlow computes: one device, several, or several machines."""
 
 from __future__ import annotations
 
 import functools
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import tensorflow as tf
-
-DISTRIBUTIONS: Final = ("auto", "none", "mirrored", "multi_worker")
 
 
 @functools.cache  # two of a kind in one process get each other's messages
@@ -17,22 +15,14 @@ def make(name: str = "auto") -> tf.distribute.Strategy:
     """Returns the strategy of a run.
 
     Args:
-        name: "none" is one device; "mirrored" all local GPUs (without one: all
-            local logical CPU devices); "multi_worker" the machines of the
-            environment variable TF_CONFIG; "auto" is multi_worker where TF_CONFIG is
-            set, mirrored where there are several GPUs, else none.
+        name: As for `engines.devices`.
 
     Returns:
-        The strategy. Make it before any tensor: TensorFlow wants "multi_worker" to
-        come first.
+        The strategy.
 
     Raises:
-        ValueError: If the name is none of these, or TF_CONFIG is missing.
+        ValueError: If TF_CONFIG is missing.
     """
-    if name not in DISTRIBUTIONS:
-        raise ValueError(
-            f"distribute must be one of {', '.join(DISTRIBUTIONS)}, got {name!r}"
-        )
     if name == "auto" and os.environ.get("TF_CONFIG"):
         name = "multi_worker"
     # Before anything else touches a device, which this strategy does not survive.

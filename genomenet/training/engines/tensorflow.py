@@ -1,27 +1,120 @@
-"""One optimizer step and one evaluation step, under any strategy."""
+"""The steps, data and checkpoints of a run under a strategy of TensorFlow."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from genomenet.models import family as family_lib
+from genomenet.training import gradients as gradients_lib
+from genomenet.training import loop, schedule
 from genomenet.training import settings as settings_lib
-from genomenet.training import strategy as strategy_lib
+from genomenet.training import workdir as workdir_lib
+from genomenet.training.engines import checkpoint as checkpoint_lib
+from genomenet.training.engines import strategy as strategy_lib
+
+
+class Devices:
+    """Where a run computes; follows `loop.Devices`.
+
+    Args:
+        distribute: As for `engines.devices`.
+    """
+
+    def __init__(self, distribute: str):
+        self.strategy = strategy_lib.make(distribute)
+        self.is_chief = strategy_lib.is_chief(self.strategy)
+        self.num_replicas: int = self.strategy.num_replicas_in_sync
+
+    def check(self, settings: settings_lib.Settings) -> None:
+        """Refuses settings that these devices cannot compute."""
+        loop.check_batch_size(settings, self.num_replicas)
+        if settings.precision == "mixed_float16" and self.num_replicas > 1:
+            raise ValueError(
+                "--precision=mixed_float16 works on one device only; with several take"
+                " mixed_bfloat16"
+            )
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns within what models are made."""
+        return self.strategy.scope()
+
+    def engine(
+        self,
+        job: loop.Job,
+        settings: settings_lib.Settings,
+        folder: workdir_lib.Workdir,
+    ) -> loop.Engine:
+        """Makes what computes a run."""
+        return _Engine(self.strategy, job, settings, folder)
+
+
+class _Engine:
+    """One process's part of a run; follows `loop.Engine`."""
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        job: loop.Job,
+        settings: settings_lib.Settings,
+        folder: workdir_lib.Workdir,
+    ):
+        self.is_alone = not strategy_lib.is_multi_worker(strategy)
+        with strategy.scope():
+            self.model = job.make_model()
+            self.optimizer = schedule.make_optimizer(settings, self.model)
+        self._accumulate = settings.accumulate
+        self._steps = Steps(
+            job.objective,
+            self.model,
+            self.optimizer,
+            strategy=strategy,
+            settings=settings,
+        )
+        self._job = job
+        self._worker, self._num_workers = strategy_lib.position(strategy)
+        self._batches = job.batches(0, self._worker, self._num_workers)
+        self._checkpoints = checkpoint_lib.Checkpoints(
+            folder.checkpoints,
+            model=self.model,
+            optimizer=self.optimizer,
+            keep=settings.keep,
+            read_only=folder.read_only,
+        )
+        self.save = self._checkpoints.save
+        self.evaluate = self._steps.evaluate
+
+    @property
+    def latest_step(self) -> int | None:
+        return self._checkpoints.latest_step
+
+    def restore(self) -> tuple[int, dict[str, float]]:
+        step, totals = self._checkpoints.restore()
+        if step:
+            self.close()
+            first = step * self._accumulate
+            self._batches = self._job.batches(first, self._worker, self._num_workers)
+        return step, totals
+
+    def close(self) -> None:
+        self._batches.close()
+
+    def train(self, stop: bool) -> Mapping[str, Any]:
+        batches = [next(self._batches) for _ in range(self._accumulate)]
+        return self._steps.train(batches, stop)
+
+    def write_back(self) -> None:
+        """The model's own weights are trained."""
 
 
 class Steps:
     """The compiled steps of a run.
 
-    Gradients are of the sum of weighted losses; they are summed over micro-batches
-    and replicas and then divided by the summed weights, so that neither changes the
-    result.
-
     Args:
-        family: Of the model.
+        objective: As in `loop.Job`.
         model: Built under the strategy.
         optimizer: Built under the strategy.
         strategy: Of the run.
@@ -30,14 +123,14 @@ class Steps:
 
     def __init__(
         self,
-        family: family_lib.Family,
+        objective: Any,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
         *,
         strategy: tf.distribute.Strategy,
         settings: settings_lib.Settings,
     ):
-        self._family = family
+        self._objective = objective
         self._model = model
         self._optimizer = optimizer
         self._strategy = strategy
@@ -131,19 +224,19 @@ class Steps:
     @tf.function(autograph=False)
     def _evaluate(self, rows: Any) -> Any:
         def on_replica(rows: Any) -> dict[str, tf.Tensor]:
-            output = self._family.loss(
+            output = self._objective.loss(
                 self._model, rows, training=False, gather=self._gather
             )
-            return self._reduced(_sums(output))
+            return self._reduced(gradients_lib.sums(output))
 
         return self._strategy.run(on_replica, args=(rows,))
 
     def _gradients(self, rows: Any) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         with tf.GradientTape() as tape:
-            output = self._family.loss(
+            output = self._objective.loss(
                 self._model, rows, training=True, gather=self._gather
             )
-            sums = _sums(output)
+            sums = gradients_lib.sums(output)
             loss = sums["loss"]
             if self._is_scaled:
                 loss = self._optimizer.scale_loss(loss)
@@ -155,13 +248,10 @@ class Steps:
 
     def _apply(self, gradients: list[tf.Tensor], weight: tf.Tensor) -> None:
         """Applies summed gradients: mean, clip, update."""
-        factor = tf.math.divide_no_nan(1.0, weight)
-        if self._settings.clip_norm:
-            norm = tf.linalg.global_norm(gradients) * factor
-            if self._is_scaled:  # the optimizer divides by the scale later
-                norm /= tf.cast(self._optimizer.dynamic_scale, tf.float32)
-            clip = self._settings.clip_norm
-            factor *= clip / tf.maximum(norm, clip)
+        scale = self._optimizer.dynamic_scale if self._is_scaled else 1.0
+        factor = gradients_lib.factor(
+            gradients, weight, clip_norm=self._settings.clip_norm, scale=scale
+        )
         # Keras sums over replicas once more: they hold R copies of one sum.
         factor /= self._replicas
         self._optimizer.apply([g * factor for g in gradients], self._weights)
@@ -181,18 +271,6 @@ class Steps:
             name: self._strategy.experimental_local_results(value)[0]
             for name, value in values.items()
         }
-
-
-def _sums(output: family_lib.LossOutput) -> dict[str, tf.Tensor]:
-    """Returns summed weight, loss and metrics of a replica's rows."""
-    weight = tf.reduce_sum(output.weight)
-    sums = {
-        "weight": weight,
-        "loss": tf.reduce_sum(output.per_example * output.weight),
-    }
-    for name, value in output.metrics.items():
-        sums[name] = tf.cast(value, tf.float32) * weight
-    return sums
 
 
 def _refuse(x: tf.Tensor) -> tuple[tf.Tensor, int]:
