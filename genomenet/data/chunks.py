@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar, Final, cast
@@ -12,12 +13,21 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from genomenet import startup
-from genomenet.data import genome, identity, progress, recipe, repeats, sources
+from genomenet.data import (
+    genome,
+    identity,
+    packed_chunks,
+    prepared,
+    progress,
+    recipe,
+    repeats,
+    sources,
+)
 from genomenet.dna import files, windows
 
-CHUNK_LENGTH: Final = 16_384
-MIN_LENGTH: Final = 100
-SPLITS: Final = "90/5/5"
+CHUNK_LENGTH: Final = prepared.CHUNK_LENGTH
+MIN_LENGTH: Final = prepared.MIN_LENGTH
+SPLITS: Final = prepared.SPLITS
 
 
 class GenomeChunks(recipe.Recipe, skip_registration=True):
@@ -75,6 +85,8 @@ class GenomeChunks(recipe.Recipe, skip_registration=True):
             **kwargs,
         )
 
+        self._packed: packed_chunks.Writer | None = None
+
     def _info(self) -> tfds.core.DatasetInfo:
         """Declares the features."""
         return self.dataset_info(
@@ -125,10 +137,22 @@ class GenomeChunks(recipe.Recipe, skip_registration=True):
         update = self._open_files.enter_context(
             progress.bar("writing", total, show=self.shows_progress)
         )
+        path = pathlib.Path(self.data_dir) / packed_chunks.FILE
+        self._packed = packed_chunks.Writer(path)
+        self._open_files.enter_context(self._packed)
         return {
-            split: self._generate_examples(part, index, spool, update)
+            split: self._packed.packing(
+                split, self._generate_examples(part, index, spool, update)
+            )
             for split, part in units.items()
         }
+
+    def _generate_splits(self, dl_manager: Any, download_config: Any) -> Any:
+        """Generates all splits, and notes the digest of their bases."""
+        found = super()._generate_splits(dl_manager, download_config)
+        if self._packed is not None:
+            self.note({"digest": self._packed.digest})
+        return found
 
     def _generate_examples(
         self,

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from genomenet import atomic
-from genomenet.data import sources
+from genomenet.data import packed_chunks, sources
 
 INFO: Final = "dataset_info.json"
 FEATURES: Final = "features.json"
@@ -53,7 +53,7 @@ def seal(directory: str | os.PathLike[str]) -> None:
     facts[_FILES] = {
         path.name: _described(path, whole=True)
         for path in sorted(folder.iterdir())
-        if path.is_file() and path.name != METADATA
+        if path.is_file() and path.name not in (METADATA, packed_chunks.FILE)
     }
     atomic.write_text(folder / METADATA, json.dumps(facts))
 

@@ -13,7 +13,7 @@ import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, Self
 
 import numpy as np
@@ -21,7 +21,9 @@ import numpy.typing as npt
 
 from genomenet import atomic
 from genomenet.data import sources
-from genomenet.dna import packed
+from genomenet.dna import alphabet, packed
+
+Example = tuple[str, dict[str, Any]]
 
 FILE: Final = "packed.npz"
 _FORMAT: Final = 2  # 1 is a packed genome without chunks
@@ -87,6 +89,9 @@ class Writer:
     Args:
         path: The file.
         about: What to note of them, JSON values.
+
+    Attributes:
+        digest: Of the file, once it is there.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class Writer:
         self._position = 0
         self._replacing = atomic.replacing(self._path)
         self._spool: BinaryIO
+        self.digest = ""
 
     def __enter__(self) -> Self:
         self._partial = self._replacing.__enter__()
@@ -129,6 +135,18 @@ class Writer:
         self._rows.append((contig, split, start, len(codes), self._position))
         self._position += packed.BASES_PER_BYTE * len(data)
 
+    def packing(self, split: str, examples: Iterable[Example]) -> Iterator[Example]:
+        """Adds chunks on their way: yields what it is given.
+
+        Args:
+            split: Of the chunks.
+            examples: Key and features of each chunk, as `data.genome.examples`.
+        """
+        for key, chunk in examples:
+            codes = alphabet.CODES.take(np.frombuffer(chunk["sequence"], np.uint8))
+            self.add(split, chunk["contig"], chunk["start"], codes)
+            yield key, chunk
+
     def _finish(self) -> None:
         names, split_names, *numbers = zip(*self._rows, strict=True)
         start, length, position = (np.array(x, np.int64) for x in numbers)
@@ -150,7 +168,8 @@ class Writer:
         self._spool.flush()
         size = self._spool.tell()
         codes = np.memmap(self._spool, np.uint8, "r", shape=(size,))
-        arrays["digest"] = np.array(_digest(codes, arrays))
+        self.digest = _digest(codes, arrays)
+        arrays["digest"] = np.array(self.digest)
         with zipfile.ZipFile(self._partial, "w", zipfile.ZIP_STORED) as archive:
             _write(archive, "format", np.int64(_FORMAT))
             _write(archive, "codes", codes)

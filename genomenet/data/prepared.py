@@ -15,11 +15,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from genomenet.data import genome as genome_lib
 from genomenet.data import integrity, packed_chunks, repeats, rows, sources
-from genomenet.dna import alphabet, tiling
+from genomenet.dna import tiling
 
 CHUNK_LENGTH: Final = 16_384
 MIN_LENGTH: Final = 100
@@ -118,22 +116,45 @@ def read(path: str | os.PathLike[str]) -> Genome:
         version=content["version"],
         path=path,
         options={key: facts[key] for key in _OPTIONS if key in facts},
-        chunks=_chunks(path, integrity.digest(facts)),
+        chunks=_chunks(path, facts),
     )
 
 
-def _chunks(directory: pathlib.Path, digest: str) -> packed_chunks.PackedChunks:
-    """Returns the packed chunks of a dataset, made anew where they are not its own."""
-    path = directory / packed_chunks.FILE
+def _chunks(
+    directory: pathlib.Path, facts: Mapping[str, Any]
+) -> packed_chunks.PackedChunks:
+    """Returns the packed chunks of a dataset, made anew where they are not its own.
+
+    Args:
+        directory: Of the dataset.
+        facts: Its metadata. A build in one process notes the digest of the bases; of
+            other datasets the checksums of the shards tell whose a file is.
+
+    Raises:
+        ValueError: If the shards hold other bases than were built.
+    """
+    path, shards = directory / packed_chunks.FILE, integrity.digest(facts)
+    digest = facts.get("digest")
+
+    def is_own(found: packed_chunks.PackedChunks) -> bool:
+        own = found.about.get("shards") == shards
+        return found.digest == digest if digest else own
+
     if path.is_file():
         with contextlib.suppress(ValueError):
             found = packed_chunks.load(path)
-            if found.about.get("shards") == digest:
+            if is_own(found):
                 return found
     from genomenet.data import pipeline  # TensorFlow
 
-    pipeline.Prepared(directory).pack(path, about={"shards": digest})
-    return packed_chunks.load(path)
+    pipeline.Prepared(directory).pack(path, about={"shards": shards})
+    found = packed_chunks.load(path)
+    if not is_own(found):
+        raise ValueError(
+            f"{directory}: the shards do not hold the bases that were built: build the"
+            " dataset again, with --overwrite"
+        )
+    return found
 
 
 def pack(
@@ -185,7 +206,7 @@ def pack(
         for line in repeats.notes(repeats.facts(index.contigs, units, index.words)):
             tell(line)
         for split, part in units.items():
-            for _, chunk in genome_lib.examples(part, index.offsets, spool, **cut):
-                codes = alphabet.CODES[np.frombuffer(chunk["sequence"], np.uint8)]
-                writer.add(split, chunk["contig"], chunk["start"], codes)
+            examples = genome_lib.examples(part, index.offsets, spool, **cut)
+            for _ in writer.packing(split, examples):
+                pass
     return read(path)

@@ -112,10 +112,13 @@ def pack(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     Returns:
         uint8, (L / 4,), rounded up; the last byte is filled with A.
     """
-    bases = np.where(codes < alphabet.NUM_BASES, codes, np.uint8(alphabet.A))
+    bases = codes * (codes < alphabet.NUM_BASES)
     bases = np.pad(bases, (0, -len(bases) % BASES_PER_BYTE))
-    shifted: npt.NDArray[np.uint8] = bases.reshape(-1, BASES_PER_BYTE) << _SHIFTS
-    return np.bitwise_or.reduce(shifted, axis=1)
+    words = bases.view("<u4")  # four bases each, the first in the lowest byte
+    found = words | words >> 6
+    found |= words >> 12
+    found |= words >> 18
+    return found.astype(np.uint8)
 
 
 def runs_of_n(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

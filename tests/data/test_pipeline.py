@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -48,21 +51,49 @@ def test_shards_are_read_as_bases_with_their_places(directory, contigs):
     assert all(count.max() == 1 for count in seen.values())
 
 
-def test_the_packed_file_is_made_once_and_again_for_other_shards(directory, tmp_path):
-    first = prepared.read(directory)
-    path = directory / packed_chunks.FILE
+@pytest.fixture
+def copy(directory, tmp_path):
+    """A copy of the dataset, to be changed."""
+    return shutil.copytree(directory, tmp_path / "tiny" / "1.0.0")
+
+
+def test_the_packed_file_is_made_once_and_again_for_other_shards(copy):
+    path = copy / packed_chunks.FILE
+    assert path.is_file()  # the build wrote it
+    first = prepared.read(copy)
+    facts = json.loads((copy / "metadata.json").read_text())
+    assert facts["digest"] == first.chunks.digest
     written = path.stat().st_mtime_ns
-    again = prepared.read(directory)
+    again = prepared.read(copy)
     assert again.identity() == first.identity()
     assert path.stat().st_mtime_ns == written
     whole = path.read_bytes()
     for damaged in (whole[:900], whole[:700] + bytes([whole[700] ^ 1]) + whole[701:]):
         path.write_bytes(damaged)
-        assert prepared.read(directory).chunks.digest == first.chunks.digest
-        assert path.stat().st_size == len(whole)
+        assert prepared.read(copy).chunks.digest == first.chunks.digest
+        assert packed_chunks.verify(packed_chunks.load(path))
     other = [("train", "contig_0", 0, np.zeros(400, np.uint8))]
     packed_chunks.of(other, path)  # whole, but of other shards
-    assert prepared.read(directory).chunks.digest == first.chunks.digest
+    assert prepared.read(copy).chunks.digest == first.chunks.digest
+    path.unlink()
+    facts["digest"] = "0" * 32
+    (copy / "metadata.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="do not hold the bases that were built"):
+        prepared.read(copy)
+
+
+def test_a_dataset_from_before_has_its_packed_file_from_the_shards(copy):
+    expected = prepared.read(copy).chunks.digest
+    path = copy / packed_chunks.FILE
+    path.unlink()
+    facts = json.loads((copy / "metadata.json").read_text())
+    del facts["digest"]
+    (copy / "metadata.json").write_text(json.dumps(facts))
+    found = prepared.read(copy).chunks
+    assert found.digest == expected
+    written = path.stat().st_mtime_ns
+    assert prepared.read(copy).chunks.about == found.about
+    assert path.stat().st_mtime_ns == written
 
 
 def test_a_window_longer_than_the_chunks(directory):
