@@ -255,7 +255,7 @@ def _flop(config: bert.Config, rows: int) -> float:
     tokens, width = rows * config.length, config.hidden_size
     block = 4 * width**2 + 2 * width * config.intermediate_size
     attention = 2 * config.length * width
-    targets = rows * min(config.max_predictions, config.length)
+    targets = rows * min(config.num_targets, config.length)
     head = targets * (width**2 + width * config.vocab_size)
     body = tokens * config.num_hidden_layers * (block + attention)
     return 6.0 * (body + head)

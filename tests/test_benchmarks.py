@@ -1,0 +1,64 @@
+"""Every script of benchmarks/ runs for one tiny step: a crash measures nothing."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests import harness
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Script → its flags, as small as they can be; {…} are files of the test.
+TINY = {
+    "build_dataset": "--fasta={fasta}",
+    "find_motifs": "--sequences=200 --length=60 --num_motifs=1",
+    "masked_lm_step": "--model={model} --batch_size=2 --steps=1",
+    "masking": "--batch_size=2 --length=64 --rounds=1",
+    "pipeline": "--dataset={dataset} --length=40 --batch_size=4 --seconds=0.1",
+    "predict": "--input={fasta} --rounds=1",
+    "pretrain_step": "--batch_size=4 --units=16 --steps=1",
+    "rank_kmers": "--input={fasta} --k=3 --repeats=1",
+    "read_sequences": "--input={fasta}",
+}
+NEEDS_PEERS = {"masked_lm_step"}
+
+
+def test_every_script_is_tried():
+    scripts = {p.stem for p in (ROOT / "benchmarks").glob("*.py")} - {"__init__"}
+    assert scripts == TINY.keys()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            n, marks=pytest.mark.peers if n in NEEDS_PEERS else pytest.mark.slow
+        )
+        for n in TINY
+    ],
+)
+def test_a_tiny_step(name, tiny_genome, tmp_path):
+    fasta = tiny_genome.parents[1] / "genome.fa"
+    content = {
+        "format": 1,
+        "family": "bert",
+        "model": {**harness.BERT, "masking": "genemask"},
+        "training": {},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    files = {"fasta": fasta, "dataset": tiny_genome, "model": tmp_path}
+    flags = [flag.format(**files) for flag in TINY[name].split()]
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *flags],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line[:1] == "{"]
+    assert rows
