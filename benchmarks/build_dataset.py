@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from genomenet.data import prepare
+from genomenet.data import building
 
 _FASTA = flags.DEFINE_string(
     "fasta", None, "Sequence files or patterns, comma-separated.", required=True
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
             sys.exit("the build failed")
         path = pathlib.Path(root, "measured", "1.0.0")
         size = sum(file.stat().st_size for file in path.iterdir())
-        facts = prepare.metadata(path)
+        facts = building.metadata(path)
     kept = sum(facts["bases"].values())
     bases = kept + facts["skipped"]["n_bases"] + facts["skipped"]["short_bases"]
     result = {

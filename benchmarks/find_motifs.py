@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, flags
 
 from genomenet.dna import encode
-from genomenet.motifs import discover
+from genomenet.motifs.discovery import discover
 
 _SEQUENCES = flags.DEFINE_list("sequences", ["4000"], "Numbers of sequences.")
 _LENGTH = flags.DEFINE_integer("length", 200, "Bases of each.", lower_bound=30)

@@ -30,7 +30,7 @@ from absl import app, flags
 from genomenet import catalog
 from genomenet.data import rows as rows_lib
 from genomenet.models import bert
-from genomenet.models.bert import pretrain
+from genomenet.models.bert import objective
 from genomenet.porting import hf_bert
 from genomenet.release import folder
 
@@ -217,7 +217,7 @@ def _sequences(
 ) -> tuple[list, list, list]:
     """Returns ids, masked ids and targets of the first sequences of a batch."""
     tokens = model.tokens(batch["bases"], segment=batch.get("segment"))
-    masked = pretrain.mask(model.config, tokens, batch["key"])
+    masked = objective.mask(model.config, tokens, batch["key"])
     found: tuple[list, list, list] = ([], [], [])
     segments = np.asarray(tokens["segment_ids"])
     for row, segment in enumerate(segments):

@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import app, flags
 
-from genomenet.data import npmi
+from genomenet.data import kmer_ranking
 from genomenet.dna import encode, kmer, reader
 
 _INPUT = flags.DEFINE_string("input", None, "A sequence file.", required=True)
@@ -37,11 +37,11 @@ def main(argv: Sequence[str]) -> None:
     reading = time.process_time()
     records = list(reader.read(_INPUT.value))
     reading = time.process_time() - reading
-    counter = npmi.Counter(k)
+    counter = kmer_ranking.Counter(k)
 
     def count() -> None:
         nonlocal counter
-        counter = npmi.Counter(k)
+        counter = kmer_ranking.Counter(k)
         for record in records:
             counter.add(record.codes)
 
@@ -87,8 +87,8 @@ def main(argv: Sequence[str]) -> None:
     print(json.dumps(result))
 
 
-def _rank(counter: npmi.Counter) -> None:
-    npmi.rank(counter.counts, counter.k, min_count=1)
+def _rank(counter: kmer_ranking.Counter) -> None:
+    kmer_ranking.rank(counter.counts, counter.k, min_count=1)
 
 
 def _jellyfish(fasta: pathlib.Path, k: int) -> None:

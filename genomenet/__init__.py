@@ -28,11 +28,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "api",
     "catalog",
     "data",
     "dna",
     "evaluation",
     "inference",
+    "interpret",
     "layers",
     "list_datasets",
     "list_models",

@@ -22,7 +22,7 @@ from typing import Any
 from absl import app, flags
 
 from genomenet import catalog
-from genomenet.data import prepare, provider, sources, summary
+from genomenet.data import building, catalogue, sources, summary
 from genomenet.dna import reader
 
 _DATASET = flags.DEFINE_string(
@@ -94,7 +94,7 @@ def main(argv: Sequence[str]) -> None:
             signal.signal(number, _stop)
     try:
         name, make = _recipe(given[0].name)
-        path, is_new = prepare.prepare(
+        path, is_new = building.prepare(
             name,
             make,
             data_dir=_DATA_DIR.value,
@@ -108,7 +108,7 @@ def main(argv: Sequence[str]) -> None:
         sys.exit("build_dataset: interrupted; nothing was kept")
     print(f"{'built' if is_new else 'already there'}: {path}")
     print(summary.table(path))
-    if prepare.metadata(path).get("recipe") == "GenomeChunks":
+    if building.metadata(path).get("recipe") == "GenomeChunks":
         where = f" --data_dir={_DATA_DIR.value}" if _DATA_DIR.value else ""
         print(
             "next: python -m genomenet.train --model=selfgenomenet"
@@ -131,7 +131,7 @@ def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:
         raise app.UsageError(f"--{source} needs a --name for the dataset")
     if _MANUAL_DIR.value:
         raise app.UsageError("--manual_dir goes with --dataset")
-    name = prepare.check_name(_NAME.value)
+    name = building.check_name(_NAME.value)
     if name in catalog.dataset_names():
         raise sources.DatasetError(
             f"--name={name} is a recipe of the catalogue: choose another name"
@@ -156,12 +156,12 @@ def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:
 
 def _from_catalogue() -> tuple[str, Callable[[str], Any]]:
     """Returns name and maker for a recipe of the catalogue."""
-    recipe = provider.builder_class(_DATASET.value)
+    recipe = catalogue.builder_class(_DATASET.value)
     if recipe.BASE == "GenomeChunks":
         _refuse((_TASK,), "labels")
     else:
         _refuse(_GENOME_ONLY, "genomes")
-    name = prepare.check_name(_NAME.value or recipe.name)
+    name = building.check_name(_NAME.value or recipe.name)
     return name, lambda data_dir: recipe(name=name, data_dir=data_dir, **_options())
 
 

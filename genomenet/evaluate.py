@@ -139,10 +139,10 @@ def _evaluate(settings: tuple[int | float, ...]) -> None:
 
 def _data() -> tuple[Any, pathlib.Path | None]:
     """Reads the examples; of a prepared dataset also returns its folder."""
-    from genomenet.data import examples, provider
+    from genomenet.data import catalogue, examples
 
     if _DATASET.value:
-        path = provider.prepare(_DATASET.value, _DATA_DIR.value, verify=_VERIFY.value)
+        path = catalogue.prepare(_DATASET.value, _DATA_DIR.value, verify=_VERIFY.value)
         return examples.read_prepared(path), path
     tables = {examples.TRAIN: str(_TABLE.value)}
     if _TEST_TABLE.value:

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from genomenet.motifs import compare, discover, find, report, rgadem
+from genomenet.api import motifs
+from genomenet.motifs import compare, report, rgadem
+from genomenet.motifs.discovery import discover
 
 _NATIVE = discover.Options()
 
@@ -35,7 +37,7 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to write; an older result there is replaced.", required=True
 )
 _BACKEND = flags.DEFINE_enum(
-    "backend", find.AUTO, find.BACKENDS, "The finder; auto is the native one."
+    "backend", motifs.AUTO, motifs.BACKENDS, "The finder; auto is the native one."
 )
 _MIN_WIDTH = flags.DEFINE_integer(
     "min_width", _NATIVE.min_width, "Bases of the narrowest motif, from 6 on."
@@ -120,10 +122,10 @@ def main(argv: Sequence[str]) -> None:
             from genomenet import startup
 
             startup.load_tensorflow()
-        sequences, controls = find.read(_INPUT.value, label=_LABEL.value)
+        sequences, controls = motifs.read(_INPUT.value, label=_LABEL.value)
         if _CONTROL.value:
-            controls, _ = find.read(_CONTROL.value)
-        found = find.find(
+            controls, _ = motifs.read(_CONTROL.value)
+        found = motifs.find(
             sequences,
             _OUTPUT.value,
             options,
@@ -144,14 +146,14 @@ def main(argv: Sequence[str]) -> None:
         print(line)
 
 
-def _options() -> find.Options:
+def _options() -> motifs.Options:
     gadem = (
         rgadem.GENEMASK
         if _GADEM_PRESET.value == "genemask"
         else rgadem.RgademOptions(seed=_SEED.value)
     )
     gadem = rgadem.with_parameters(gadem, _GADEM.value)
-    return find.Options(
+    return motifs.Options(
         backend=_BACKEND.value,
         native=discover.Options(
             min_width=_MIN_WIDTH.value,
@@ -201,7 +203,7 @@ def _is_named(match: compare.Match, name: str) -> bool:
     return match.motif == name and match.qvalue <= report.HIGHEST_QVALUE
 
 
-def _summary(found: find.Result) -> list[str]:
+def _summary(found: motifs.Result) -> list[str]:
     count = len(found.motifs)
     of = f" of class {found.target!r}" if found.target else ""
     lines = [f"{count} motif{'s' * (count != 1)}{of} in {_OUTPUT.value}"]

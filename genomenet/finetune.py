@@ -158,13 +158,13 @@ def main(argv: Sequence[str]) -> None:
 
 def _finetune(workdir: pathlib.Path) -> None:
     from genomenet import models
-    from genomenet.evaluation import experiment, report
-    from genomenet.models import classify
-    from genomenet.release import export
+    from genomenet.evaluation import report
+    from genomenet.models import classifier as classifier_lib
+    from genomenet.release import export, start
     from genomenet.training import command, engines, finetune, settings
 
     devices = engines.devices(_DISTRIBUTE.value)
-    given = experiment.read_start(_MODEL.value, _INIT.value, dropout=_DROPOUT.value)
+    given = start.read_start(_MODEL.value, _INIT.value, dropout=_DROPOUT.value)
     data = _data()
     for line in report.describe(data):
         print(line, file=sys.stderr)
@@ -173,7 +173,7 @@ def _finetune(workdir: pathlib.Path) -> None:
     rate = _LEARNING_RATE.value
     if rate is None:
         rate = finetune.rate(models.get_family(given.family), train)
-    classifier = experiment.make_config(
+    classifier = start.make_config(
         given,
         data,
         pool=_POOL.value,
@@ -184,7 +184,7 @@ def _finetune(workdir: pathlib.Path) -> None:
         both_strands=_BOTH_STRANDS.value,
     )
     pretrained = given.for_task(classifier)
-    has_head = isinstance(pretrained, classify.Classifier)
+    has_head = isinstance(pretrained, classifier_lib.Classifier)
     if given.classifier is not None:
         which = "its head too" if has_head else "a fresh head"
         print(f"begins with the encoder of {_MODEL.value} and {which}", file=sys.stderr)
@@ -242,10 +242,10 @@ def _finetune(workdir: pathlib.Path) -> None:
 
 def _data() -> Any:
     """Reads the examples, and draws from them where that was asked for."""
-    from genomenet.data import examples, provider
+    from genomenet.data import catalogue, examples
 
     if _DATASET.value:
-        path = provider.prepare(_DATASET.value, _DATA_DIR.value, verify=_VERIFY.value)
+        path = catalogue.prepare(_DATASET.value, _DATA_DIR.value, verify=_VERIFY.value)
         data = examples.read_prepared(path, train=_TRAIN_SPLIT.value)
     else:
         given = {

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from genomenet import atomic
-from genomenet.data import npmi
+from genomenet.data import kmer_ranking
 
 _FASTA = flags.DEFINE_list(
     "fasta", None, "Sequence files, patterns, or - for standard input, to count in."
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
         counter, source = _count()
         for note in counter.notes:
             print(f"rank_kmers: {note}", file=sys.stderr)
-        found = npmi.rank(
+        found = kmer_ranking.rank(
             counter.counts,
             _K.value,
             segments=_SEGMENTS.value,
@@ -80,8 +80,8 @@ def main(argv: Sequence[str]) -> None:
         header = [*_header(source, int(counter.counts.sum())), *counter.notes]
         # Both files, or none.
         with atomic.replacing(output) as table, atomic.replacing(plot) as drawing:
-            npmi.write(found, table, header=header)
-            npmi.draw(found, drawing)
+            kmer_ranking.write(found, table, header=header)
+            kmer_ranking.draw(found, drawing)
     except (ValueError, OSError) as e:
         print(f"rank_kmers: {e}", file=sys.stderr)
         sys.exit(1)
@@ -93,24 +93,24 @@ def main(argv: Sequence[str]) -> None:
         print(f"{number + 1:>5}  {found.words[number]}  NPMI {found.npmi[number]:.4f}")
 
 
-def _count() -> tuple[npmi.Counter, str]:
+def _count() -> tuple[kmer_ranking.Counter, str]:
     """Returns the counter and what was counted."""
     if _COUNTS.value:
         source = pathlib.Path(_COUNTS.value).name
-        return npmi.read_counts(_COUNTS.value, _K.value), source
+        return kmer_ranking.read_counts(_COUNTS.value, _K.value), source
     if _FASTA.value:
-        counter = npmi.count_files(_FASTA.value, _K.value, show_progress=True)
+        counter = kmer_ranking.count_files(_FASTA.value, _K.value, show_progress=True)
         return counter, ", ".join(pathlib.Path(p).name for p in _FASTA.value)
     from genomenet import startup
 
     startup.load_tensorflow()
-    from genomenet.data import provider
+    from genomenet.data import catalogue
 
-    directory = provider.prepare(
+    directory = catalogue.prepare(
         str(_DATASET.value), _DATA_DIR.value, verify=_VERIFY.value
     )
     source = f"training split of {directory.parent.name} {directory.name}"
-    return npmi.count_dataset(directory, _K.value), source
+    return kmer_ranking.count_dataset(directory, _K.value), source
 
 
 def _header(source: str, total: int) -> list[str]:

@@ -153,14 +153,14 @@ def main(argv: Sequence[str]) -> None:
 def _train(workdir: pathlib.Path) -> None:
     from genomenet import catalog, models
     from genomenet.dna import ranking
-    from genomenet.evaluation import experiment
     from genomenet.release import folder
+    from genomenet.release import start as start_lib
     from genomenet.training import command, engines, pretrain, settings
 
     devices = engines.devices(_DISTRIBUTE.value)
     start = None
-    if _INIT.value == experiment.PRETRAINED:
-        start = experiment.read_start(_MODEL.value, _INIT.value)
+    if _INIT.value == start_lib.PRETRAINED:
+        start = start_lib.read_start(_MODEL.value, _INIT.value)
     preset = folder.read_config(catalog.model_folder(_MODEL.value))
     given = {f.name: f.value for f in _OVERRIDES if f.value is not None}
     chosen = settings.from_dict({**preset["training"], **given})
@@ -201,18 +201,18 @@ def _is_tensorflow() -> bool:
 
 def _dataset(workdir: pathlib.Path) -> Any:
     """Returns the prepared genome, which is made first where it is not there."""
-    from genomenet.data import integrity, prepare, prepared, progress
+    from genomenet.data import building, integrity, prepared, progress
     from genomenet.dna import reader
 
     if not _FASTA.value:
         name, data_dir = str(_DATASET.value), _DATA_DIR.value
-        found = prepare.find(name, data_dir)
+        found = building.find(name, data_dir)
         if found is None and pathlib.Path(name).suffix == ".npz":
             return prepared.read(name)
         if found is None:
-            from genomenet.data import provider  # TensorFlow
+            from genomenet.data import catalogue  # TensorFlow
 
-            found = provider.prepare(name, data_dir)
+            found = catalogue.prepare(name, data_dir)
         if _VERIFY.value:
             integrity.check(found, whole=True)
         return prepared.read(found)
@@ -268,14 +268,14 @@ def _rank(
 ) -> str:
     """Ranks the k-mers of the training split, once; returns the file."""
     from genomenet import models
-    from genomenet.data import npmi
+    from genomenet.data import kmer_ranking
 
     path = workdir / "npmi.csv"
     if not path.exists():
         config = models.get_family(preset["family"]).from_dict(model)
-        counts = npmi.count_genome(dataset, config.kmer).counts
+        counts = kmer_ranking.count_genome(dataset, config.kmer).counts
         header = [f"training split of {dataset.name} {dataset.version}".rstrip()]
-        npmi.write(npmi.rank(counts, config.kmer), path, header=header)
+        kmer_ranking.write(kmer_ranking.rank(counts, config.kmer), path, header=header)
     return str(path)
 
 

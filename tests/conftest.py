@@ -93,14 +93,14 @@ def tiny_fasta(tmp_path):
 @pytest.fixture(scope="session")
 def tiny_genome(tmp_path_factory):
     """The folder of a prepared dataset: six contigs of 3 kb in chunks of 400."""
-    from genomenet.data import prepare, recipes
+    from genomenet.data import building, recipes
 
     folder = tmp_path_factory.mktemp("tiny_genome")
     rng = np.random.default_rng(1)
     with (folder / "genome.fa").open("w") as file:
         for number in range(6):
             file.write(f">contig_{number}\n{''.join(rng.choice(list('ACGT'), 3000))}\n")
-    directory, _ = prepare.prepare(
+    directory, _ = building.prepare(
         "tiny",
         lambda root: recipes.GenomeChunks(
             name="tiny", sources=[folder / "genome.fa"], data_dir=root, chunk_length=400

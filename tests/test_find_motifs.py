@@ -9,7 +9,9 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from genomenet.motifs import compare, discover, find, pwm, rgadem
+from genomenet.api import motifs
+from genomenet.motifs import compare, pwm, rgadem
+from genomenet.motifs.discovery import discover
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def run(binary, monkeypatch, capsys, tmp_path):
     main = binary("find_motifs").main
 
     def run(arguments, found):
-        monkeypatch.setattr(find, "find", found)
+        monkeypatch.setattr(motifs, "find", found)
         monkeypatch.chdir(tmp_path)
         with flagsaver.flagsaver():
             flags.FLAGS(["find_motifs", "--input=x.fa", "--output=o", *arguments])
@@ -40,7 +42,7 @@ def result(**changes):
     site = pwm.Site("a", 0, "+", "ACGT", 1.0, 0.1)
     motif = pwm.Motif("1-ACGT", np.eye(4), sites=(site,), scores={"evalue": 2e-9})
     fields = {"motifs": (motif,), "matches": None, "warnings": ("few",), **changes}
-    return find.Result(**fields)
+    return motifs.Result(**fields)
 
 
 def test_flags_become_options_and_motifs_lines(run):
@@ -74,7 +76,7 @@ def test_flags_become_options_and_motifs_lines(run):
         "  1-ACGT                        1 sites  E 2e-09  TF q 0.02",
     ]
     assert err == "find_motifs: searching\nfind_motifs: WARNING: few\n"
-    assert given["options"] == find.Options(
+    assert given["options"] == motifs.Options(
         native=discover.Options(
             min_width=7,
             max_width=9,
@@ -104,7 +106,7 @@ def test_defaults_are_those_of_the_library(run):
 
     code, out, err = run([], found)
     assert (code, out, err) == (0, "0 motifs in o\n", "")
-    assert given == [(find.Options(), None)]
+    assert given == [(motifs.Options(), None)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import genomenet
 from genomenet.dna import encode
-from genomenet.models import classify, selfgenomenet
+from genomenet.models import classifier, selfgenomenet
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = {
@@ -86,20 +86,20 @@ def test_from_a_table_to_predictions_of_strings(preset, tmp_path):
 
     release = work / "export" / "work"
     model = genomenet.load_model(release)
-    assert isinstance(model, classify.Classifier)
+    assert isinstance(model, classifier.Classifier)
     saved = tf.saved_model.load(str(release / "saved_model"))
     rng = np.random.default_rng(1)
     texts = ["".join(rng.choice(list("acgtn"), n)) for n in (10, 40, 333)]
     answer = saved.predict(tf.constant(texts))
     assert answer["classes"].numpy().tolist() == [b"a", b"b", b"c"]
     for row, text in enumerate(texts):
-        expected = np.asarray(classify.predict(model, encode.encode(text)[None]))[0]
+        expected = np.asarray(classifier.predict(model, encode.encode(text)[None]))[0]
         np.testing.assert_allclose(answer["probabilities"][row], expected, atol=1e-5)
         assert answer["label"][row] == b"abc"[expected.argmax() :][:1]
     golden = json.loads((release / "golden.json").read_text())
     for case in golden:
         codes = encode.encode(case["sequence"])[None]
-        values = np.asarray(classify.predict(model, codes))[0]
+        values = np.asarray(classifier.predict(model, codes))[0]
         np.testing.assert_allclose(values, case["predict"], atol=1e-5)
 
     further = tmp_path / "further"
@@ -134,11 +134,11 @@ def test_mistakes_are_one_line_each(preset, tmp_path):
 
 
 def test_a_start_from_what_has_no_weights(preset):
-    from genomenet.evaluation import experiment
+    from genomenet.release import start as start_lib
 
-    start = experiment.read_start(preset)
+    start = start_lib.read_start(preset)
     assert start.model is None
     assert start.origin == {"from": "random", "model": "tiny"}
     assert selfgenomenet.from_dict(start.encoder) == selfgenomenet.from_dict(TINY)
     with pytest.raises(ValueError, match="tiny has no trained weights for --init"):
-        experiment.read_start(preset, "pretrained")
+        start_lib.read_start(preset, "pretrained")

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.data import integrity, labels, sources, tables
+from genomenet.data import integrity, sources, tables, tasks
 from genomenet.dna import alphabet
 
 TRAIN: Final = "train"
@@ -83,7 +83,7 @@ class Examples:
         """Returns for each sequence what it shares with its reverse complement."""
         letters = alphabet.LETTERS[self.codes].tobytes()
         ends = self.offsets.tolist()
-        return [labels.group(letters[a:b]) for a, b in itertools.pairwise(ends)]
+        return [tasks.group(letters[a:b]) for a, b in itertools.pairwise(ends)]
 
     def digest(self) -> str:
         """Returns a checksum of sequences and labels, in their order."""
@@ -104,7 +104,7 @@ class Data:
     """
 
     name: str
-    task: labels.Task
+    task: tasks.Task
     splits: Mapping[str, Examples]
 
     def __getitem__(self, split: str) -> Examples:
@@ -135,7 +135,7 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
     """Reads a prepared dataset of labelled sequences.
 
     Args:
-        directory: Folder of the dataset, as `data.prepare.find` returns it.
+        directory: Folder of the dataset, as `data.building.find` returns it.
         train: Name of the split to learn from.
 
     Returns:
@@ -173,7 +173,7 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
 def read_tables(
     given: Mapping[str, str],
     *,
-    task: str = labels.AUTO,
+    task: str = tasks.AUTO,
     splits: str = "80/10/10",
     seed: int = 0,
 ) -> Data:
@@ -195,7 +195,7 @@ def read_tables(
     Raises:
         DatasetError: If a table is not usable, or a label is none of the classes.
     """
-    may_lack = task in (labels.AUTO, labels.MULTI_LABEL)
+    may_lack = task in (tasks.AUTO, tasks.MULTI_LABEL)
     rows = {
         split: list(
             tables.read_tables([path], may_lack_label=may_lack, kmer=_kmer_length(path))
@@ -205,7 +205,7 @@ def read_tables(
     for split, found in rows.items():
         if not found:
             raise sources.DatasetError(f"{given[split]}: no rows")
-    if task == labels.AUTO:
+    if task == tasks.AUTO:
         _check_empty(itertools.chain(*rows.values()))
     if len(rows) > 1:
         _check_places(rows)
@@ -214,7 +214,7 @@ def read_tables(
     taught = rows[TRAIN]
     if not any(row.split for row in taught) and len(given) == 1:
         taught = itertools.chain(*rows.values())  # where a rare class went is chance
-    known = labels.resolve(task, [row.label for row in taught], shown=given[TRAIN])
+    known = tasks.resolve(task, [row.label for row in taught], shown=given[TRAIN])
     return Data(
         name=os.path.basename(given[TRAIN]),
         task=known,
@@ -223,7 +223,7 @@ def read_tables(
 
 
 def draw_shots(
-    examples: Examples, task: labels.Task, shots: int, *, seed: int
+    examples: Examples, task: tasks.Task, shots: int, *, seed: int
 ) -> Examples:
     """Draws as many examples of each class.
 
@@ -255,7 +255,7 @@ def draw_shots(
 
 
 def draw_fraction(
-    examples: Examples, task: labels.Task, fraction: float, *, seed: int
+    examples: Examples, task: tasks.Task, fraction: float, *, seed: int
 ) -> Examples:
     """Draws a share of the examples, of each class the same share.
 
@@ -278,7 +278,7 @@ def draw_fraction(
         )
     rng = np.random.default_rng(seed)
     parts = [np.arange(len(examples))]
-    if task.kind in (labels.BINARY, labels.MULTICLASS):
+    if task.kind in (tasks.BINARY, tasks.MULTICLASS):
         numbers = range(len(task.classes))
         parts = [np.flatnonzero(examples.labels == number) for number in numbers]
     rows = []
@@ -288,7 +288,7 @@ def draw_fraction(
     return examples.take(np.sort(np.concatenate(rows)))
 
 
-def class_weights(examples: Examples, task: labels.Task) -> npt.NDArray[np.float32]:
+def class_weights(examples: Examples, task: tasks.Task) -> npt.NDArray[np.float32]:
     """Returns a weight for each example, so that all classes weigh the same.
 
     Args:
@@ -343,20 +343,20 @@ def contradictions(data: Data) -> int:
     return len(several)
 
 
-def _task(feature: Any, metadata: Any) -> labels.Task:
+def _task(feature: Any, metadata: Any) -> tasks.Task:
     """Returns the task that a prepared dataset declares."""
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.ClassLabel):
-        kind = labels.BINARY if feature.num_classes == 2 else labels.MULTICLASS
-        return labels.Task(kind=kind, classes=tuple(feature.names))
+        kind = tasks.BINARY if feature.num_classes == 2 else tasks.MULTICLASS
+        return tasks.Task(kind=kind, classes=tuple(feature.names))
     if feature.shape:
         names = (metadata or {}).get("classes") or range(feature.shape[0])
-        return labels.Task(kind=labels.MULTI_LABEL, classes=tuple(map(str, names)))
-    return labels.Task(kind=labels.REGRESSION)
+        return tasks.Task(kind=tasks.MULTI_LABEL, classes=tuple(map(str, names)))
+    return tasks.Task(kind=tasks.REGRESSION)
 
 
-def _examples(rows: Iterable[Mapping[str, Any]], task: labels.Task) -> Examples:
+def _examples(rows: Iterable[Mapping[str, Any]], task: tasks.Task) -> Examples:
     """Collects the examples of a prepared split."""
     parts, found, ids = [], [], []
     for row in rows:
@@ -371,7 +371,7 @@ def _examples(rows: Iterable[Mapping[str, Any]], task: labels.Task) -> Examples:
     )
 
 
-def _from_rows(rows: Sequence[tables.Row], task: labels.Task) -> Examples:
+def _from_rows(rows: Sequence[tables.Row], task: tasks.Task) -> Examples:
     """Collects the rows of a table."""
     parts = [alphabet.CODES[np.frombuffer(row.sequence, np.uint8)] for row in rows]
     return Examples(
@@ -382,8 +382,8 @@ def _from_rows(rows: Sequence[tables.Row], task: labels.Task) -> Examples:
     )
 
 
-def _array(found: Sequence[Any], task: labels.Task) -> npt.NDArray[Any]:
-    dtype: Any = {labels.REGRESSION: np.float32, labels.MULTI_LABEL: np.uint8}
+def _array(found: Sequence[Any], task: tasks.Task) -> npt.NDArray[Any]:
+    dtype: Any = {tasks.REGRESSION: np.float32, tasks.MULTI_LABEL: np.uint8}
     return np.array(found, dtype.get(task.kind, np.int32))
 
 
@@ -391,12 +391,12 @@ def _divided(
     rows: Sequence[tables.Row], path: str, task: str, splits: str, seed: int
 ) -> dict[str, list[tables.Row]]:
     """Divides one table."""
-    survey = labels.Survey()
+    survey = tasks.Survey()
     for row in rows:
         survey.add(row, row.split)
-    known = labels.resolve(task, survey.labels, shown=path)
+    known = tasks.resolve(task, survey.labels, shown=path)
     shares = sources.parse_splits(splits)
-    found = labels.assign(survey, known, shares, seed=seed, shown=path)
+    found = tasks.assign(survey, known, shares, seed=seed, shown=path)
     divided: dict[str, list[tables.Row]] = {}
     for split in sources.SPLITS:
         part = [row for row, name in zip(rows, found, strict=True) if name == split]
@@ -441,6 +441,6 @@ def _offsets(parts: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.int64]:
     return np.cumsum([0, *map(len, parts)], dtype=np.int64)
 
 
-def _need_classes(task: labels.Task, flag: str) -> None:
-    if task.kind not in (labels.BINARY, labels.MULTICLASS):
+def _need_classes(task: tasks.Task, flag: str) -> None:
+    if task.kind not in (tasks.BINARY, tasks.MULTICLASS):
         raise sources.DatasetError(f"{flag} needs classes, not {task.kind}")

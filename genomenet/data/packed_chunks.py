@@ -140,7 +140,7 @@ class Writer:
 
         Args:
             split: Of the chunks.
-            examples: Key and features of each chunk, as `data.genome.examples`.
+            examples: Key and features of each chunk, as `data.genome_index.examples`.
         """
         for key, chunk in examples:
             codes = alphabet.CODES.take(np.frombuffer(chunk["sequence"], np.uint8))

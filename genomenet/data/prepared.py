@@ -15,8 +15,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from genomenet.data import genome as genome_lib
-from genomenet.data import integrity, packed_chunks, repeats, rows, sources
+from genomenet.data import (
+    genome_index,
+    integrity,
+    leakage,
+    packed_chunks,
+    rows,
+    sources,
+)
 from genomenet.dna import tiling
 
 CHUNK_LENGTH: Final = 16_384
@@ -145,9 +151,9 @@ def _chunks(
             found = packed_chunks.load(path)
             if is_own(found):
                 return found
-    from genomenet.data import pipeline  # TensorFlow
+    from genomenet.data import shards as shards_lib  # TensorFlow
 
-    pipeline.Prepared(directory).pack(path, about={"shards": shards})
+    shards_lib.Prepared(directory).pack(path, about={"shards": shards})
     found = packed_chunks.load(path)
     if not is_own(found):
         raise ValueError(
@@ -197,16 +203,16 @@ def pack(
         tempfile.TemporaryFile(dir=path.parent) as spool,
         packed_chunks.Writer(path, about=about) as writer,
     ):
-        index = genome_lib.index(
+        index = genome_index.index(
             paths, min_length=min_length, spool=spool, progress=progress
         )
-        units = genome_lib.plan(
+        units = genome_index.plan(
             index.contigs, shares=sources.parse_splits(splits), seed=seed, **cut
         )
-        for line in repeats.notes(repeats.facts(index.contigs, units, index.words)):
+        for line in leakage.notes(leakage.facts(index.contigs, units, index.words)):
             tell(line)
         for split, part in units.items():
-            examples = genome_lib.examples(part, index.offsets, spool, **cut)
+            examples = genome_index.examples(part, index.offsets, spool, **cut)
             for _ in writer.packing(split, examples):
                 pass
     return read(path)

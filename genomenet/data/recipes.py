@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from genomenet.data.chunks import GenomeChunks
-from genomenet.data.few_shot import FewShot
+from genomenet.data.builders.few_shot import FewShot
+from genomenet.data.builders.genome_chunks import GenomeChunks
+from genomenet.data.builders.labelled_intervals import LabelledIntervals
+from genomenet.data.builders.labelled_sequences import LabelledSequences
+from genomenet.data.builders.reads import Genome, LabelledReads
 from genomenet.data.identity import Known
-from genomenet.data.intervals import LabelledIntervals
-from genomenet.data.labelled import LabelledSequences
-from genomenet.data.reads import Genome, LabelledReads
 
 __all__ = [
     "SEQUENCE_FILES",

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genomenet.data import prepare, repeats
+from genomenet.data import building, leakage
 
 
 def table(directory: str | os.PathLike[str]) -> str:
@@ -21,7 +21,7 @@ def table(directory: str | os.PathLike[str]) -> str:
         Lines of text.
     """
     info = json.loads(pathlib.Path(directory, "dataset_info.json").read_text())
-    facts = prepare.metadata(directory)
+    facts = building.metadata(directory)
     is_genome = "bases" in facts and isinstance(facts["bases"], Mapping)
     rows = []
     for split in info["splits"]:
@@ -66,7 +66,7 @@ def _left_out(facts: Mapping[str, Any]) -> list[str]:
     ]
     found = [f"{count:,} {what}" for count, what in reasons if count]
     lines = [f"left out: {'; '.join(found)}"] if found else []
-    return lines + repeats.notes(facts)
+    return lines + leakage.notes(facts)
 
 
 def _labels(facts: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.data import labels
+from genomenet.data import tasks
 from genomenet.dna import alphabet, kmer
 
 _BLOCK: Final = 1 << 22  # bases whose k-mers are counted at once
@@ -40,8 +40,8 @@ class KmerLogisticRegression:
         ImportError: If scikit-learn is missing.
     """
 
-    def __init__(self, task: labels.Task, *, k: int = 6, c: float = 0.05):
-        if task.kind not in labels.TASKS or task.kind == labels.AUTO:
+    def __init__(self, task: tasks.Task, *, k: int = 6, c: float = 0.05):
+        if task.kind not in tasks.TASKS or task.kind == tasks.AUTO:
             raise ValueError(f"no task {task.kind!r}")
         if c <= 0:
             raise ValueError(f"c must be > 0, got {c}")
@@ -70,7 +70,7 @@ class KmerLogisticRegression:
         if len(codes) != len(truth) or not len(codes):
             raise ValueError(f"{len(codes)} sequences and {len(truth)} labels")
         counts = np.sqrt(count_kmers(codes, self.k))
-        columns = truth.T if self.task.kind == labels.MULTI_LABEL else [truth]
+        columns = truth.T if self.task.kind == tasks.MULTI_LABEL else [truth]
         self._models = [self._fit(counts, column) for column in columns]
         return self
 
@@ -92,16 +92,16 @@ class KmerLogisticRegression:
         if not len(codes):
             raise ValueError("there are no sequences to predict")
         counts = np.sqrt(count_kmers(codes, self.k))
-        if self.task.kind == labels.REGRESSION:
+        if self.task.kind == tasks.REGRESSION:
             return self._models[0].predict(counts)
-        if self.task.kind != labels.MULTI_LABEL:
+        if self.task.kind != tasks.MULTI_LABEL:
             return self._spread(self._models[0], counts, len(self.task.classes))
         return np.stack([self._spread(m, counts, 2)[:, 1] for m in self._models], 1)
 
     def _fit(self, counts: Any, truth: npt.NDArray[Any]) -> Any:
         """Returns a model of one column of labels, or the only class."""
         linear = _linear_model()
-        if self.task.kind == labels.REGRESSION:
+        if self.task.kind == tasks.REGRESSION:
             return linear.Ridge(alpha=1 / self.c).fit(counts, truth)
         if (truth == truth[0]).all():
             return int(truth[0])
@@ -158,7 +158,7 @@ def count_kmers(codes: Sequence[npt.NDArray[np.uint8]], k: int) -> Any:
     return sparse.vstack(parts, format="csr")
 
 
-def small_cnn(length: int, task: labels.Task) -> Any:
+def small_cnn(length: int, task: tasks.Task) -> Any:
     """Builds the small network of Genomic Benchmarks, untrained.
 
     Args:
@@ -211,7 +211,7 @@ def small_cnn(length: int, task: labels.Task) -> Any:
     x = layers.Flatten(name="flatten")(x)
     # There is no activation between both dense layers in the original either.
     x = layers.Dense(_HIDDEN, kernel_initializer=start.clone(), name="hidden")(x)
-    is_single = task.kind in (labels.BINARY, labels.REGRESSION)
+    is_single = task.kind in (tasks.BINARY, tasks.REGRESSION)
     outputs = 1 if is_single else len(task.classes)
     x = layers.Dense(
         outputs, kernel_initializer=start.clone(), dtype="float32", name="output"

@@ -10,14 +10,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.data import labels
+from genomenet.data import tasks
 from genomenet.evaluation import weighted
 
 METRICS: Final = {
-    labels.BINARY: weighted.OF_CLASSES,
-    labels.MULTICLASS: weighted.OF_CLASSES,
-    labels.MULTI_LABEL: weighted.OF_CLASSES,
-    labels.REGRESSION: weighted.OF_NUMBERS,
+    tasks.BINARY: weighted.OF_CLASSES,
+    tasks.MULTICLASS: weighted.OF_CLASSES,
+    tasks.MULTI_LABEL: weighted.OF_CLASSES,
+    tasks.REGRESSION: weighted.OF_NUMBERS,
 }
 """Kind of task → names of its metrics."""
 
@@ -81,7 +81,7 @@ class Scores:
 
 
 def score(
-    task: labels.Task,
+    task: tasks.Task,
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
     *,
@@ -122,7 +122,7 @@ def score(
     truth, predicted = checked(task, truth, predicted)
     if resamples < 0:
         raise ValueError(f"resamples must be >= 0, got {resamples}")
-    guesses = None if task.kind == labels.REGRESSION else guessed(task, predicted)
+    guesses = None if task.kind == tasks.REGRESSION else guessed(task, predicted)
     metric = _metric(task, truth, predicted, guesses)
     points = {k: float(v[0]) for k, v in metric(np.ones((len(truth), 1))).items()}
     drawn = _resampled(metric, len(truth), resamples, seed)
@@ -146,7 +146,7 @@ def score(
 
 
 def checked(
-    task: labels.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
+    task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """Checks that truth and predictions fit the task.
 
@@ -168,8 +168,8 @@ def checked(
     rows, classes = len(truth), len(task.classes)
     wide = (rows, classes)
     expected = {
-        labels.REGRESSION: ((rows,), (rows,)),
-        labels.MULTI_LABEL: (wide, wide),
+        tasks.REGRESSION: ((rows,), (rows,)),
+        tasks.MULTI_LABEL: (wide, wide),
     }.get(task.kind, ((rows,), wide))
     if (truth.shape, predicted.shape) != expected:
         raise ValueError(
@@ -182,20 +182,20 @@ def checked(
     if not finite.all():
         bad = int(np.argmin(finite))
         raise ValueError(f"the prediction of row {bad + 1} is {predicted[bad]}")
-    if task.kind == labels.REGRESSION:
+    if task.kind == tasks.REGRESSION:
         truth = truth.astype(np.float64)
         if not np.isfinite(truth).all():
             raise ValueError("the truth holds numbers that are not finite")
         return truth, predicted
-    largest = 1 if task.kind == labels.MULTI_LABEL else classes - 1
+    largest = 1 if task.kind == tasks.MULTI_LABEL else classes - 1
     if truth.dtype.kind not in "iub" or truth.min() < 0 or truth.max() > largest:
         raise ValueError(f"truth must hold whole numbers 0 to {largest}")
-    kind = bool if task.kind == labels.MULTI_LABEL else np.int64
+    kind = bool if task.kind == tasks.MULTI_LABEL else np.int64
     return truth.astype(kind), predicted
 
 
 def guessed(
-    task: labels.Task, predicted: npt.NDArray[np.float64]
+    task: tasks.Task, predicted: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64] | weighted.Flags:
     """Reads probabilities as decisions.
 
@@ -207,20 +207,20 @@ def guessed(
         Number of the likeliest class, int, (N,), the first of equals; for several
         labels whether each is above `THRESHOLD`, bool, (N, C).
     """
-    if task.kind == labels.MULTI_LABEL:
+    if task.kind == tasks.MULTI_LABEL:
         return predicted > THRESHOLD
     return np.argmax(predicted, axis=1)
 
 
 def _metric(
-    task: labels.Task, truth: Any, predicted: weighted.Array, guesses: Any
+    task: tasks.Task, truth: Any, predicted: weighted.Array, guesses: Any
 ) -> _Metric:
     """Returns the metrics of a task, as a function of weights."""
-    if task.kind == labels.REGRESSION:
+    if task.kind == tasks.REGRESSION:
         return weighted.NumberMetrics(truth, predicted)
-    if task.kind == labels.MULTICLASS:
+    if task.kind == tasks.MULTICLASS:
         return weighted.ClassMetrics(truth, predicted, guesses)
-    if task.kind == labels.MULTI_LABEL:
+    if task.kind == tasks.MULTI_LABEL:
         return weighted.LabelMetrics(truth, predicted, guesses)
     number = task.positive_number
     is_positive, is_called = (truth == number)[:, None], (guesses == number)[:, None]
@@ -255,13 +255,13 @@ def _interval(value: float, drawn: weighted.Array) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def _counts(task: labels.Task, truth: Any, guesses: Any) -> dict[str, Any]:
+def _counts(task: tasks.Task, truth: Any, guesses: Any) -> dict[str, Any]:
     """Counts rows, and rows of each class."""
-    if task.kind == labels.REGRESSION:
+    if task.kind == tasks.REGRESSION:
         return {"rows": len(truth)}
     counts: dict[str, Any] = {"rows": len(truth)}
     for name, found in (("truth", truth), ("predicted", guesses)):
-        if task.kind == labels.MULTI_LABEL:
+        if task.kind == tasks.MULTI_LABEL:
             each = found.sum(0)
         else:
             each = np.bincount(found, minlength=len(task.classes))
@@ -270,7 +270,7 @@ def _counts(task: labels.Task, truth: Any, guesses: Any) -> dict[str, Any]:
 
 
 def _warnings(
-    task: labels.Task,
+    task: tasks.Task,
     truth: Any,
     predicted: weighted.Array,
     counts: dict[str, Any],
@@ -279,7 +279,7 @@ def _warnings(
     """Says why metrics are undefined, and whether the model tells things apart."""
     rows = counts["rows"]
     everywhere = f"for all {rows:,} sequences"
-    if task.kind == labels.REGRESSION:
+    if task.kind == tasks.REGRESSION:
         reasons, found = [], []
         if np.ptp(truth) == 0:
             reasons.append(f"all sequences of the test set have {truth[0]:g}")
@@ -291,7 +291,7 @@ def _warnings(
     absent = [name for name in task.classes if not counts["truth"][name]]
     reasons = [f"the test set has no example {_of(absent)}"] if absent else []
     warnings = []
-    if task.kind == labels.MULTI_LABEL:
+    if task.kind == tasks.MULTI_LABEL:
         full = [name for name in task.classes if counts["truth"][name] == rows]
         if full:
             reasons.append(f"all sequences of the test set are {_of(full)}")

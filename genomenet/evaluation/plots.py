@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import labels
+from genomenet.data import tasks
 from genomenet.evaluation import metrics, tables, weighted
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Path = str | os.PathLike[str]
 
 def save_confusion(
     path: Path,
-    task: labels.Task,
+    task: tasks.Task,
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
 ) -> pathlib.Path:
@@ -55,7 +55,7 @@ def save_confusion(
     truth, predicted = _checked(task, truth, predicted)
     guesses = metrics.guessed(task, predicted)
     classes = len(task.classes)
-    if task.kind == labels.MULTI_LABEL:
+    if task.kind == tasks.MULTI_LABEL:
         hits = (truth & guesses).sum(0)
         has, called = truth.sum(0), guesses.sum(0)
         counts = np.stack(
@@ -70,7 +70,7 @@ def save_confusion(
     names = _shortened(task.classes)
     margin = 0.07 * max(map(len, names))
     side = float(np.clip(0.5 * classes + margin + 0.8, 4.0, 7.2))
-    is_square = task.kind != labels.MULTI_LABEL
+    is_square = task.kind != tasks.MULTI_LABEL
     figure = _figure(side + 1.0 if is_square else margin + 4.4, side)
     axis = figure.subplots()
     shares = counts / np.maximum(whole, 1)
@@ -96,7 +96,7 @@ def save_confusion(
 
 def save_roc(
     path: Path,
-    task: labels.Task,
+    task: tasks.Task,
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
 ) -> pathlib.Path:
@@ -137,7 +137,7 @@ def save_roc(
 
 def save_precision_recall(
     path: Path,
-    task: labels.Task,
+    task: tasks.Task,
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
 ) -> pathlib.Path:
@@ -193,7 +193,7 @@ def save_scatter(
     Raises:
         ValueError: If shapes differ, or there is no row.
     """
-    task = labels.Task(kind=labels.REGRESSION)
+    task = tasks.Task(kind=tasks.REGRESSION)
     truth, predicted = metrics.checked(task, truth, predicted)
     values = metrics.score(task, truth, predicted, resamples=0).values
     figure = _figure(5.4, 4.8)
@@ -281,24 +281,24 @@ def save_protocol(
 
 
 def _checked(
-    task: labels.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
+    task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """Checks as `metrics.checked`, and that there are classes."""
-    if task.kind == labels.REGRESSION:
+    if task.kind == tasks.REGRESSION:
         raise ValueError("regression has no classes to draw; see save_scatter")
     return metrics.checked(task, truth, predicted)
 
 
 def _lines(
-    task: labels.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[np.float64]
+    task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[np.float64]
 ) -> Iterator[tuple[str, weighted.Flags, npt.NDArray[np.float64]]]:
     """Yields class, whether each row is of it, and its scores, of those to draw."""
-    if task.kind == labels.MULTI_LABEL:
+    if task.kind == tasks.MULTI_LABEL:
         has = truth
     else:
         has = truth[:, None] == np.arange(len(task.classes))
     sizes = has.sum(0)
-    is_binary = task.kind == labels.BINARY
+    is_binary = task.kind == tasks.BINARY
     numbers = [task.positive_number] if is_binary else range(len(task.classes))
     drawn = [n for n in numbers if 0 < sizes[n] < len(truth)]
     largest = sorted(drawn, key=lambda n: -sizes[n])[:_CURVES]
@@ -310,7 +310,7 @@ def _lines(
 def _draw_curves(
     figure: Figure,
     axis: Axes,
-    task: labels.Task,
+    task: tasks.Task,
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[np.float64],
     curve: Callable[[Any, Any], tuple[Any, Any, float]],
@@ -328,7 +328,7 @@ def _draw_curves(
         axis.text(0.5, 0.5, "undefined: one class only", ha="center", va="center")
         return drawn
     title = name
-    if len(drawn) < len(task.classes) and task.kind != labels.BINARY:
+    if len(drawn) < len(task.classes) and task.kind != tasks.BINARY:
         title += f"\n{len(drawn)} of {len(task.classes):,} classes"
     _legend(figure, title=title)
     return drawn
@@ -369,9 +369,9 @@ def _colour(number: int) -> str:
     return f"C{number % 10}"
 
 
-def _size(task: labels.Task) -> tuple[float, float]:
+def _size(task: tasks.Task) -> tuple[float, float]:
     """Returns width and height of a figure of curves, in inches."""
-    return (6.4, 4.2) if task.kind == labels.BINARY else (7.2, 4.4)
+    return (6.4, 4.2) if task.kind == tasks.BINARY else (7.2, 4.4)
 
 
 def _legend(figure: Figure, *, title: str) -> None:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import examples, labels, positive, tables
+from genomenet.data import examples, positive, tables, tasks
 from genomenet.evaluation import metrics, plots
 from genomenet.inference import predict
-from genomenet.models import classify
+from genomenet.models import classifier
 
 _SHOWN: Final = 10  # warnings of one kind
 
@@ -91,7 +91,7 @@ def describe(data: examples.Data) -> Iterator[str]:
             )
     if count := examples.contradictions(data) if data.task.classes else 0:
         yield f"WARNING: {count:,} sequences have several labels, on either strand"
-    if data.task.kind in (labels.BINARY, labels.MULTICLASS):
+    if data.task.kind in (tasks.BINARY, tasks.MULTICLASS):
         rare = list(_rare(data))
         yield from rare[:_SHOWN]
         if len(rare) > _SHOWN:
@@ -105,7 +105,7 @@ def describe(data: examples.Data) -> Iterator[str]:
             yield f"WARNING: {count:,} {split} sequences are more than half N"
 
 
-def _positive(task: labels.Task) -> str:
+def _positive(task: tasks.Task) -> str:
     """Says which of two classes is the positive one."""
     told = positive.is_told(task.classes)
     is_default = positive.choose(task.classes) == task.positive
@@ -124,7 +124,7 @@ def _rare(data: examples.Data) -> Iterator[str]:
 
 
 def write(
-    model: classify.Classifier,
+    model: classifier.Classifier,
     data: examples.Data,
     directory: str | os.PathLike[str],
     *,
@@ -157,7 +157,7 @@ def write(
     predictor = predict.Predictor(model, batch_size=batch_size)
     sequences = [found[number] for number in range(len(found))]
     predicted = predictor.predict(sequences, show_progress=show_progress)
-    values = predicted[:, 0] if data.task.kind == labels.REGRESSION else predicted
+    values = predicted[:, 0] if data.task.kind == tasks.REGRESSION else predicted
     scores = metrics.score(data.task, found.labels, values)
     config = model.config
     report = Report(
@@ -182,7 +182,7 @@ def write(
     text = json.dumps(report.to_json(), indent=2) + "\n"
     atomic.write_text(folder / "metrics.json", text)
     atomic.write_text(folder / "predictions.tsv", _table(data, found, predicted))
-    if data.task.kind == labels.REGRESSION:
+    if data.task.kind == tasks.REGRESSION:
         plots.save_scatter(folder / "scatter.png", found.labels, values)
     else:
         for name, draw in (
@@ -204,7 +204,7 @@ def _table(
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     task = data.task
-    if task.kind == labels.REGRESSION:
+    if task.kind == tasks.REGRESSION:
         writer.writerow(["id", "length", "label", "value"])
         named: list[list[Any]] = [
             [f"{label:g}", f"{row[0]:.6g}"]
@@ -223,8 +223,8 @@ def _table(
     return text.getvalue()
 
 
-def _name(task: labels.Task, label: Any) -> str:
-    if task.kind != labels.MULTI_LABEL:
+def _name(task: tasks.Task, label: Any) -> str:
+    if task.kind != tasks.MULTI_LABEL:
         return task.classes[label]
     pairs = zip(task.classes, label, strict=True)
     return tables.SEPARATOR.join(name for name, value in pairs if value)

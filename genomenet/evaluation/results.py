@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from genomenet import atomic
-from genomenet.data import labels
+from genomenet.data import tasks
 from genomenet.evaluation import (
     plots,
     protocols,
@@ -25,7 +25,7 @@ IDENTITY: Final = "protocol.json"
 def write(
     workdir: str | os.PathLike[str],
     protocol: protocols.Protocol,
-    task: labels.Task,
+    task: tasks.Task,
 ) -> str:
     """Writes `results.md` and `results.png` from `results.csv`.
 
@@ -42,7 +42,7 @@ def write(
     column = protocol.column
     k = json.loads((workdir / IDENTITY).read_text(encoding="utf-8"))["k"]
     wanted = ("pearson", "spearman", "rmse")
-    if task.kind != labels.REGRESSION:
+    if task.kind != tasks.REGRESSION:
         wanted = ("auroc", "accuracy", "mcc")
     shown = [name for name in wanted if any(name in row for row in rows)]
     means = "\n".join(tables.markdown(rows, name, setting=column) for name in shown)

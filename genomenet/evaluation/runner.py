@@ -20,19 +20,13 @@ import numpy.typing as npt
 
 from genomenet import atomic, catalog
 from genomenet import models as models_lib
-from genomenet.data import examples, labels, sources
-from genomenet.evaluation import (
-    baselines,
-    experiment,
-    metrics,
-    protocols,
-    results,
-    tables,
-)
+from genomenet.data import examples, sources, tasks
+from genomenet.evaluation import baselines, metrics, protocols, results, tables
 from genomenet.evaluation import sampler as sampler_lib
 from genomenet.inference import predict
-from genomenet.models import classify
+from genomenet.models import classifier
 from genomenet.release import folder as release_folder
+from genomenet.release import start
 from genomenet.training import finetune, progress
 from genomenet.training import workdir as workdir_lib
 
@@ -171,7 +165,7 @@ def _fine_tuned(
     """Returns what a model predicts, the seconds of its training, and its pool."""
     keras.backend.clear_session()  # else graphs of hundreds of models pile up
     # Read anew for each run, so that none can change the weights of another.
-    given = experiment.read_start(folder, one.init, dropout=protocols.DROPOUT)
+    given = start.read_start(folder, one.init, dropout=protocols.DROPOUT)
     rate = models_lib.get_family(given.family).CLASSIFIER_RATE
     train, test = data[examples.TRAIN], data[examples.TEST]
     clock = partial / "seconds.txt"  # of training before it was stopped
@@ -181,7 +175,7 @@ def _fine_tuned(
         result = finetune.run(
             family=given.family,
             encoder=given.encoder,
-            classifier=experiment.make_config(
+            classifier=start.make_config(
                 given,
                 data,
                 dropout=protocols.DROPOUT,
@@ -206,7 +200,7 @@ def _fine_tuned(
             atomic.write_text(clock, f"{seconds}")
     model: Any = result.model
     predicted = predict.Predictor(model).predict([test[n] for n in range(len(test))])
-    is_number = data.task.kind == labels.REGRESSION
+    is_number = data.task.kind == tasks.REGRESSION
     predicted = predicted[:, 0] if is_number else predicted
     return predicted, seconds, model.config.pool
 
@@ -218,18 +212,18 @@ def _small_cnn(data: examples.Data, seed: int) -> tuple[npt.NDArray[Any], float]
     begin = time.monotonic()
     train, test, task = data[examples.TRAIN], data[examples.TEST], data.task
     length = max(int(split.lengths.max()) for split in (train, test))
-    is_number = task.kind == labels.REGRESSION
+    is_number = task.kind == tasks.REGRESSION
     scale = float(train.labels.std()) or 1.0 if is_number else 1.0
-    config = classify.ClassifierConfig(
+    config = classifier.ClassifierConfig(
         task=task.kind,
         classes=task.classes,
         mean=float(train.labels.mean()) if is_number else 0.0,
         scale=scale,
     )
     truth, loss = train.labels, keras.losses.BinaryCrossentropy(from_logits=True)
-    if task.kind == labels.MULTICLASS:
+    if task.kind == tasks.MULTICLASS:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    elif task.kind == labels.REGRESSION:
+    elif task.kind == tasks.REGRESSION:
         truth, loss = (truth - config.mean) / scale, keras.losses.MeanSquaredError()
     if config.num_outputs == 1:
         truth = truth[:, None]
@@ -246,7 +240,7 @@ def _small_cnn(data: examples.Data, seed: int) -> tuple[npt.NDArray[Any], float]
     )
     seconds = time.monotonic() - begin
     logits = network.predict({"bases": test.padded(length)}, verbose=0)["logits"]
-    found = np.asarray(classify.probabilities(config, logits))
+    found = np.asarray(classifier.probabilities(config, logits))
     return (found[:, 0] if is_number else found), seconds
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genomenet.data import examples, labels
+from genomenet.data import examples, tasks
 from genomenet.evaluation import protocols
 
 
@@ -64,7 +64,7 @@ class Sampler:
     def _find(self, shots: int) -> tuple[examples.Data, str] | None:
         """Returns the published set of so many of each class: names may mislead."""
         task = self.data.task
-        if task.kind not in (labels.BINARY, labels.MULTICLASS):
+        if task.kind not in (tasks.BINARY, tasks.MULTICLASS):
             return None
         for name, size in self._sizes.items():
             if self._directory is None or size != shots * len(task.classes):

@@ -15,8 +15,7 @@ import tqdm
 
 from genomenet import atomic, models
 from genomenet.dna import reader
-from genomenet.inference import windows as windows_lib
-from genomenet.inference import writers
+from genomenet.inference import record_windows, writers
 from genomenet.layers import strand
 from genomenet.release import folder as folder_lib
 
@@ -61,7 +60,7 @@ def embed_files(
             long enough to be embedded.
     """
     writers.check_name(output)
-    windows_lib.check_max_n(max_n)
+    record_windows.check_max_n(max_n)
     model = folder_lib.load_model(name)
     content = folder_lib.read_config(folder_lib.catalog.model_folder(name))
     family: Any = models.get_family(content["family"])
@@ -74,7 +73,7 @@ def embed_files(
     def on_short(record: reader.Record) -> None:
         skipped[record.name] += len(record.codes)
 
-    found = windows_lib.cut(
+    found = record_windows.cut(
         reader.read(inputs),
         window=window,
         stride=stride,
@@ -93,11 +92,11 @@ def embed_files(
     ):
         writer: writers.Writer | None = None
         try:
-            for batch, codes in windows_lib.batched(
+            for batch, codes in record_windows.batched(
                 found, batch_size=batch_size, length=window
             ):
                 vectors = np.array(call(tf.constant(codes)), np.float32)
-                is_blank = windows_lib.blank(batch, max_n=max_n, k=k)
+                is_blank = record_windows.blank(batch, max_n=max_n, k=k)
                 vectors[: len(batch)][is_blank] = np.nan
                 blank += int(is_blank.sum())
                 names, starts, ends, vectors = _rows(
@@ -136,7 +135,7 @@ def _compiled(family: Any, model: keras.Model, pool: str, both_strands: bool) ->
 
 
 def _rows(
-    batch: list[windows_lib.Window],
+    batch: list[record_windows.Window],
     vectors: np.ndarray,
     family: Any,
     config: Any,

@@ -10,8 +10,9 @@ import tensorflow as tf
 import tqdm
 
 from genomenet import models
-from genomenet.inference import parts, windows
-from genomenet.models import classify
+from genomenet.inference import record_windows
+from genomenet.models import classifier
+from genomenet.release import parts
 
 
 class Predictor:
@@ -22,13 +23,13 @@ class Predictor:
         batch_size: Rows that are predicted at once.
     """
 
-    def __init__(self, model: classify.Classifier, *, batch_size: int = 64):
+    def __init__(self, model: classifier.Classifier, *, batch_size: int = 64):
         self.model = model
         self.batch_size = batch_size
         family = models.get_family(model.family)
         self.shortest: int = family.shortest(model.encoder.config)
         config = model.config
-        self.width = 1 if config.task == classify.REGRESSION else len(config.classes)
+        self.width = 1 if config.task == classifier.REGRESSION else len(config.classes)
         # Bases of a padded batch, at most: of longer rows it holds fewer.
         self._most = batch_size * max(config.length, config.window)
         apply = parts.over_rows(
@@ -36,7 +37,7 @@ class Predictor:
         )
         # Traced for the first shape, and once more for all others.
         self._call = tf.function(
-            lambda bases: classify.predict(model, bases, apply=apply),
+            lambda bases: classifier.predict(model, bases, apply=apply),
             autograph=False,
             reduce_retracing=True,
         )
@@ -58,7 +59,7 @@ class Predictor:
             show_progress: Whether to show a bar.
 
         Returns:
-            As `models.classify.probabilities`, in their order.
+            As `models.classifier.probabilities`, in their order.
         """
         found = np.zeros((len(sequences), self.width), np.float32)
         with tqdm.tqdm(
@@ -83,7 +84,7 @@ class Predictor:
         Yields:
             Numbers of the sequences of a batch, and their predictions.
         """
-        for numbers, rows in windows.by_length(
+        for numbers, rows in record_windows.by_length(
             sequences, batch_size=self.batch_size, most=self._most
         ):
             yield numbers, self.rows(rows)[: len(numbers)]
@@ -95,17 +96,17 @@ def labels_of(
     """Returns what probabilities mean in words.
 
     Args:
-        task: One of `classify.TASKS`.
+        task: One of `classifier.TASKS`.
         classes: Their names.
-        found: Of `classify.probabilities`, (N, outputs).
+        found: Of `classifier.probabilities`, (N, outputs).
 
     Returns:
         The most probable class of each; of several labels those above 0.5,
         joined by ";"; of regression nothing.
     """
-    if task == classify.REGRESSION:
+    if task == classifier.REGRESSION:
         return []
-    if task == classify.MULTI_LABEL:
+    if task == classifier.MULTI_LABEL:
         return [
             ";".join(n for n, p in zip(classes, row, strict=True) if p > 0.5)
             for row in found

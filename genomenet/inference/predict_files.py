@@ -16,10 +16,9 @@ import tqdm
 
 from genomenet import atomic
 from genomenet.inference import inputs as inputs_lib
-from genomenet.inference import predict, prediction_table
+from genomenet.inference import predict, prediction_table, record_windows
 from genomenet.inference import tracks as tracks_lib
-from genomenet.inference import windows as windows_lib
-from genomenet.models import classify
+from genomenet.models import classifier
 from genomenet.release import folder as folder_lib
 
 _AHEAD: Final = 16  # batches that are read before they are sorted by length
@@ -89,7 +88,7 @@ def predict_files(
     options = options or Options()
     output = pathlib.Path(output)
     prediction_table.check_name(output)
-    windows_lib.check_max_n(options.max_n)
+    record_windows.check_max_n(options.max_n)
     predictor = load(name, options)
     config = predictor.model.config
     counts = inputs_lib.Counts()
@@ -105,7 +104,7 @@ def predict_files(
         os.path.exists(path) and output.samefile(path) for path in given.paths
     ):
         raise ValueError(f"{output} is the input: choose another --output")
-    is_value = config.task == classify.REGRESSION
+    is_value = config.task == classifier.REGRESSION
     columns = ["value"] if is_value else list(config.classes)
     with (
         tracks_lib.Tracks(
@@ -116,7 +115,7 @@ def predict_files(
             unit="b", unit_scale=True, desc="predicting", disable=not show_progress
         ) as bar,
     ):
-        found = windows_lib.cut(
+        found = record_windows.cut(
             given.read(),
             window=window,
             stride=stride,
@@ -202,13 +201,13 @@ def _window(
 
 def _predicted(
     predictor: predict.Predictor,
-    found: Iterator[windows_lib.Window],
+    found: Iterator[record_windows.Window],
     window: int,
     bar: tqdm.tqdm,
     *,
     max_n: float,
 ) -> Iterator[
-    tuple[list[windows_lib.Window], npt.NDArray[np.float32], npt.NDArray[np.bool_]]
+    tuple[list[record_windows.Window], npt.NDArray[np.float32], npt.NDArray[np.bool_]]
 ]:
     """Yields some windows, their values and which are blank, in order.
 
@@ -219,7 +218,7 @@ def _predicted(
     bases = count * max(window, predictor.model.config.length)
     for group in _groups(found, count=count, bases=bases):
         values = np.full((len(group), predictor.width), np.nan, np.float32)
-        is_blank = windows_lib.blank(group, max_n=max_n, k=k)
+        is_blank = record_windows.blank(group, max_n=max_n, k=k)
         kept = np.flatnonzero(~is_blank)
         codes = [group[number].codes for number in kept]
         for numbers, part in predictor.batches(codes):
@@ -230,10 +229,10 @@ def _predicted(
 
 
 def _groups(
-    found: Iterator[windows_lib.Window], *, count: int, bases: int
-) -> Iterator[list[windows_lib.Window]]:
+    found: Iterator[record_windows.Window], *, count: int, bases: int
+) -> Iterator[list[record_windows.Window]]:
     """Collects windows until there are enough of them, or of bases."""
-    group: list[windows_lib.Window] = []
+    group: list[record_windows.Window] = []
     held = 0
     for piece in found:
         group.append(piece)
@@ -247,7 +246,7 @@ def _groups(
 
 def _count_labels(counts: inputs_lib.Counts, labels: Sequence[str], task: str) -> None:
     """Counts each of several labels on its own."""
-    if task == classify.MULTI_LABEL:
+    if task == classifier.MULTI_LABEL:
         parts = [label.split(";") if label else ["(none)"] for label in labels]
         labels = list(itertools.chain(*parts))
     counts.labels.update(labels)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.inference import windows
+from genomenet.inference import record_windows
 
 _BLOCK: Final = 1 << 14  # intervals in memory at a time
 _UNSAFE: Final = re.compile(r"[^\w.+-]")
@@ -74,7 +74,7 @@ class Tracks:
             self._spool.close()
 
     def write(
-        self, found: Sequence[windows.Window], values: npt.NDArray[np.float32]
+        self, found: Sequence[record_windows.Window], values: npt.NDArray[np.float32]
     ) -> None:
         """Adds windows, those of a record one after the other, and values, (N, C).
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from genomenet import atomic, models
 from genomenet.dna import alphabet, encode
-from genomenet.models import classify
+from genomenet.models import classifier as classifier_lib
 from genomenet.models import family as family_lib
 from genomenet.release import card, folder, signatures, weights
 
@@ -53,7 +53,7 @@ def write_release(
     )
     fields = family.from_dict(config["model"])
     content = {**config, "model": family.to_dict(fields)}
-    if not isinstance(model, classify.Classifier):
+    if not isinstance(model, classifier_lib.Classifier):
         content["pool"] = family.POOLS[0]
     directory = pathlib.Path(directory)
     if keras.config.dtype_policy().name != "float32":
@@ -66,7 +66,7 @@ def write_release(
             "config_sha256": folder.digest(content),
         }
         saved_model = partial / "saved_model"
-        if isinstance(model, classify.Classifier):
+        if isinstance(model, classifier_lib.Classifier):
             shortest = family.shortest(model.encoder.config)
             signatures.save_classifier(model, saved_model, shortest=shortest)
         else:
@@ -101,7 +101,7 @@ def _in_float32(model: keras.Model, config: Mapping[str, Any]) -> keras.Model:
 def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any]]:
     """Returns sequences and the first values of what the model makes of them."""
     rng = np.random.default_rng(0)
-    classifier = model if isinstance(model, classify.Classifier) else None
+    classifier = model if isinstance(model, classifier_lib.Classifier) else None
     encoder: Any = model if classifier is None else classifier.encoder
     config = encoder.config
     cases = []
@@ -115,7 +115,7 @@ def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any
         if case == "rich in N":
             codes[length // 4 : 3 * length // 4] = alphabet.N
         if classifier is not None:
-            name, found = "predict", classify.predict(classifier, codes[None])
+            name, found = "predict", classifier_lib.predict(classifier, codes[None])
         else:
             name = "embed"
             found = family.embed(model, {"bases": codes[None]}, family.POOLS[0])

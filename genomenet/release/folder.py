@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 import keras
 
 from genomenet import catalog, json_file, models
-from genomenet.models import classify
+from genomenet.models import classifier
 from genomenet.models import family as family_lib
 from genomenet.release import download
 from genomenet.training import settings as settings_lib
@@ -73,7 +73,7 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
 
     Returns:
         The Keras model with its weights, as its family describes it; of a folder that
-        `genomenet.finetune` wrote a `models.classify.Classifier`.
+        `genomenet.finetune` wrote a `models.classifier.Classifier`.
 
     Raises:
         ValueError: If there is no such model, or its weights are missing, damaged or
@@ -105,7 +105,7 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
     return model
 
 
-def load_classifier(name: str | os.PathLike[str]) -> classify.Classifier:
+def load_classifier(name: str | os.PathLike[str]) -> classifier.Classifier:
     """Loads what `genomenet.finetune` made.
 
     Args:
@@ -122,7 +122,7 @@ def load_classifier(name: str | os.PathLike[str]) -> classify.Classifier:
             f"{name} is an encoder, which predicts no labels: fine-tune it with"
             f" python -m genomenet.finetune --model={name} --table=labelled.tsv"
         )
-    return cast(classify.Classifier, load_model(name))
+    return cast(classifier.Classifier, load_model(name))
 
 
 def find_weights(folder: pathlib.Path) -> pathlib.Path | None:
@@ -169,8 +169,8 @@ def build(content: Mapping[str, Any]) -> keras.Model:
         ValueError: If a number or word in it makes no sense.
     """
     if "classifier" in content:
-        fields = classify.from_dict(content["classifier"])
-        return classify.Classifier(content["family"], content["model"], fields)
+        fields = classifier.from_dict(content["classifier"])
+        return classifier.Classifier(content["family"], content["model"], fields)
     family = models.get_family(content["family"])
     return family.build(family.from_dict(content["model"]))
 
@@ -178,8 +178,8 @@ def build(content: Mapping[str, Any]) -> keras.Model:
 def count_parameters(content: Mapping[str, Any]) -> int:
     """Returns the numbers in all weights of `build(content)`, without building it."""
     if "classifier" in content:
-        fields = classify.from_dict(content["classifier"])
-        return classify.num_parameters(content["family"], content["model"], fields)
+        fields = classifier.from_dict(content["classifier"])
+        return classifier.num_parameters(content["family"], content["model"], fields)
     family = models.get_family(content["family"])
     return family.num_parameters(family.from_dict(content["model"]))
 
@@ -242,15 +242,17 @@ def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
     if is_trained:
         family_lib.check_complete(family.Config, content["model"])
         if "classifier" in content:
-            family_lib.check_complete(classify.ClassifierConfig, content["classifier"])
+            family_lib.check_complete(
+                classifier.ClassifierConfig, content["classifier"]
+            )
         # What is not a setting any more was one when the model was trained.
         known = {field.name for field in dataclasses.fields(settings_lib.Settings)}
         training = {key: training[key] for key in known & set(training)}
     settings_lib.from_dict(training)
     family.from_dict(content["model"])
     if "classifier" in content:
-        fields = classify.from_dict(content["classifier"])
-        classify.check(content["family"], content["model"], fields)
+        fields = classifier.from_dict(content["classifier"])
+        classifier.check(content["family"], content["model"], fields)
     if "weights" in content:
         weights = content["weights"]
         is_digest = isinstance(weights.get("sha256"), str)

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from genomenet import models
 from genomenet.dna import alphabet
-from genomenet.inference import parts
-from genomenet.models import classify
+from genomenet.models import classifier
 from genomenet.models import family as family_lib
+from genomenet.release import parts
 
 _ROWS: Final = 64  # of the model's length, read at once
 
@@ -100,7 +100,7 @@ class StringClassifier(tf.Module):
         shortest: Bases of the shortest sequence that it can read.
     """
 
-    def __init__(self, model: classify.Classifier, *, shortest: int):
+    def __init__(self, model: classifier.Classifier, *, shortest: int):
         super().__init__()
         self._read_model = lambda: model
         self._variables = [v.value for v in model.variables]
@@ -129,10 +129,10 @@ class StringClassifier(tf.Module):
         most = _ROWS * max(model.config.length, model.config.window)
         width = models.get_family(model.family).width(config)
         apply = parts.over_rows(max(1, most // model.config.window), width)
-        is_value = model.config.task == classify.REGRESSION
+        is_value = model.config.task == classifier.REGRESSION
         found, share = _by_length(
             sequences,
-            lambda bases: classify.predict(model, bases, apply=apply),
+            lambda bases: classifier.predict(model, bases, apply=apply),
             shortest=self._shortest,
             longest=None,
             most=most,
@@ -142,7 +142,7 @@ class StringClassifier(tf.Module):
         if is_value:
             return {"value": found[:, 0], "share_n": share}
         names = tf.constant(list(model.config.classes))
-        if model.config.task == classify.MULTI_LABEL:
+        if model.config.task == classifier.MULTI_LABEL:
             rows = tf.ragged.boolean_mask(
                 tf.broadcast_to(names[None], tf.shape(found)), found > 0.5
             )
@@ -159,7 +159,7 @@ class StringClassifier(tf.Module):
 
 
 def save_classifier(
-    model: classify.Classifier, path: str | os.PathLike[str], *, shortest: int
+    model: classifier.Classifier, path: str | os.PathLike[str], *, shortest: int
 ) -> None:
     """Writes a SavedModel with the endpoint `predict`.
 

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from genomenet import models
-from genomenet.data import batches, examples, labels, sources
+from genomenet.data import batches, examples, sources, tasks
 from genomenet.layers import strand
-from genomenet.models import classify
+from genomenet.models import classifier as classifier_lib
 from genomenet.models import family as family_lib
 from genomenet.training import engines, loop
 from genomenet.training import settings as settings_lib
@@ -68,7 +68,7 @@ def run(
     *,
     family: str,
     encoder: Mapping[str, Any],
-    classifier: classify.ClassifierConfig,
+    classifier: classifier_lib.ClassifierConfig,
     data: examples.Data,
     settings: settings_lib.Settings,
     plan: Plan,
@@ -108,7 +108,7 @@ def run(
     members = models.get_family(family)
     # All that may be wrong, before the folder is this run's.
     check(data, members.shortest(members.from_dict(encoder)))
-    classify.check(family, encoder, classifier)
+    classifier_lib.check(family, encoder, classifier)
     train, validation = data[examples.TRAIN], data.get(examples.VALIDATION)
     weights = np.ones(len(train), np.float32)
     if plan.class_weights:
@@ -121,14 +121,14 @@ def run(
         settings=settings,
         dataset=_identity(data),
         parts={
-            "classifier": classify.to_dict(classifier),
+            "classifier": classifier_lib.to_dict(classifier),
             "plan": dataclasses.asdict(plan),
             "init": dict(origin or {"from": "random"}),
         },
     )
     with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
         folder.adopt(run_config, flags_text=flags_text)
-        has_head = isinstance(pretrained, classify.Classifier)
+        has_head = isinstance(pretrained, classifier_lib.Classifier)
         if plan.train == HEAD_FIRST and not has_head:
             pretrained = run(
                 family=family,
@@ -143,10 +143,10 @@ def run(
                 devices=devices,
             ).model
 
-        def make_model() -> classify.Classifier:
-            model = classify.Classifier(family, encoder, classifier)
+        def make_model() -> classifier_lib.Classifier:
+            model = classifier_lib.Classifier(family, encoder, classifier)
             if pretrained is not None:
-                whole = isinstance(pretrained, classify.Classifier)
+                whole = isinstance(pretrained, classifier_lib.Classifier)
                 family_lib.transfer(pretrained, model if whole else model.encoder)
             model.encoder.trainable = plan.train != HEAD
             return model
@@ -175,7 +175,7 @@ def run(
                 yield {name: rows[part] for name, rows in batch.items()}
 
         job = loop.Job(
-            objective=classify,
+            objective=classifier_lib,
             make_model=reads.make_model,
             batches=endless,
             held_out=held_out,
@@ -248,14 +248,14 @@ class _Reader:
     def __init__(
         self,
         plan: Plan,
-        config: classify.ClassifierConfig,
+        config: classifier_lib.ClassifierConfig,
         settings: settings_lib.Settings,
         make_model: Any,
         devices: loop.Devices,
     ):
         self._config = config
         self._batch_size = settings.batch_size
-        self._model: classify.Classifier | None = None
+        self._model: classifier_lib.Classifier | None = None
         self.make_model = make_model
         if plan.train == HEAD:
             keras.utils.set_random_seed(settings.seed)
@@ -267,9 +267,9 @@ class _Reader:
     def arrays(
         self, split: examples.Examples, length: int, weights: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Returns what `classify.loss` reads, all rows of a split."""
+        """Returns what `classifier.loss` reads, all rows of a split."""
         label = split.labels
-        if self._config.task == labels.REGRESSION:
+        if self._config.task == tasks.REGRESSION:
             label = (label - self._config.mean) / self._config.scale
         common = {
             "label": label.astype("float32")
@@ -284,7 +284,7 @@ class _Reader:
         return {"vectors": vectors, "is_valid": is_valid, **common}
 
     def _embed(
-        self, model: classify.Classifier, bases: np.ndarray
+        self, model: classifier_lib.Classifier, bases: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the vectors of all windows of both strands, or of one."""
 
@@ -327,7 +327,7 @@ def check(data: examples.Data, shortest: int) -> None:
                 f" the model reads at least {shortest}"
                 + (f" ({len(short)} such sequences)" if len(short) > 1 else "")
             )
-    if data.task.kind in (labels.BINARY, labels.MULTICLASS):
+    if data.task.kind in (tasks.BINARY, tasks.MULTICLASS):
         counts = np.bincount(data["train"].labels, minlength=len(data.task.classes))
         for name, count in zip(data.task.classes, counts, strict=True):
             if not count:
@@ -358,12 +358,12 @@ def _identity(data: examples.Data) -> dict[str, Any]:
 def _baseline(data: examples.Data) -> dict[str, float]:
     """Returns what guessing by the frequencies of the training labels scores."""
     truth, held_out = data["train"].labels, data["validation"].labels
-    if data.task.kind == labels.REGRESSION:
+    if data.task.kind == tasks.REGRESSION:
         spread = float(truth.std()) or 1.0
         return {
             "val_chance_loss": float(np.mean(((held_out - truth.mean()) / spread) ** 2))
         }
-    if data.task.kind == labels.MULTI_LABEL:
+    if data.task.kind == tasks.MULTI_LABEL:
         share = (truth.sum(0) + 1) / (len(truth) + 2)
         each = -np.where(held_out, np.log(share), np.log1p(-share))
         hit = (share > 0.5) == held_out

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from genomenet.data import integrity, prepare, recipes, sources
+from genomenet.data import building, integrity, recipes, sources
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -26,7 +26,7 @@ def files(tmp_path):
 
 
 def build(files, root, beam_options):
-    path, _ = prepare.prepare(
+    path, _ = building.prepare(
         "mine",
         lambda data_dir: recipes.GenomeChunks(
             name="mine", sources=files, data_dir=data_dir, chunk_length=300
@@ -53,7 +53,7 @@ def test_the_examples_are_the_same(files, tmp_path):
     plain = build(files, tmp_path / "plain", None)
     beam = build(files, tmp_path / "beam", "--runner=DirectRunner")
     assert read(beam) == read(plain)
-    facts = [prepare.metadata(path) for path in (beam, plain)]
+    facts = [building.metadata(path) for path in (beam, plain)]
     assert all(one.pop("files") for one in facts)  # shards may be in another order
     assert facts[0] == facts[1]
     integrity.check(beam, whole=True)
@@ -65,7 +65,7 @@ def test_labels_and_standard_input_are_for_one_process(files, tmp_path):
         build(["-"], tmp_path, "--runner=DirectRunner")
     (tmp_path / "x.tsv").write_text("sequence\tlabel\nAC\t1\nAG\t2\nAA\t1\n")
     with pytest.raises(sources.DatasetError, match="for genomes, not for labels"):
-        prepare.prepare(
+        building.prepare(
             "labelled",
             lambda data_dir: recipes.LabelledSequences(
                 name="labelled", sources=[tmp_path / "x.tsv"], data_dir=data_dir

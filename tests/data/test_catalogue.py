@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_metadata
 
 from genomenet import catalog
-from genomenet.data import prepare, provider, recipes
+from genomenet.data import building, catalogue, recipes
 from genomenet.dna import reader
 
 NAMES = catalog.dataset_names()
@@ -33,12 +33,12 @@ def accept_dummies(recipe, monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_builds_from_its_dummy_data(name, tmp_path, monkeypatch):
-    recipe = provider.builder_class(name)
+    recipe = catalogue.builder_class(name)
     options = accept_dummies(recipe, monkeypatch)
     folder = catalog.dataset_folder(name) / "dummy_data"
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     assert sum(file.stat().st_size for file in files) < 120_000
-    path, _ = prepare.prepare(
+    path, _ = building.prepare(
         name,
         lambda data_dir: recipe(sources=files, data_dir=data_dir, **options),
         data_dir=tmp_path,
@@ -52,7 +52,7 @@ def test_it_builds_from_its_dummy_data(name, tmp_path, monkeypatch):
     assert list(info.splits) == expected
     assert info.description.strip() == readme(name).strip()
     seen = set()
-    for split in set(info.splits) - set(prepare.metadata(path).get("copies", {})):
+    for split in set(info.splits) - set(building.metadata(path).get("copies", {})):
         dataset = tfds.builder_from_directory(path).as_dataset(split=split)
         examples = {example["sequence"] for example in dataset.as_numpy_iterator()}
         assert examples
@@ -66,7 +66,7 @@ def test_it_has_its_texts(name):
     folder = catalog.dataset_folder(name)
     assert len(readme(name)) > 200
     assert re.match(r"@\w+{", (folder / "CITATIONS.bib").read_text())
-    tags = dataset_metadata.load(provider.builder_class(name).pkg_dir_path).tags
+    tags = dataset_metadata.load(catalogue.builder_class(name).pkg_dir_path).tags
     assert tags
     assert set(tags) <= set(dataset_metadata.valid_tags())
     for line in (folder / "checksums.tsv").read_text().splitlines():
@@ -88,7 +88,7 @@ def test_every_folder_is_listed():
 
 
 def test_human_chromosomes_are_told_apart_by_their_lengths():
-    known = provider.builder_class("human_grch38").KNOWN
+    known = catalogue.builder_class("human_grch38").KNOWN
     assert len(known) == 24
     assert len({one.length for one in known.values()}) == 24
     assert sum(one.length for one in known.values()) == 3_088_269_832
@@ -97,7 +97,7 @@ def test_human_chromosomes_are_told_apart_by_their_lengths():
 def test_the_wrong_chromosome_is_refused(tmp_path):
     (tmp_path / "chr20.fa").write_text(">chr20\n" + "ACGT" * 100 + "\n")
     with pytest.raises(ValueError, match=r"chr20 \(63,025,520 bases\) not among 1 rec"):
-        provider.prepare(
+        catalogue.prepare(
             "human_grch37_chr20", tmp_path / "data", tmp_path, progress=False
         )
 
@@ -111,7 +111,7 @@ def test_the_embedded_genome_is_what_the_readme_says():
 
 
 def test_the_strains_of_the_bacteria_have_roles_of_their_own():
-    recipe = provider.builder_class("bacteria_reads")
+    recipe = catalogue.builder_class("bacteria_reads")
     for species in recipe.CLASSES:
         strains = [g for g in recipe.GENOMES.values() if g.label == species]
         assert {"train", "test"} <= {genome.split for genome in strains}

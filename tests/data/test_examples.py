@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from Bio import Seq
 
-from genomenet.data import examples, labelled, labels, prepare, sources
+from genomenet.data import building, examples, sources, tasks
+from genomenet.data.builders import labelled_sequences
 from genomenet.dna import encode
 
 RNG = np.random.default_rng(0)
@@ -25,7 +26,7 @@ def letters(found):
 
 def test_one_table_is_divided(tmp_path):
     data = examples.read_tables({"train": table(tmp_path)})
-    assert data.task == labels.Task(kind="binary", classes=("no", "yes"))
+    assert data.task == tasks.Task(kind="binary", classes=("no", "yes"))
     assert {k: len(v) for k, v in data.splits.items()} == {
         "train": 48,
         "validation": 6,
@@ -114,7 +115,7 @@ def test_rows_of_another_split_are_not_learnt_from(tmp_path):
 def test_a_row_may_have_none_of_several_labels(tmp_path):
     path = table(tmp_path, names=("a;b", "a", ""))
     data = examples.read_tables({"train": path, "test": path})
-    assert data.task == labels.Task(kind="multi_label", classes=("a", "b"))
+    assert data.task == tasks.Task(kind="multi_label", classes=("a", "b"))
     assert data["test"].labels[:3].tolist() == [[1, 1], [1, 0], [0, 0]]
     path = table(tmp_path, names=("b", "a", ""))
     with pytest.raises(sources.DatasetError, match=r"t.tsv: line 4: empty label"):
@@ -184,9 +185,9 @@ def test_overlap_sees_the_other_strand(tmp_path):
 
 def test_a_prepared_dataset_is_the_same(tmp_path):
     path = table(tmp_path)
-    directory, _ = prepare.prepare(
+    directory, _ = building.prepare(
         "mine",
-        lambda folder: labelled.LabelledSequences(
+        lambda folder: labelled_sequences.LabelledSequences(
             name="mine", sources=[path], splits="80/10/10", data_dir=folder
         ),
         data_dir=tmp_path / "data",

@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 
 from genomenet.data import (
+    building,
+    catalogue,
     examples,
     integrity,
-    npmi,
-    pipeline,
-    prepare,
-    provider,
+    kmer_ranking,
     recipes,
+    shards,
     sources,
 )
 
@@ -34,7 +34,7 @@ def built(tmp_path_factory):
         for number in range(200):
             bases = "".join(rng.choice(list("ACGT"), 100))
             file.write(f"{number:03d}\t{bases}\t{'ab'[number % 2]}\n")
-    return prepare.prepare(
+    return building.prepare(
         "labelled",
         lambda root: recipes.LabelledSequences(
             name="labelled", sources=[folder / "x.tsv"], data_dir=root
@@ -265,7 +265,7 @@ def test_a_changed_bit_is_found_before_anything_is_read(genome):
     path = genome / "tiny-train.tfrecord-00002-of-00016"
     flip(path)
     with pytest.raises(sources.DatasetError, match=f"{path} is damaged: its checksum"):
-        pipeline.Prepared(genome)
+        shards.Prepared(genome)
 
 
 def test_of_large_datasets_all_is_read_on_demand(genome, monkeypatch):
@@ -277,7 +277,7 @@ def test_of_large_datasets_all_is_read_on_demand(genome, monkeypatch):
     flip(path)
     integrity.check(genome)
     with pytest.raises(sources.DatasetError, match=f"{path} is damaged: its checksum"):
-        provider.prepare(str(genome), verify=True)
+        catalogue.prepare(str(genome), verify=True)
 
 
 def test_damage_found_while_reading_names_the_file(genome):
@@ -285,13 +285,13 @@ def test_damage_found_while_reading_names_the_file(genome):
     make_older(genome)
     path = genome / "tiny-train.tfrecord-00002-of-00016"
     flip(path)
-    data = pipeline.Prepared(genome)
+    data = shards.Prepared(genome)
     expected = f"{path} is damaged: an example cannot be read: {AGAIN}"
     with pytest.raises(sources.DatasetError) as error, integrity.reading(genome):
         list(data.dataset("train"))
     assert str(error.value) == expected
     with pytest.raises(sources.DatasetError) as error:
-        npmi.count_dataset(genome, 3)
+        kmer_ranking.count_dataset(genome, 3)
     assert str(error.value) == expected
     with pytest.raises(sources.DatasetError) as error:
         integrity.check(genome, whole=True)
@@ -320,11 +320,11 @@ def test_a_damaged_dataset_is_not_taken_for_built(dataset):
     root = dataset.parent / "data"
     table = dataset.parent / "x.tsv"
     table.write_text("sequence\tlabel\n" + "ACGT\ta\nAACC\tb\nAAAA\ta\nCCCA\tb\n")
-    path, _ = prepare.prepare("labelled", make, data_dir=root, show_progress=False)
+    path, _ = building.prepare("labelled", make, data_dir=root, show_progress=False)
     os.remove(next(path.glob("*train.tfrecord*")))
     with pytest.raises(sources.DatasetError, match=f"is missing: {AGAIN}"):
-        prepare.prepare("labelled", make, data_dir=root, show_progress=False)
-    prepare.prepare(
+        building.prepare("labelled", make, data_dir=root, show_progress=False)
+    building.prepare(
         "labelled", make, data_dir=root, show_progress=False, overwrite=True
     )
     integrity.check(path, whole=True)
@@ -339,12 +339,12 @@ def test_odd_checksums_are_refused(dataset, content):
 
 
 def test_a_digest_is_of_the_content(built, tiny_genome, dataset, tmp_path):
-    facts = prepare.metadata(built)
+    facts = building.metadata(built)
     digest = integrity.digest(facts)
     assert len(digest) == 32
     moved = shutil.move(dataset, tmp_path / "moved")
-    assert integrity.digest(prepare.metadata(moved)) == digest
-    assert integrity.digest(prepare.metadata(tiny_genome)) != digest
+    assert integrity.digest(building.metadata(moved)) == digest
+    assert integrity.digest(building.metadata(tiny_genome)) != digest
     older = {key: value for key, value in facts.items() if key != "files"}
     assert integrity.digest(older) == integrity.digest(dict(older)) != ""
     other = older | {"sources": [{"file": "x.tsv", "bytes": 1, "sha256": "0"}]}

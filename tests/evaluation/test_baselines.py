@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import pytest
 
-from genomenet.data import labels
+from genomenet.data import tasks
 from genomenet.dna import encode
 from genomenet.evaluation import baselines, metrics
 
-BINARY = labels.Task(kind="binary", classes=("no", "yes"))
-THREE = labels.Task(kind="multiclass", classes=("a", "b", "c"))
-LABELS = labels.Task(kind="multi_label", classes=("a", "b", "c"))
-NUMBER = labels.Task(kind="regression")
+BINARY = tasks.Task(kind="binary", classes=("no", "yes"))
+THREE = tasks.Task(kind="multiclass", classes=("a", "b", "c"))
+LABELS = tasks.Task(kind="multi_label", classes=("a", "b", "c"))
+NUMBER = tasks.Task(kind="regression")
 
 
 def rows(rng, count, lengths=(0, 40)):
@@ -138,7 +138,7 @@ def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="k must be 1 to 8"):
         baselines.KmerLogisticRegression(BINARY, k=9)
     with pytest.raises(ValueError, match="no task 'auto'"):
-        baselines.KmerLogisticRegression(labels.Task(kind="auto"))
+        baselines.KmerLogisticRegression(tasks.Task(kind="auto"))
     model = baselines.KmerLogisticRegression(BINARY)
     with pytest.raises(ValueError, match="call fit before predict"):
         model.predict([])

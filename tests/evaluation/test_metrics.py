@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 from sklearn import metrics as peer
 
-from genomenet.data import labels
+from genomenet.data import tasks
 from genomenet.evaluation import metrics, weighted
 
 ROWS = 240
 
 
 def task(kind, count=0):
-    return labels.Task(kind=kind, classes=tuple(f"class_{n}" for n in range(count)))
+    return tasks.Task(kind=kind, classes=tuple(f"class_{n}" for n in range(count)))
 
 
 def binary(rng, rows=ROWS):
@@ -150,7 +150,7 @@ def test_numbers_are_about_a_class_whatever_the_classes_are_called():
     chance = np.clip(0.3 * truth + rng.random(400) * 0.6, 0, 1)
     by_names = []
     for names in (("non-binding", "binding"), ("binding", "non-binding")):
-        kind = labels.Task(kind="binary", classes=names)
+        kind = tasks.Task(kind="binary", classes=names)
         column = kind.positive_number
         wide = np.stack([1 - chance, chance], 1)[:, :: 1 if column else -1]
         labels_ = truth if column else 1 - truth
@@ -162,7 +162,7 @@ def test_numbers_are_about_a_class_whatever_the_classes_are_called():
         for scores in by_names
     )
     assert first == pytest.approx(second)
-    other = labels.Task(
+    other = tasks.Task(
         kind="binary", classes=("binding", "non-binding"), positive="non-binding"
     )
     wide = np.stack([chance, 1 - chance], 1)
@@ -171,7 +171,7 @@ def test_numbers_are_about_a_class_whatever_the_classes_are_called():
 
 
 def test_class_missing_in_a_binary_test_set():
-    kind = labels.Task(kind="binary", classes=("other", "enhancer"))
+    kind = tasks.Task(kind="binary", classes=("other", "enhancer"))
     predicted = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
     found = metrics.score(kind, np.zeros(3, int), predicted, resamples=20)
     assert found.values["accuracy"].value == pytest.approx(2 / 3)

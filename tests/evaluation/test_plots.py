@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics as peer
 
-from genomenet.data import labels
+from genomenet.data import tasks
 from genomenet.evaluation import plots
 
 LONG = "Escherichia coli K-12 substrain MG1655, number "
@@ -13,7 +13,7 @@ LONG = "Escherichia coli K-12 substrain MG1655, number "
 
 def data(kind, count, rows=300):
     rng = np.random.default_rng(0)
-    task = labels.Task(kind=kind, classes=tuple(f"{LONG}{n}" for n in range(count)))
+    task = tasks.Task(kind=kind, classes=tuple(f"{LONG}{n}" for n in range(count)))
     if kind == "multi_label":
         truth = rng.integers(0, 2, (rows, count))
         return task, truth, np.round(0.3 * truth + 0.7 * rng.random((rows, count)), 1)
@@ -46,7 +46,7 @@ def test_figures_are_drawn(save, kind, count, tmp_path):
 
 
 def test_names_in_any_script_are_drawn_without_a_warning(tmp_path):
-    task = labels.Task(kind="binary", classes=("日本", "a\tb"))
+    task = tasks.Task(kind="binary", classes=("日本", "a\tb"))
     truth = np.array([0, 1])
     path = plots.save_confusion(tmp_path / "x.png", task, truth, np.eye(2))
     assert path.is_file()
@@ -76,7 +76,7 @@ def test_names_of_many_classes_are_thinned_out_and_differ(drawn):
     assert len(set(shown)) == 30
     assert max(map(len, shown)) < 30
     assert len(names(drawn(plots.save_confusion, *data("multiclass", 100)))) == 34
-    odd = labels.Task(kind="binary", classes=("_other", "a$b$"))
+    odd = tasks.Task(kind="binary", classes=("_other", "a$b$"))
     assert names(drawn(plots.save_confusion, odd, *data("binary", 2)[1:])) == [
         " _other",
         r"a\$b\$",
@@ -119,7 +119,7 @@ def test_one_class_in_the_test_set(drawn):
 
 
 def test_regression_has_a_scatter_only(tmp_path, drawn):
-    task = labels.Task(kind="regression")
+    task = tasks.Task(kind="regression")
     with pytest.raises(ValueError, match="no classes to draw; see save_scatter"):
         plots.save_roc(tmp_path / "x.png", task, np.ones(2), np.ones(2))
     truth = np.linspace(0, 1, 3000)

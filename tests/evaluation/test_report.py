@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genomenet.data import examples, labels
+from genomenet.data import examples, tasks
 from genomenet.evaluation import report
 
 
@@ -19,7 +19,7 @@ def described(names, train, **others):
             ids=list(map(str, range(len(found)))),
         )
     kind = "binary" if len(names) == 2 else "multiclass"
-    task = labels.Task(kind=kind, classes=tuple(names))
+    task = tasks.Task(kind=kind, classes=tuple(names))
     return examples.Data(name="x.tsv", task=task, splits=splits)
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from genomenet.data import examples, labels, prepare, recipes, sources
+from genomenet.data import building, examples, recipes, sources, tasks
 from genomenet.evaluation import protocols, results, runner, tables
 from genomenet.evaluation import sampler as sampler_lib
 from genomenet.models import selfgenomenet
@@ -228,7 +228,7 @@ def test_published_sets_are_taken(tmp_path):
     write_table(
         tmp_path / "task" / "test.tsv", ((_kmers(b), label) for b, label in rows[12:])
     )
-    path, _ = prepare.prepare(
+    path, _ = building.prepare(
         "task",
         lambda root: Task(data_dir=root),
         data_dir=tmp_path / "data",
@@ -319,7 +319,7 @@ def test_the_small_network_learns_every_kind_of_label(kind, sampler, monkeypatch
         "regression": ((), lambda x: 100 + x.astype(np.float32)),
     }
     classes, convert = of_kind[kind]
-    task = labels.Task(kind=kind, classes=classes)
+    task = tasks.Task(kind=kind, classes=classes)
     splits = {
         name: dataclasses.replace(split, labels=convert(split.labels))
         for name, split in data.splits.items()

@@ -190,10 +190,10 @@ def write_bed(folder):
 
 
 def read_bed(path):
-    from genomenet.data import intervals
+    from genomenet.data.builders import labelled_intervals
 
-    found = intervals.read(str(path), label="peak")
-    rows = intervals.cut(found, [str(path.with_name("genome.fa"))])
+    found = labelled_intervals.read(str(path), label="peak")
+    rows = labelled_intervals.cut(found, [str(path.with_name("genome.fa"))])
     return sorted((row.id, row.sequence.decode()) for row in rows)
 
 
@@ -216,11 +216,11 @@ def wrong_bed(path, value, _):
 
 
 def write_counts(folder):
-    from genomenet.data import npmi
+    from genomenet.data import kmer_ranking
     from genomenet.dna import encode, kmer
 
     path = folder / "counts.tsv"
-    counter = npmi.Counter(2)
+    counter = kmer_ranking.Counter(2)
     counter.add(encode.encode(letters(5000)))
     words = kmer.vocabulary(2)[kmer.NUM_SPECIAL :]
     rows = zip(words, counter.counts.tolist(), strict=True)
@@ -229,9 +229,9 @@ def write_counts(folder):
 
 
 def read_counts(path):
-    from genomenet.data import npmi
+    from genomenet.data import kmer_ranking
 
-    return npmi.read_counts(str(path), 2).counts.tolist()
+    return kmer_ranking.read_counts(str(path), 2).counts.tolist()
 
 
 def wrong_counts(path, value, _):
@@ -245,14 +245,14 @@ def wrong_counts(path, value, _):
 
 
 def write_motifs(folder):
-    from genomenet.motifs import files, pwm
+    from genomenet.motifs import formats, pwm
 
     rng = np.random.default_rng(0)
     motifs = [
         pwm.Motif(name=f"m{n}", counts=rng.integers(1, 50, (6 + n, 4)).astype(float))
         for n in range(2)
     ]
-    files.write_all(folder, motifs, about={})
+    formats.write_all(folder, motifs, about={})
     return folder
 
 
@@ -262,9 +262,9 @@ def motif_file(ending):
 
 
 def read_motifs(path):
-    from genomenet.motifs import files
+    from genomenet.motifs import formats
 
-    return [(motif.name, motif.counts) for motif in files.read_motifs(str(path))]
+    return [(motif.name, motif.counts) for motif in formats.read_motifs(str(path))]
 
 
 def wrong_motifs(_, value, sound):
@@ -418,12 +418,12 @@ def wrong_equal(_, value, sound):
 
 
 def write_dataset(folder):
-    from genomenet.data import prepare, recipes
+    from genomenet.data import building, recipes
 
     (folder / "genome.fa").write_text(
         "".join(f">c{n}\n{letters(2000, n)}\n" for n in range(6))
     )
-    directory, _ = prepare.prepare(
+    directory, _ = building.prepare(
         "tiny",
         lambda root: recipes.GenomeChunks(
             name="tiny", sources=[folder / "genome.fa"], data_dir=root, chunk_length=400
@@ -439,17 +439,17 @@ def all_files(path):
 
 
 def read_dataset(path):
-    from genomenet.data import pipeline
+    from genomenet.data import shards
 
-    data = pipeline.Prepared(path)
+    data = shards.Prepared(path)
     return {split: [c.tobytes() for c in data.chunks(split)] for split in data.splits}
 
 
 def write_labelled(folder):
-    from genomenet.data import prepare, recipes
+    from genomenet.data import building, recipes
 
     path = write_table(folder)
-    directory, _ = prepare.prepare(
+    directory, _ = building.prepare(
         "tiny",
         lambda root: recipes.LabelledSequences(
             name="tiny", sources=[path], data_dir=root, splits="50/25/25"

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genomenet.dna import encode
-from genomenet.inference import embed, windows
+from genomenet.inference import embed, record_windows
 from genomenet.models import selfgenomenet
 from genomenet.release import folder
 
@@ -73,7 +73,7 @@ def sequences(fasta):
     ],
 )
 def test_windows_cover_every_base(length, window, stride, expected):
-    assert windows.starts(length, window=window, stride=stride) == expected
+    assert record_windows.starts(length, window=window, stride=stride) == expected
 
 
 def test_each_row_is_its_window(model, tiny_fasta, tmp_path):
@@ -217,7 +217,7 @@ def test_memory_does_not_grow_with_the_input(model, tmp_path, ending):
     ],
 )
 def test_share_of_n(letters, k, share):
-    assert windows.share_of_n(encode.encode(letters), k=k) == share
+    assert record_windows.share_of_n(encode.encode(letters), k=k) == share
 
 
 def test_windows_of_n_are_marked(model, tmp_path):

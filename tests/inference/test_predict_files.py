@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from genomenet.dna import encode
 from genomenet.inference import predict, predict_files
-from genomenet.models import classify, selfgenomenet
+from genomenet.models import classifier, selfgenomenet
 from genomenet.release import export, folder
 
 ENCODER = {
@@ -33,17 +33,17 @@ CLASSES = ("a", "b/c", "end")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny"
     rng = np.random.default_rng(0)
-    config = classify.ClassifierConfig(
+    config = classifier.ClassifierConfig(
         task="multiclass", classes=CLASSES, window=50, length=80, both_strands=True
     )
-    model = classify.Classifier("selfgenomenet", ENCODER, config)
+    model = classifier.Classifier("selfgenomenet", ENCODER, config)
     for weight in model.output_layer.weights:  # clear differences between windows
         weight.assign(rng.normal(0, 20, weight.shape))
     content = {
         "format": 1,
         "family": "selfgenomenet",
         "model": ENCODER,
-        "classifier": classify.to_dict(config),
+        "classifier": classifier.to_dict(config),
     }
     return export.write_release(
         model, content, directory=path, name=path.name, metrics={}
@@ -94,7 +94,7 @@ def sequences(fasta):
 
 
 def expected(loaded, sequence):
-    return np.asarray(classify.predict(loaded, encode.encode(sequence)[None]))[0]
+    return np.asarray(classifier.predict(loaded, encode.encode(sequence)[None]))[0]
 
 
 @pytest.mark.parametrize("window", [None, 120, 0])
@@ -260,7 +260,7 @@ def make(monkeypatch, loaded):
 
     def make(**fields):
         config = dataclasses.replace(loaded.config, both_strands=False, **fields)
-        model = classify.Classifier("selfgenomenet", ENCODER, config)
+        model = classifier.Classifier("selfgenomenet", ENCODER, config)
         predictor = predict.Predictor(model)
         monkeypatch.setattr(predict_files, "load", lambda name, options: predictor)
         return model

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from genomenet import models
-from genomenet.models import bert, classify, family, selfgenomenet
+from genomenet.models import bert, classifier, family, selfgenomenet
 from genomenet.release import folder, weights
 
 KERNEL = "layers/context_net/encoder/vars/0"
@@ -48,7 +48,7 @@ def releases(tmp_path_factory):
             {
                 "family": "selfgenomenet",
                 "model": MODEL,
-                "classifier": classify.to_dict(classify.from_dict(CLASSIFIER)),
+                "classifier": classifier.to_dict(classifier.from_dict(CLASSIFIER)),
             },
         ),
     ):

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from genomenet.data import examples, labels, sources
-from genomenet.evaluation import experiment
+from genomenet.data import examples, sources, tasks
 from genomenet.inference import predict
-from genomenet.models import bert, classify, family, selfgenomenet
+from genomenet.models import bert, classifier, family, selfgenomenet
+from genomenet.release import start
 from genomenet.training import finetune, loop, settings, workdir
 
 SELF = {
@@ -39,7 +39,7 @@ def table(tmp_path, rows=96, task="binary"):
 
 
 def run(data, folder, *, epochs=3, fields=None, plan=None, **arguments):
-    config = classify.ClassifierConfig(
+    config = classifier.ClassifierConfig(
         **{
             "task": data.task.kind,
             "classes": data.task.classes,
@@ -135,7 +135,7 @@ def test_pretrained_weights_are_where_training_begins(tmp_path):
 def test_a_classifier_that_predicts_the_same_gives_its_head_too(tmp_path):
     data = table(tmp_path)
     probe = run(data, tmp_path / "probe", plan={"train": "head"}).model
-    given = experiment.Start(
+    given = start.Start(
         family="selfgenomenet",
         encoder=SELF,
         model=probe.encoder,
@@ -314,7 +314,7 @@ def test_labels_that_are_all_the_same_are_refused(kind):
         ids=list("abcd"),
     )
     classes = ("x", "y") if kind == "multi_label" else ()
-    task = labels.Task(kind=kind, classes=classes)
+    task = tasks.Task(kind=kind, classes=classes)
     data = examples.Data(name="x.tsv", task=task, splits={"train": split})
     with pytest.raises(sources.DatasetError, match="all 4 training examples have the"):
         finetune.check(data, 24)

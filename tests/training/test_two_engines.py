@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from genomenet import models
-from genomenet.data import packed_chunks, pipeline, prepared
+from genomenet.data import packed_chunks, prepared, shards
 from genomenet.release import folder
 from genomenet.training import engines, npz_file, schedule, settings, workdir
 from genomenet.training.engines import tensorflow as engine
@@ -60,7 +60,7 @@ def test_files_and_shards_are_packed_alike(tiny_genome, fasta, genome, tmp_path)
     )
     assert found.chunks.digest == genome.chunks.digest
     assert packed_chunks.verify(genome.chunks)
-    data = pipeline.Prepared(tiny_genome)
+    data = shards.Prepared(tiny_genome)
     assert set(data.splits) == set(genome.chunks.splits)
     for split in data.splits:
         theirs = [

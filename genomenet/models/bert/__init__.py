@@ -13,7 +13,7 @@ from genomenet.dna import kmer, tiling
 from genomenet.models.bert.backbone import BertBackbone, BertMaskedLM
 from genomenet.models.bert.config import BertConfig as Config
 from genomenet.models.bert.config import from_dict, to_dict
-from genomenet.models.bert.pretrain import loss, trivial_baseline
+from genomenet.models.bert.objective import loss, trivial_baseline
 
 __all__ = [
     "CLASSIFIER_POOL",

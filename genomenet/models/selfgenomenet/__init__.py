@@ -12,7 +12,7 @@ from genomenet.models.selfgenomenet import backbone
 from genomenet.models.selfgenomenet.backbone import SelfGenomeNet
 from genomenet.models.selfgenomenet.config import SelfGenomeNetConfig as Config
 from genomenet.models.selfgenomenet.config import from_dict, to_dict
-from genomenet.models.selfgenomenet.pretrain import loss, trivial_baseline
+from genomenet.models.selfgenomenet.objective import loss, trivial_baseline
 
 __all__ = [
     "CLASSIFIER_POOL",

@@ -1,0 +1,1 @@
+"""What a notebook uses: the calls behind the commands."""

@@ -1,0 +1,314 @@
+"""From sequence files to a folder of motifs, their names and a report."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet import atomic
+from genomenet.data import tables
+from genomenet.dna import alphabet, encode, ranking, reader
+from genomenet.motifs import compare, formats, npmi_overlap, pwm, report, rgadem
+from genomenet.motifs.discovery import discover
+
+AUTO: Final = "auto"
+NATIVE: Final = "native"
+RGADEM: Final = "rgadem"
+BACKENDS: Final = (AUTO, NATIVE, RGADEM)
+
+_NUM_DRAWN: Final = 10  # sequences whose scores are drawn
+
+NamedCodes = tuple[str, npt.NDArray[np.uint8]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How motifs are found and named.
+
+    Attributes:
+        backend: One of `BACKENDS`; "auto" is the native finder.
+        native: Of the native finder.
+        gadem: Of rGADEM.
+        timeout: Seconds after which rGADEM is stopped; None waits.
+        model: A classifier: motifs are then sought only in what it looked at.
+        method: How it is asked: a method of `attribution.explain`.
+        target: Name of the class it is asked about; None for the label of
+            the sequences, or without one the positive class of two.
+        jaspar: Whether motifs are compared with JASPAR.
+        tax_group: Groups of JASPAR to compare with; none are all.
+        ranking: A ranking of k-mers to count in the motifs, or None.
+        k: Bases of these.
+    """
+
+    backend: str = AUTO
+    native: discover.Options = dataclasses.field(default_factory=discover.Options)
+    gadem: rgadem.RgademOptions = dataclasses.field(
+        default_factory=rgadem.RgademOptions
+    )
+    timeout: float | None = None
+    model: str | None = None
+    method: str = "integrated_gradients"
+    target: str | None = None
+    jaspar: bool = False
+    tax_group: tuple[str, ...] = ()
+    ranking: str | None = None
+    k: int = 6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What was found.
+
+    Attributes:
+        motifs: Best first.
+        matches: With JASPAR; None where nothing was compared.
+        warnings: What the reader should know.
+        target: Class that a model was asked about, else empty.
+    """
+
+    motifs: tuple[pwm.Motif, ...]
+    matches: tuple[compare.Match, ...] | None
+    warnings: tuple[str, ...]
+    target: str = ""
+
+
+def read(
+    paths: Sequence[str], *, label: str | None = None
+) -> tuple[list[NamedCodes], list[NamedCodes] | None]:
+    """Reads sequence files, or tables with a column `sequence` and `label`.
+
+    Args:
+        paths: As for `dna.reader.read`, or tables.
+        label: Of tables: the label of the sequences wanted; all others are controls.
+
+    Returns:
+        Sequences and controls, None without a label. To a name that several share,
+        as peaks in FASTA may, "#" and the place in the input are added.
+
+    Raises:
+        ValueError: If a file is not usable, tables and sequence files are mixed, or
+            the label and the kind of file do not go together.
+    """
+    found = reader.expand(paths)
+    are_tables = [tables.is_table(str(path)) for path in found]
+    if any(are_tables) != all(are_tables):
+        raise ValueError("tables and sequence files are mixed: give one kind")
+    if not all(are_tables):
+        if label is not None:
+            raise ValueError("a label needs a table (.tsv, .csv) with a column label")
+        records = reader.read(paths, unique=False)
+        return _unique((r.name, r.codes) for r in records), None
+    if label is None:
+        raise ValueError(f"{found[0]} is a table: say which label is wanted")
+    wanted: list[NamedCodes] = []
+    controls: list[NamedCodes] = []
+    for row in tables.read_tables([str(path) for path in found]):
+        part = wanted if row.label == label else controls
+        part.append((row.id, encode.encode(row.sequence)))
+    if not wanted:
+        raise ValueError(f"{found[0]} has no sequence with the label {label!r}")
+    return _unique(wanted), _unique(controls) or None
+
+
+def find(
+    sequences: Sequence[NamedCodes],
+    output: str | os.PathLike[str],
+    options: Options,
+    *,
+    controls: Sequence[NamedCodes] | None = None,
+    label: str | None = None,
+    command: Mapping[str, str] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Result:
+    """Finds motifs and writes a folder, whole or not at all.
+
+    In it are the files of `files.write_all`, `report.html`, a logo of each motif in
+    `logos/` where logomaker is installed, `jaspar.tsv` where motifs were compared,
+    `npmi.tsv` where k-mers were counted, and where a model was asked
+    `attribution.npz`, of controls `attribution_controls.npz`, and in `attribution/`
+    the scores of the first sequences as logos.
+
+    Args:
+        sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
+        output: The folder. An older result there is replaced.
+        options: How.
+        controls: Sequences without the motifs; None to shuffle the given ones.
+        label: What the sequences are labelled: what a model is asked about, unless
+            the options name a target.
+        command: Names and values, for the report.
+        progress: Called with a line of text now and then.
+
+    Returns:
+        The motifs.
+
+    Raises:
+        ValueError: If something given makes no sense, or `output` holds other things.
+        ImportError: If what an option needs is not installed.
+        TimeoutError: If rGADEM takes longer than allowed.
+        ChildProcessError: If R fails.
+    """
+    say = progress or (lambda line: None)
+    if options.backend not in BACKENDS:
+        raise ValueError(f"there is no backend {options.backend!r}")
+    output = pathlib.Path(output)
+    _check_output(output)
+    targets: tuple[compare.Target, ...] = ()
+    if options.jaspar:  # before the long work: it may not be installed
+        say("reading JASPAR")
+        targets = compare.jaspar(tax_group=options.tax_group or None)
+    ranks = None
+    if options.ranking is not None:
+        ranks = ranking.read(options.ranking, options.k)
+    named: dict[str, str] = {}
+    with atomic.replacing(output) as partial:
+        partial.mkdir()
+        if options.model is not None:
+            sequences, controls, target = _looked_at(
+                dataclasses.replace(options, target=options.target or label),
+                sequences,
+                controls,
+                partial,
+                say,
+            )
+            named = {"target": target} if target else {}
+        motifs, warnings, facts = _search(options, sequences, controls, say)
+        about = {**(command or {}), **named, **facts}
+        matches = None
+        if options.jaspar:
+            matches = tuple(compare.compare(motifs, targets))
+            about["compared with"] = f"JASPAR CORE, {len(targets):,} motifs"
+            _write_matches(partial / "jaspar.tsv", matches)
+        if ranks is not None:
+            rows = npmi_overlap.overlap(motifs, sequences, ranks, options.k)
+            npmi_overlap.write(partial / "npmi.tsv", rows)
+        formats.write_all(partial, motifs, about={**about, "warnings": list(warnings)})
+        report.write_report(
+            partial / "report.html",
+            motifs,
+            about=about,
+            lengths={name: len(codes) for name, codes in sequences},
+            matches=matches,
+            warnings=warnings,
+        )
+        _draw(partial / "logos", motifs)
+    return Result(
+        motifs=motifs,
+        matches=matches,
+        warnings=warnings,
+        target=named.get("target", ""),
+    )
+
+
+def _unique(named: Iterable[NamedCodes]) -> list[NamedCodes]:
+    kept = list(named)
+    counts = collections.Counter(name for name, _ in kept)
+    return [
+        (f"{name}#{place}" if counts[name] > 1 else name, codes)
+        for place, (name, codes) in enumerate(kept, 1)
+    ]
+
+
+def _check_output(output: pathlib.Path) -> None:
+    """A folder is replaced as a whole: it must be one of ours."""
+    if output.is_dir():
+        is_ours = (output / "motifs.json").is_file() or not any(output.iterdir())
+        if not is_ours:
+            raise ValueError(f"{output} holds other files: give a new folder")
+    elif output.exists():
+        raise ValueError(f"{output} is a file: give a folder")
+
+
+def _search(
+    options: Options,
+    sequences: Sequence[NamedCodes],
+    controls: Sequence[NamedCodes] | None,
+    say: Callable[[str], None],
+) -> tuple[tuple[pwm.Motif, ...], tuple[str, ...], dict[str, str]]:
+    """Returns motifs, warnings, and what to say of the search."""
+    facts = {"sequences": f"{len(sequences):,}"}
+    if options.backend == RGADEM:
+        warnings = () if controls is None else ("rGADEM uses no controls",)
+        found = rgadem.discover(sequences, options.gadem, timeout=options.timeout)
+        changed = {
+            field.name: getattr(options.gadem, field.name)
+            for field in dataclasses.fields(options.gadem)
+            if getattr(options.gadem, field.name) != field.default
+        }
+        words = ", ".join(f"{k} = {v}" for k, v in changed.items())
+        return found, warnings, {**facts, "rGADEM": words or "its defaults"}
+    result = discover.discover(sequences, controls, options.native, progress=say)
+    facts["controls"] = f"{result.num_controls:,}, {result.controls}"
+    facts["background"] = ", ".join(
+        f"{base} {p:.3f}" for base, p in zip("ACGT", result.background, strict=True)
+    )
+    for field in dataclasses.fields(options.native):
+        name = field.name.replace("_", " ")
+        facts[name] = str(getattr(options.native, field.name))
+    return result.motifs, tuple(result.warnings), facts
+
+
+def _looked_at(
+    options: Options,
+    sequences: Sequence[NamedCodes],
+    controls: Sequence[NamedCodes] | None,
+    directory: pathlib.Path,
+    say: Callable[[str], None],
+) -> tuple[list[NamedCodes], list[NamedCodes] | None, str]:
+    """Returns windows of what a model looked at and the class it was asked about."""
+    from genomenet.interpret import attribution  # TensorFlow
+    from genomenet.release import folder
+
+    model = folder.load_classifier(str(options.model))
+
+    target = ""  # attention speaks of no class
+    if options.method != attribution.ATTENTION:
+        target = attribution.target_of(model.config, options.target)
+    of = f" of class {target!r}" if target else ""
+
+    def windows(part: Sequence[NamedCodes], name: str) -> list[NamedCodes]:
+        say(f"asking the model for evidence{of} in {len(part):,} sequences")
+        found = attribution.explain(
+            model, part, method=options.method, target=options.target
+        )
+        attribution.save(directory / f"{name}.npz", found)
+        if name == "attribution":
+            try:
+                attribution.draw(directory / name, found, count=_NUM_DRAWN)
+            except ImportError as e:
+                say(str(e))
+        cut = attribution.high_windows(found)
+        return [(n, codes[codes != alphabet.PAD]) for n, codes in cut]
+
+    wanted = windows(sequences, "attribution")
+    if not wanted:
+        raise ValueError("the model looked at no region of five bases or more")
+    if controls is None:
+        return wanted, None, target
+    return wanted, windows(controls, "attribution_controls") or None, target
+
+
+def _draw(directory: pathlib.Path, motifs: Sequence[pwm.Motif]) -> None:
+    """Draws logos; where that is not possible the report says so."""
+    try:
+        for number, motif in enumerate(motifs, 1):
+            report.save_logo(directory / f"{number}.png", motif)
+    except ImportError:
+        return
+
+
+def _write_matches(path: pathlib.Path, matches: Sequence[compare.Match]) -> None:
+    names = [field.name for field in dataclasses.fields(compare.Match)]
+    lines = ["\t".join(names)]
+    for match in matches:
+        values: list[Any] = [getattr(match, name) for name in names]
+        lines.append(
+            "\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in values)
+        )
+    atomic.write_text(path, "\n".join(lines) + "\n")

@@ -1,0 +1,1 @@
+"""The base recipes of datasets."""

@@ -1,0 +1,397 @@
+"""The recipe for labelled intervals of a genome, as in BED files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from genomenet.data import sources, tables, tasks
+from genomenet.data.builders import labelled_sequences
+from genomenet.dna import encode, reader
+
+REGION: Final = "region"
+START: Final = "start"
+END: Final = "end"
+STRAND: Final = "strand"
+
+_REQUIRED: Final = (REGION, START, END)
+_REGIONS: Final = {name: REGION for name in ("chrom", "chromosome", "contig")}
+_FORWARD: Final = ("+", ".", "")
+_REVERSE: Final = "-"
+_FEW_NAMES: Final = 5  # intervals below which each may have a label of its own
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|")
+_NO_DATA: Final = ("track", "browser")  # first words of lines for genome browsers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A labelled stretch of a contig.
+
+    Attributes:
+        contig: Name of the contig.
+        start: Its first base, from 0.
+        end: The base after its last.
+        is_reverse: Whether it is read on the other strand.
+        label: Its label as it was written.
+        split: Name of its split, where the source says so, else empty.
+        place: Where it comes from, for messages.
+    """
+
+    contig: str
+    start: int
+    end: int
+    is_reverse: bool
+    label: str
+    split: str
+    place: str
+
+
+class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=True):
+    """Labelled intervals, whose sequences are cut from a genome.
+
+    Intervals are 0-based and half-open; those on strand `-` are reverse-complemented.
+    The id is `chr1:100-300`, with `(-)` behind it on that strand. Files of intervals
+    are plain or gzip, and of two kinds, told apart by their first line:
+
+    - tables that name the columns `region` (or `chrom`), `start`, `end`, and where
+      wanted `strand`, `label` and `split`, as those of Genomic Benchmarks;
+    - BED, with or without a line that names the columns, whose fourth column is the
+      label, and the sixth the strand.
+
+    Without a label, and of BED where the names are mostly different ones or ".", the
+    class is the name of the file up to its first dot, as in `train/positive.csv.gz`.
+    Without a split, rows are dealt by chance; but where all files lie in folders
+    called train, validation or test, of two kinds at least, that is their split. What
+    names of files and folders decided is noted in the metadata.
+
+    The genome is read once for every split and once before, one contig in memory at
+    a time.
+
+    A recipe of the catalogue subclasses this, states `CLASSES`, `MANUAL_FILES` and
+    `GENOME_FILES`, and writes `_sources` and `_genome_sources` where there is
+    something to download.
+
+    Args:
+        name: Name of the dataset, where it is not that of the class.
+        sources: Files of intervals, where they are not those of the class; or class →
+            its files. Patterns are allowed.
+        genome: Sequence files with all contigs, where they are not those of the class.
+        **kwargs: Arguments of `LabelledSequences`.
+
+    Raises:
+        DatasetError: If an option makes no sense, or sources that are needed now to
+            find the classes are not usable.
+    """
+
+    BASE = "LabelledIntervals"
+
+    GENOME_FILES: ClassVar[tuple[str, ...]] = ()
+    """Patterns of the genome's files in the manual directory, where there is one."""
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        sources: Sequence[str | os.PathLike[str]]
+        | Mapping[str, Sequence[str | os.PathLike[str]]] = (),
+        genome: Sequence[str | os.PathLike[str]] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.given_genome: Any = [os.fspath(path) for path in genome]
+        self._genome: list[str] = []
+        self._read_paths: list[str] = []
+        super().__init__(name=name, sources=sources, **kwargs)
+        # TFDS pickles a builder as the arguments of its constructor.
+        self._original_state.update(genome=self.given_genome)
+
+    def files(self, dl_manager: Any) -> list[str]:
+        """Returns the files of intervals; finds those of the genome, too."""
+        if self.given_genome:
+            self._genome = reader.expand(self.given_genome)
+        elif self.given_sources:
+            raise sources.DatasetError("intervals need a genome: give its files")
+        else:
+            self._genome = self.found(
+                dl_manager, self.GENOME_FILES, self._genome_sources
+            )
+        return super().files(dl_manager)
+
+    def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
+        """Returns what the files are recognised by, the genome's at the end."""
+        return super().fingerprints(paths) + sources.fingerprints(self._genome)
+
+    def facts(self, survey: tasks.Survey, splits: Sequence[str]) -> dict[str, Any]:
+        """Returns what else is noted: also what names of files decided."""
+        found = super().facts(survey, splits)
+        paths = list(dict.fromkeys(self._read_paths))
+        named = [p for p in paths if p not in self._label_of() and is_unnamed(p)]
+        if named:
+            found["labels_from_file_names"] = [os.path.basename(p) for p in named]
+        if _splits_by_folder(paths):
+            found["splits_from_folders"] = True
+        return found
+
+    def _label_of(self) -> dict[str, str]:
+        """Returns the label of each file that was given for one class."""
+        if not isinstance(self.given_sources, Mapping):
+            return {}
+        return {
+            path: name
+            for name, of_class in self._class_files().items()
+            for path in of_class
+        }
+
+    def _genome_sources(self, dl_manager: Any) -> Sequence[str | os.PathLike[str]]:
+        """Returns the genome of a recipe of the catalogue, in which this is written."""
+        del dl_manager
+        advice = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
+        raise sources.DatasetError(f"{self.name}: no genome. {advice}".rstrip())
+
+    def _rows(
+        self, paths: Sequence[str], *, may_lack_label: bool
+    ) -> Iterator[tables.Row]:
+        """Yields the intervals with their sequences, contig by contig."""
+        columns = _REGIONS | dict(self.COLUMNS)
+        label_of = self._label_of()
+        self._read_paths = list(paths)
+        splits = _splits_by_folder(paths)
+        found = (
+            interval
+            for path in paths
+            for interval in read(
+                path,
+                columns=columns,
+                label=label_of.get(path),
+                split=splits.get(path, ""),
+            )
+        )
+        return cut(found, self._genome, may_lack_label=may_lack_label)
+
+
+def read(
+    path: str,
+    *,
+    columns: Mapping[str, str] = _REGIONS,
+    label: str | None = None,
+    split: str = "",
+) -> Iterator[Interval]:
+    """Reads a file of intervals, BED or a table with a header.
+
+    Args:
+        path: Existing file, plain or gzip.
+        columns: Name of a column in a table → region, start, end, strand, label or
+            split, where they differ.
+        label: Label of all intervals; None for those in the file, or where
+            `is_unnamed` its name up to the first dot.
+        split: Split of all intervals for which the file names none.
+
+    Yields:
+        Intervals in file order.
+
+    Raises:
+        DatasetError: If the file is not usable as it is: one line with the file, the
+            line and the cause.
+    """
+    if _is_table(path, columns):
+        lines = tables.read_fields(path, required=_REQUIRED, columns=columns)
+    else:
+        lines = _bed(path)
+    if label is None and is_unnamed(path, columns):
+        label = os.path.basename(path).split(".")[0]
+    for number, values in lines:
+        start, end = (_whole(values[key], key, path, number) for key in (START, END))
+        if start >= end:
+            cause = f"start {start} is not before end {end}"
+            raise tables.error(path, cause, number)
+        strand = values.get(STRAND, "")
+        if strand not in (*_FORWARD, _REVERSE):
+            raise tables.error(path, f"strand {strand!r} is none of + - .", number)
+        own = values.get(tables.SPLIT, "")
+        if own and not tables.split_name(own):
+            cause = f"split {own!r} is none of {', '.join(sources.SPLITS)}"
+            raise tables.error(path, cause, number)
+        name = values.get(tables.LABEL, "") if label is None else label
+        if cause := tables.wrong_text(name):
+            raise tables.error(path, f"its label {name[:40]!r} {cause}", number)
+        yield Interval(
+            contig=values[REGION],
+            start=start,
+            end=end,
+            is_reverse=strand == _REVERSE,
+            label=name,
+            split=tables.split_name(own) or split,
+            place=tables.place(path, number),
+        )
+
+
+def cut(
+    found: Iterator[Interval],
+    genome: Sequence[str],
+    *,
+    may_lack_label: bool = False,
+) -> Iterator[tables.Row]:
+    """Cuts intervals from a genome, one contig in memory at a time.
+
+    Args:
+        found: Intervals, all of which are held.
+        genome: Sequence files; they are read up to the last contig that is needed.
+        may_lack_label: Whether an empty label is allowed.
+
+    Yields:
+        Rows by contigs as they come in the genome, and within one in their order.
+
+    Raises:
+        DatasetError: If a contig is not in the genome, an interval ends beyond it,
+            or a label is empty: one line with the file, the line and the cause.
+        SequenceFileError: If the genome is not usable as it is.
+    """
+    of_contig: dict[str, list[Interval]] = {}
+    for one in found:
+        if cause := tables.missing_label(one.label, may_lack_label):
+            raise sources.DatasetError(f"{one.place}: {cause}")
+        of_contig.setdefault(one.contig, []).append(one)
+    seen: list[str] = []
+    for record in reader.read(genome):
+        seen.append(record.name)
+        for one in of_contig.pop(record.name, ()):
+            yield _row(one, record)
+        del record  # else it would live while the next one is read
+        if not of_contig:
+            return
+    for missing in of_contig.values():
+        raise _unknown(missing[0], genome, seen)
+
+
+def _row(one: Interval, record: reader.Record) -> tables.Row:
+    """Cuts one interval."""
+    if one.end > record.codes.size:
+        raise sources.DatasetError(
+            f"{one.place}: end {one.end} is beyond {one.contig}, which has "
+            f"{record.codes.size} bases in {record.source}"
+        )
+    codes = record.codes[one.start : one.end]
+    if one.is_reverse:
+        codes = encode.reverse_complement(codes)
+    return tables.Row(
+        sequence=encode.decode(codes),
+        label=one.label,
+        id=f"{one.contig}:{one.start}-{one.end}{'(-)' * one.is_reverse}",
+        split=one.split,
+        place=one.place,
+    )
+
+
+def _unknown(
+    one: Interval, genome: Sequence[str], seen: Sequence[str]
+) -> sources.DatasetError:
+    """Makes the error for a contig that the genome lacks."""
+    bare = one.contig.removeprefix("chr")
+    other = bare if bare != one.contig else f"chr{bare}"
+    if other in seen:
+        advice = f"it has {other!r}; use the same names in both"
+    else:
+        advice = f"it has {', '.join(seen[:5])}{', …' * (len(seen) > 5)}"
+    return sources.DatasetError(
+        f"{one.place}: contig {one.contig!r} is not in {sources.shown(genome)}: "
+        f"{advice}"
+    )
+
+
+def is_unnamed(
+    path: str | os.PathLike[str], columns: Mapping[str, str] = _REGIONS
+) -> bool:
+    """Returns whether a file of intervals holds no labels.
+
+    Args:
+        path: Existing file.
+        columns: As for `read`.
+
+    Returns:
+        Of a table whether it lacks the column; of BED whether names are missing in all
+        lines, or most lines have a name of their own.
+
+    Raises:
+        DatasetError: If the file is not usable as it is.
+    """
+    path = os.fspath(path)
+    if _is_table(path, columns):
+        with tables.opened(path) as text:
+            return tables.LABEL not in _header(text.readline(), columns)
+    names = [values.get(tables.LABEL, "") for _, values in _bed(path)]
+    named = [name for name in names if not tables.is_missing(name)]
+    if not named:
+        return True
+    different = len(set(named))
+    return len(named) >= _FEW_NAMES and 2 * different >= len(named)
+
+
+def _splits_by_folder(paths: Sequence[str]) -> dict[str, str]:
+    """Returns the split of each file, where their folders tell; else nothing."""
+    found = {
+        path: tables.split_name(pathlib.PurePath(os.path.abspath(path)).parent.name)
+        for path in paths
+    }
+    is_told = all(found.values()) and len(set(found.values())) > 1
+    return found if is_told else {}
+
+
+def _header(line: str, columns: Mapping[str, str]) -> list[str]:
+    """Returns the columns that a first line names."""
+    line = line.strip().lstrip("#")
+    for sign in "\t,;":
+        line = line.replace(sign, " ")
+    return [tables.column(name.strip('"'), columns) for name in line.split()]
+
+
+def _is_table(path: str, columns: Mapping[str, str]) -> bool:
+    """Returns whether the first line names columns, and not those of BED."""
+    with tables.opened(path) as text:
+        names = _header(text.readline(), columns)
+    return START in names and END in names and not _is_bed(names)
+
+
+def _is_bed(names: Sequence[str]) -> bool:
+    """Returns whether columns are those of BED, in its order."""
+    own = [{"chromstart": START, "chromend": END}.get(name, name) for name in names]
+    expected = [*_REQUIRED, "name", "score", STRAND]
+    return len(own) >= len(_REQUIRED) and all(
+        name == wanted for name, wanted in zip(own, expected, strict=False)
+    )
+
+
+def _bed(path: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields the number of a line of a BED file, from 1, and its fields."""
+    names = (*_REQUIRED, tables.LABEL, "score", STRAND)
+    with tables.opened(path) as text:
+        for number, line in enumerate(tables.lines(text, path), 1):
+            words = line.split()
+            if not words or words[0] in _NO_DATA or words[0].startswith("#"):
+                continue
+            fields = line.split("\t") if "\t" in line else words
+            if len(fields) < len(_REQUIRED):
+                cause = f"{len(fields)} columns; BED has chrom, start, end, …"
+                raise tables.error(path, cause, number)
+            values: dict[str, str]
+            values = dict(zip(names, map(str.strip, fields), strict=False))
+            if number == 1 and _is_bed(_header(line, _REGIONS)):
+                continue
+            if values.get(tables.LABEL) in ("+", "-"):
+                cause = f"name {values[tables.LABEL]!r}; BED has the strand in column 6"
+                raise tables.error(path, cause, number)
+            score = values.get("score", ".")
+            if score != "." and not _NUMBER.fullmatch(score):
+                cause = f"score {score!r} is no number; BED has the strand in column 6"
+                raise tables.error(path, cause, number)
+            yield number, values
+
+
+def _whole(text: str, name: str, path: str, number: int) -> int:
+    """Reads a position."""
+    if not (text.isascii() and text.isdigit()):
+        cause = f"{name} {text!r} is not a whole number from 0 on"
+        raise tables.error(path, cause, number)
+    return int(text)

@@ -1,0 +1,457 @@
+"""What a classifier looked at: scores of bases, and the windows around the highest.
+
+B sequences of L bases; W windows of Lw bases of a sequence; K bases behind each of P
+pieces that a model reads at once, a k-mer or a patch; C channels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from genomenet import atomic, models
+from genomenet.dna import alphabet, kmer
+from genomenet.inference import record_windows
+from genomenet.layers import strand, windows
+from genomenet.models import classifier
+from genomenet.motifs import report
+
+INTEGRATED_GRADIENTS: Final = "integrated_gradients"
+INPUT_X_GRADIENT: Final = "input_x_gradient"
+ATTENTION: Final = "attention"
+METHODS: Final = (INTEGRATED_GRADIENTS, INPUT_X_GRADIENT, ATTENTION)
+REFERENCES: Final = ("background", "zeros")
+
+WINDOW: Final = 24
+"""Bases of a window around a region, as in DNABERT."""
+
+NamedCodes = tuple[str, npt.NDArray[np.uint8]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Attribution:
+    """Scores of the bases of sequences.
+
+    Attributes:
+        names: Of the sequences, N.
+        sequences: Their codes, uint8, (N, L), padded on the right with code 5.
+        scores: float32, (N, L), 0 at padding.
+        method: One of `METHODS`.
+        target: Class whose logit is explained; empty for regression.
+    """
+
+    names: tuple[str, ...]
+    sequences: npt.NDArray[np.uint8]
+    scores: npt.NDArray[np.float32]
+    method: str
+    target: str = ""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Bases of each sequence, (N,)."""
+        return (self.sequences != alphabet.PAD).sum(1)
+
+    def heights(self, number: int) -> npt.NDArray[np.float32]:
+        """Returns the scores of a sequence at its letters, for a logo: (L, 4)."""
+        length = int(self.lengths[number])
+        letters = np.eye(6, alphabet.NUM_BASES, dtype=np.float32)
+        return (
+            letters[self.sequences[number, :length]]
+            * self.scores[number, :length, None]
+        )
+
+
+def explain(
+    model: classifier.Classifier,
+    sequences: Sequence[NamedCodes],
+    *,
+    method: str = INTEGRATED_GRADIENTS,
+    target: str | None = None,
+    reference: str = "background",
+    steps: int = 20,
+    batch_size: int = 16,
+) -> Attribution:
+    """Scores every base by what it adds to a prediction.
+
+    The gradient is taken with respect to the numbers that stand for bases. Of a model
+    that reads one-hot bases these are the ones and zeros themselves. Of one that reads
+    k-mers they are the embeddings of the tokens, and the score of a token is shared
+    equally by its k bases. The score is the product of the gradient with the
+    difference of the input and a reference, which is what the model would read on
+    average: a quarter of each base, or the mean embedding of all k-mers. N, padding
+    and special tokens are their own reference and have no score.
+
+    Integrated gradients average the gradient along the straight line from the
+    reference to the input, by Gauss-Legendre quadrature: the scores of a sequence sum
+    to the difference of its output and that of the reference.
+
+    Attention is that of [CLS] to each k-mer in the last block, summed over the heads;
+    a base has the mean over the k-mers that cover it, and the scores of a sequence
+    have the Euclidean length 1.
+
+    Long sequences are read in the windows of the classifier; where it predicts both
+    strands the scores are the mean of both.
+
+    Args:
+        model: The classifier.
+        sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
+        method: One of `METHODS`.
+        target: Name of the class whose logit is explained; by default the positive
+            one of two. Of regression the scaled number is explained.
+        reference: "background" as above, or "zeros".
+        steps: Points of the quadrature.
+        batch_size: Sequences that are read at once.
+
+    Returns:
+        The scores, in the order given.
+
+    Raises:
+        ValueError: If a word makes no sense for this model, or a sequence is too
+            short for it.
+
+    Source:
+        Sundararajan et al., Axiomatic attribution (2017); Majdandzic et al.,
+        Correcting gradient-based interpretations (2023) for the reference; Ji et
+        al., DNABERT (2021) for attention. Differences: attention of all windows of
+        a long sequence counts alike.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if reference not in REFERENCES:
+        raise ValueError(
+            f"reference must be one of {', '.join(REFERENCES)}, got {reference!r}"
+        )
+    if steps < 1:
+        raise ValueError(f"steps must be >= 1, got {steps}")
+    shortest = models.get_family(model.family).shortest(model.encoder.config)
+    for name, codes in sequences:
+        if len(codes) < shortest:
+            raise ValueError(
+                f"record {name!r}: {len(codes)} bases are too few: the model reads at"
+                f" least {shortest}"
+            )
+    if method == ATTENTION:
+        score, target = _attention(model), ""
+    else:
+        target = target_of(model.config, target)
+        points = steps if method == INTEGRATED_GRADIENTS else 0
+        score = _gradient(model, _output(model.config, target), reference, points)
+    longest = max((len(codes) for _, codes in sequences), default=0)
+    padded = np.full((len(sequences), longest), alphabet.PAD, np.uint8)
+    for row, (_, codes) in zip(padded, sequences, strict=True):
+        row[: len(codes)] = codes
+    scores = np.zeros(padded.shape, np.float32)
+    all_codes = [codes for _, codes in sequences]
+    for numbers, rows in record_windows.by_length(all_codes, batch_size=batch_size):
+        found = score(rows)
+        if model.config.both_strands:
+            other = score(strand.reverse_padded(tf.constant(rows)).numpy())
+            found = (found + _reversed(other, rows)) / 2
+        width = min(longest, found.shape[1])
+        scores[numbers, :width] = found[: len(numbers), :width]
+    if method == ATTENTION:
+        norms = np.linalg.norm(scores, axis=1, keepdims=True)
+        scores /= np.where(norms > 0, norms, 1)
+    names = tuple(name for name, _ in sequences)
+    return Attribution(names, padded, scores, method, target)
+
+
+def save(path: str | os.PathLike[str], found: Attribution) -> None:
+    """Writes names, sequences, scores, method and target as arrays of an .npz file.
+
+    Args:
+        path: The file, replaced if it exists.
+        found: What to write.
+    """
+    with atomic.replacing(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            names=np.array(found.names, np.str_),
+            sequences=found.sequences,
+            scores=found.scores,
+            method=np.array(found.method),
+            target=np.array(found.target),
+        )
+
+
+def draw(
+    directory: str | os.PathLike[str], found: Attribution, *, count: int = 10
+) -> None:
+    """Draws the scores of the first sequences as logos: 1.png, 2.png and so on.
+
+    Args:
+        directory: The folder, made if it does not exist.
+        found: What to draw.
+        count: Sequences that are drawn, at most.
+
+    Raises:
+        ImportError: If logomaker is not installed.
+    """
+    for number in range(min(count, len(found.names))):
+        path = pathlib.Path(directory) / f"{number + 1}.png"
+        report.save_logo(path, found.heights(number))
+
+
+def high_regions(
+    scores: npt.ArrayLike, *, min_length: int = 5, factor: float = 10.0
+) -> list[tuple[int, int]]:
+    """Finds runs of bases that stand out of one sequence.
+
+    Args:
+        scores: Of its bases, (L,), any L.
+        min_length: Bases of the shortest run that counts.
+        factor: A base stands out if it is above the mean, and above the minimum
+            times this.
+
+    Returns:
+        0-based half-open intervals, in order.
+
+    Raises:
+        ValueError: If `scores` has not one axis, or `min_length` is below 1.
+
+    Source:
+        Ji et al., DNABERT (2021). Differences: none.
+    """
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1 or min_length < 1:
+        raise ValueError(f"{values.ndim} axes of scores, min_length {min_length}")
+    if not len(values):
+        return []
+    is_high = (values > values.mean()) & (values > factor * values.min())
+    edges = np.diff(is_high.astype(np.int8), prepend=0, append=0)
+    starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    is_long = ends - starts >= min_length
+    return list(zip(starts[is_long].tolist(), ends[is_long].tolist(), strict=True))
+
+
+def widen(
+    regions: Sequence[tuple[int, int]], length: int, *, width: int = WINDOW
+) -> list[tuple[int, int]]:
+    """Widens regions to windows, and joins windows that overlap.
+
+    Args:
+        regions: Half-open intervals, in order.
+        length: Bases of the sequence.
+        width: Bases of a window around the middle of a region; a longer region is
+            kept whole. At the ends of the sequence a window is shifted, and one of a
+            shorter sequence is all of it.
+
+    Returns:
+        Half-open intervals within the sequence, in order, apart from each other.
+    """
+    found: list[tuple[int, int]] = []
+    for start, end in regions:
+        size = min(max(width, end - start), length)
+        first = min(max(0, (start + end - size) // 2), length - size)
+        if found and first < found[-1][1]:
+            first, size = found[-1][0], max(found[-1][1], first + size) - found[-1][0]
+            found.pop()
+        found.append((first, first + size))
+    return found
+
+
+def high_windows(
+    found: Attribution,
+    *,
+    width: int = WINDOW,
+    min_length: int = 5,
+    factor: float = 10.0,
+) -> list[NamedCodes]:
+    """Cuts out what the model looked at, for a finder of motifs.
+
+    Args:
+        found: Scores of sequences.
+        width: As for `widen`.
+        min_length: As for `high_regions`.
+        factor: As for `high_regions`.
+
+    Returns:
+        Names, such as "peak_1:30-54", and codes.
+    """
+    cut = []
+    for number, length in enumerate(found.lengths.tolist()):
+        scores = found.scores[number, :length]
+        regions = high_regions(scores, min_length=min_length, factor=factor)
+        for start, end in widen(regions, length, width=width):
+            name = f"{found.names[number]}:{start}-{end}"
+            cut.append((name, found.sequences[number, start:end]))
+    return cut
+
+
+def target_of(config: classifier.ClassifierConfig, target: str | None = None) -> str:
+    """Returns the class that a classifier is asked about.
+
+    Args:
+        config: Of the classifier.
+        target: The class that is wanted; None for the positive one of two.
+
+    Returns:
+        Its name; empty for regression.
+
+    Raises:
+        ValueError: If the classifier has no such class, or several and none is named.
+    """
+    if target is not None and target not in config.classes:
+        known = ", ".join(config.classes) or "none"
+        raise ValueError(f"the model has no class {target!r}; it has {known}")
+    if config.task == classifier.REGRESSION:
+        return ""
+    if target is None and config.task != classifier.BINARY:
+        raise ValueError(f"give one of the classes: {', '.join(config.classes)}")
+    return target or config.positive_class
+
+
+def _output(config: classifier.ClassifierConfig, target: str) -> tuple[int, float]:
+    """Returns the number of an output and the sign with which it stands for a class."""
+    if config.task == classifier.REGRESSION:
+        return 0, 1.0
+    if config.task == classifier.BINARY:
+        return 0, -1.0 if target == config.classes[0] else 1.0
+    return config.classes.index(target), 1.0
+
+
+def _reversed(
+    scores: npt.NDArray[np.float32], rows: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float32]:
+    """Turns scores of the other strand round, padding kept on the right."""
+    lengths = (rows != alphabet.PAD).sum(1, keepdims=True)
+    columns = np.arange(rows.shape[1])[None]
+    source = np.where(columns < lengths, lengths - 1 - columns, columns)
+    return np.take_along_axis(scores, source, axis=1)
+
+
+Scorer = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+
+
+def _gradient(
+    model: classifier.Classifier, output: tuple[int, float], reference: str, steps: int
+) -> Scorer:
+    """Returns what scores rows by gradients; at the input itself without steps."""
+    layer = models.get_family(model.family).reader(model.encoder)
+    number, sign = output
+    nodes, weights = np.polynomial.legendre.leggauss(max(steps, 1))
+    shares, weights = (nodes + 1) / 2, weights / 2
+    if not steps:
+        shares = np.ones(1)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def pieces_at(bases: Any, share: Any) -> Any:
+        """(B, L) → scores of the bases of pieces, (B·W, P, K or 1)."""
+        seen = []
+        with tf.GradientTape() as tape:
+
+            def edit(x: Any, codes: Any) -> Any:
+                base = _reference(layer, x, codes, reference)
+                read = base + tf.cast(share, x.dtype) * (x - base)
+                tape.watch(read)
+                seen.append((x - base, read))
+                return read
+
+            layer.edit = edit
+            try:
+                logits = model({"bases": bases}, training=False)["logits"]
+            finally:
+                layer.edit = None
+            wanted = tf.reduce_sum(logits[:, number]) * sign
+        difference, read = seen[0]
+        gradient = tape.gradient(wanted, read)
+        return tf.reduce_sum(tf.cast(gradient * difference, tf.float32), axis=-1)
+
+    def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        bases = tf.constant(rows)
+        total = sum(
+            weight * pieces_at(bases, tf.constant(share, tf.float32)).numpy()
+            for share, weight in zip(shares, weights, strict=True)
+        )
+        return _spread(model, np.asarray(total, np.float32), rows)[0]
+
+    return score
+
+
+def _reference(layer: Any, x: Any, codes: Any, kind: str) -> Any:
+    """Returns what stands for no base in particular, of the shape of `x`."""
+    if x.shape.rank == 4:  # one-hot bases of patches
+        is_base = codes < alphabet.NUM_BASES
+        base = tf.fill(tf.shape(x), tf.constant(1 / alphabet.NUM_BASES, x.dtype))
+    else:  # embedded tokens
+        table = tf.cast(layer.tokens, x.dtype)
+        is_base = codes >= kmer.NUM_SPECIAL
+        mean = tf.reduce_mean(table[kmer.NUM_SPECIAL :], axis=0)
+        base = tf.broadcast_to(mean, tf.shape(x))
+    if kind == "zeros":
+        base = tf.zeros_like(x)
+    return tf.where(is_base[..., None], base, x)
+
+
+def _attention(model: classifier.Classifier) -> Scorer:
+    """Returns what scores rows by the attention of [CLS]."""
+    members = models.get_family(model.family)
+    if not hasattr(members, "attend"):
+        raise ValueError(f"{model.family} has no attention: use another method")
+    shortest = members.shortest(model.encoder.config)
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def attend(bases: Any) -> Any:
+        pieces, is_valid = windows.split(
+            bases, length=model.config.window, shortest=shortest
+        )
+        flat = tf.reshape(pieces, (-1, tf.shape(pieces)[2]))
+        found = tf.cast(members.attend(model.encoder, {"bases": flat}), tf.float32)
+        return found * tf.cast(tf.reshape(is_valid, (-1, 1)), tf.float32)
+
+    def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        found = attend(tf.constant(rows)).numpy()
+        total, covering = _spread(model, found[..., None] * shortest, rows)
+        return (total / np.maximum(covering, 1)).astype(np.float32)
+
+    return score
+
+
+def _spread(
+    model: classifier.Classifier,
+    pieces: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.uint8],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Adds scores of pieces to the bases behind them.
+
+    Args:
+        model: The classifier.
+        pieces: Of all windows, (B·W, P, K); or of whole pieces, which their bases
+            share equally, (B·W, P, 1) or as tokens (B·W, P + 2).
+        rows: Codes, (B, L).
+
+    Returns:
+        Scores of bases, (B, L), and how many pieces of its own bases cover each.
+    """
+    members = models.get_family(model.family)
+    config, total = model.encoder.config, rows.shape[1]
+    shortest = members.shortest(config)
+    width = min(total, model.config.window)
+    if pieces.ndim == 2:  # tokens: without [CLS] and [SEP]
+        pieces = pieces[:, 1:-1, None]
+    starts = np.array([start for start, _ in members.spans(config, width)])
+    count = len(pieces) // len(rows)
+    stride = model.config.window - shortest + 1
+    places = starts[:, None] + np.arange(shortest)  # (P, K)
+    shared = pieces / (shortest if pieces.shape[2] == 1 else 1)
+    shared = np.broadcast_to(shared, (*pieces.shape[:2], shortest))
+    shared = shared.reshape(len(rows), count, *places.shape)
+    found = np.zeros((len(rows), total + width), np.float32)
+    covering = np.zeros_like(found)
+    is_real = rows != alphabet.PAD
+    lengths = is_real.sum(1)
+    for window in range(count):
+        at = places + window * stride
+        is_whole = at[:, -1] < lengths[:, None]  # (B, P)
+        for offset in range(shortest):
+            # Pieces of a window begin at different bases: no base is met twice.
+            found[:, at[:, offset]] += shared[:, window, :, offset]
+            covering[:, at[:, offset]] += is_whole
+    return found[:, :total] * is_real, covering[:, :total]

@@ -1,0 +1,1 @@
+"""Finding motifs: words, matrices, their refinement and their significance."""

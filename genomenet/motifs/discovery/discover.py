@@ -1,0 +1,508 @@
+"""Finds motifs that set primary sequences apart from controls.
+
+Words that more primary sequences than controls hold are the seeds. The best become
+matrices, each refined with the sites it finds until the two sets are told apart no
+better. Sequences held out of all that say how significant the result is. Then its
+sites are erased, and the search starts anew.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.dna import alphabet, encode
+from genomenet.motifs import pwm
+from genomenet.motifs.discovery import background as background_lib
+from genomenet.motifs.discovery import refine, repeats, scan, shuffle, significance
+
+Named = tuple[str, npt.NDArray[np.uint8]]
+
+_LEAST_HOLDOUT: Final = 5  # sequences
+# With few sequences more shuffled ones make the difference clear.
+_LEAST_CONTROLS: Final = 500
+_NUM_NULLS: Final = 24  # searches in permuted sequences, where none can be held out
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to search.
+
+    Attributes:
+        min_width: Bases of the narrowest motif, 6 or more.
+        max_width: Bases of the widest motif, 20 or less.
+        num_motifs: Motifs to look for at most; None for as many as there are.
+        threshold: Hold-out p-value above which a motif is taken for chance. A motif
+            is significant if its E-value does not exceed this either, so that of the
+            data sets without a motif no larger share yields a significant one.
+        patience: Motifs above the threshold, one after the other, that end the search.
+        both_strands: Whether motifs lie on either strand.
+        holdout: Share of the sequences held out for testing, below 1; 0 for none.
+        order: Order of the Markov chain of the background, and of the shuffled
+            controls, 0 to 5.
+        seed: Fixes hold-out and shuffling, and so the result.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    min_width: int = 8
+    max_width: int = 15
+    num_motifs: int | None = 5
+    threshold: float = 0.05
+    patience: int = 3
+    both_strands: bool = True
+    holdout: float = 0.1
+    order: int = 2
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        low, high = scan.SMALLEST_WIDTH, scan.LARGEST_WIDTH
+        if not low <= self.min_width <= self.max_width <= high:
+            raise ValueError(
+                f"widths must be {low} to {high} bases, the smallest first, got "
+                f"{self.min_width} and {self.max_width}"
+            )
+        if self.num_motifs is not None and self.num_motifs < 1:
+            raise ValueError(f"num_motifs must be 1 or more, got {self.num_motifs}")
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"threshold must be above 0, 1 at most: {self.threshold}")
+        if self.patience < 1:
+            raise ValueError(f"patience must be 1 or more, got {self.patience}")
+        if not 0 <= self.holdout < 1:
+            raise ValueError(f"holdout must be 0 or more, below 1: {self.holdout}")
+        if not 0 <= self.order <= background_lib.LARGEST_ORDER:
+            largest = background_lib.LARGEST_ORDER
+            raise ValueError(f"order must be 0 to {largest}, got {self.order}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {self.seed}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Discovery:
+    """What a search found.
+
+    Attributes:
+        motifs: Significant motifs first, then by p-value. Numbers of each are in its
+            `scores`: "significant" (1 or 0), "pvalue" of the sequences held out,
+            "evalue" (that times the number of motifs tested), "train_pvalue", their
+            decimal logarithms "log10_pvalue" and "log10_train_pvalue" (a p-value below
+            1e-308 is 0), "positives" of "num_positives" primary sequences and
+            "negatives" of "num_negatives" controls held out with a site,
+            "positive_share" and "negative_share" of all sequences with a site,
+            "enrichment" (ratio of these shares, one sequence added to each),
+            "threshold" (bits), "threshold_pvalue" (of a random place), "information"
+            (bits), "holdout" (share held out; 0 where p-values come from permuted
+            sequences).
+        background: Frequencies of A, C, G, T in the controls.
+        num_sequences: Primary sequences that were searched.
+        num_controls: Controls.
+        controls: "given" or "shuffled".
+        warnings: What the user should know, one line each.
+    """
+
+    motifs: tuple[pwm.Motif, ...]
+    background: tuple[float, float, float, float]
+    num_sequences: int
+    num_controls: int
+    controls: str
+    warnings: tuple[str, ...]
+
+
+class _Found(NamedTuple):
+    """A motif with what is needed to name it."""
+
+    motif: pwm.Motif
+    log_pvalue: float
+
+
+def discover(
+    sequences: Sequence[Named],
+    controls: Sequence[Named] | None = None,
+    options: Options | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> Discovery:
+    """Finds motifs of sequences.
+
+    Sequences that repeat others, and parts that overlap others, are used once: see
+    `repeats.unique`.
+
+    A motif that is reported has the matrix that was tested: its counts are those of
+    its sites in the training sequences. Sites of a motif are erased before the next
+    is looked for, so sites of two motifs do not overlap.
+
+    Where fewer than 5 sequences could be held out, all are used for training, and the
+    p-value is that of the best training p-value among searches in the same sequences
+    with primary ones and controls drawn anew, by an extreme value distribution.
+
+    Args:
+        sequences: Name and codes of `dna.alphabet`, uint8, (L,), of each.
+        controls: The same of sequences without the motifs; None to shuffle the
+            primary ones with their (order + 1)-mers kept.
+        options: How to search; None for the defaults.
+        progress: Called with a line of text now and then.
+
+    Returns:
+        The motifs. They depend on the sequences and options only, not on threads.
+
+    Raises:
+        ValueError: If there are fewer than two usable sequences, or no usable control.
+
+    Source:
+        After Bailey, STREME (2021). Differences: no suffix tree; widths between those
+        of the seeds are reached by adding and removing columns; thresholds are chosen
+        by a likelihood ratio instead of the test itself; the p-value without hold-out.
+    """
+    options = options or Options()
+    task = _prepare(sequences, controls, options, progress or (lambda line: None))
+    found = task.run()
+    found.sort(key=lambda f: (not f.motif.scores["significant"], f.log_pvalue))
+    motifs = (
+        dataclasses.replace(f.motif, name=f"{rank}-{f.motif.consensus}")
+        for rank, f in enumerate(found, 1)
+    )
+    return Discovery(
+        motifs=tuple(motifs),
+        background=task.background.frequencies,
+        num_sequences=len(task.names),
+        num_controls=task.train.num_control + task.test.num_control,
+        controls="shuffled" if controls is None else "given",
+        warnings=tuple(task.warnings),
+    )
+
+
+def _prepare(
+    sequences: Sequence[Named],
+    controls: Sequence[Named] | None,
+    options: Options,
+    progress: Callable[[str], None],
+) -> _Search:
+    """Checks, shuffles and splits sequences."""
+    warnings: list[str] = []
+    named = _unique_names(sequences, warnings)
+    primary = _usable(named, "primary sequence", options, warnings)
+    if len(primary) < 2:
+        raise ValueError(
+            f"{len(primary)} usable primary sequence(s) of {len(sequences)}: motifs"
+            f" need 2 at least{''.join(f'; {line}' for line in warnings)}"
+        )
+    texts = [codes for _, codes in primary]
+    if controls is None:
+        copies = max(1, math.ceil(_LEAST_CONTROLS / len(texts)))
+        progress(f"shuffling {len(texts)} sequences")
+        control = shuffle.shuffle(
+            texts * copies, order=options.order, seed=options.seed
+        )
+    else:
+        kept = _usable(controls, "control", options, warnings)
+        control = [codes for _, codes in kept]
+        copies = 1
+        if not control:
+            reasons = "".join(f"; {line}" for line in warnings)
+            raise ValueError(f"no usable control of {len(controls)}{reasons}")
+        both = repeats.unique([*primary, *kept], both_strands=options.both_strands)
+        if both.repeats + both.overlaps:
+            warnings.append(
+                f"{both.repeats + both.overlaps} of {len(kept)} controls are also"
+                " primary sequences, in whole or in part"
+            )
+    is_test = _drawn(len(texts), options.holdout, options.seed, stream=0)
+    # Copies of a sequence are held out with it.
+    is_control_test = (
+        np.tile(is_test, copies)
+        if controls is None
+        else _drawn(len(control), options.holdout, options.seed, stream=1)
+    )
+    if min(is_test.sum(), is_control_test.sum()) < _LEAST_HOLDOUT:
+        if options.holdout:
+            warnings.append(
+                f"too few sequences to hold {options.holdout:.0%} out for testing "
+                f"({len(texts)} primary, {len(control)} controls): p-values come from "
+                "training, compared with searches in permuted sequences"
+            )
+        is_test[:] = is_control_test[:] = False
+    return _Search(
+        options=options,
+        background=background_lib.fit(
+            control, order=options.order, both_strands=options.both_strands
+        ),
+        names=[name for name, _ in primary],
+        is_test=is_test,
+        train=_split(texts, ~is_test, control, ~is_control_test, options),
+        test=_split(texts, is_test, control, is_control_test, options),
+        warnings=warnings,
+        progress=progress,
+    )
+
+
+def _usable(
+    sequences: Sequence[Named], kind: str, options: Options, warnings: list[str]
+) -> list[Named]:
+    """Returns the sequences in which a motif finds place, each stretch once."""
+    kept, width = [], options.min_width
+    found = repeats.unique(sequences, both_strands=options.both_strands)
+    strands = " on either strand" if options.both_strands else ""
+    if found.repeats:
+        warnings.append(
+            f"{found.repeats} of {len(sequences)} {kind}s left out: they repeat"
+            f" another{strands}"
+        )
+    if found.overlaps:
+        warnings.append(
+            f"{found.overlaps} of {len(sequences)} {kind}s overlap others{strands}:"
+            " what overlaps is used once"
+        )
+    for name, codes in found.sequences:
+        runs = np.flatnonzero(np.concatenate([[True], codes >= alphabet.N, [True]]))
+        if np.diff(runs).max(initial=0) > width:
+            kept.append((name, codes))
+    missing = len(found.sequences) - len(kept)
+    if missing:
+        warnings.append(
+            f"{missing} of {len(sequences)} {kind}s left out: no {width} bases in a "
+            "row without N"
+        )
+    return kept
+
+
+def _unique_names(sequences: Sequence[Named], warnings: list[str]) -> list[Named]:
+    """Adds a number to names that several sequences share."""
+    counts = collections.Counter(name for name, _ in sequences)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        warnings.append(
+            f"{len(repeated)} name(s) such as {repeated[0]!r} belong to several "
+            "primary sequences: '#' and the place in the input are added"
+        )
+    return [
+        (f"{name}#{place}" if counts[name] > 1 else name, codes)
+        for place, (name, codes) in enumerate(sequences, 1)
+    ]
+
+
+def _drawn(
+    number: int, share: float, seed: int, *, stream: int
+) -> npt.NDArray[np.bool_]:
+    """Draws a share of sequences, rounded down."""
+    order = np.random.default_rng((seed, stream)).permutation(number)
+    drawn = np.zeros(number, bool)
+    drawn[order[: int(number * share)]] = True
+    return drawn
+
+
+def _split(
+    primary: list[npt.NDArray[np.uint8]],
+    is_primary: npt.NDArray[np.bool_],
+    control: list[npt.NDArray[np.uint8]],
+    is_control: npt.NDArray[np.bool_],
+    options: Options,
+) -> scan.SequenceSet:
+    """Returns some of the sequences."""
+    return scan.SequenceSet(
+        [primary[i] for i in np.flatnonzero(is_primary)],
+        [control[i] for i in np.flatnonzero(is_control)],
+        both_strands=options.both_strands,
+    )
+
+
+@dataclasses.dataclass
+class _Search:
+    """A search as it goes on: the texts lose the sites of each motif found.
+
+    Attributes:
+        options: As given.
+        background: Of the controls.
+        names: Of all primary sequences.
+        is_test: Which of them are held out.
+        train: Sequences to find motifs in.
+        test: Sequences to test them on; none where p-values come from permutations.
+        warnings: Lines for the user.
+        progress: Takes a line of text.
+    """
+
+    options: Options
+    background: background_lib.Background
+    names: list[str]
+    is_test: npt.NDArray[np.bool_]
+    train: scan.SequenceSet
+    test: scan.SequenceSet
+    warnings: list[str]
+    progress: Callable[[str], None]
+
+    def run(self) -> list[_Found]:
+        """Finds one motif after the other."""
+        options = self.options
+        found: list[_Found] = []
+        misses = 0
+        with concurrent.futures.ThreadPoolExecutor(_num_threads()) as pool:
+            fit = refine.Fit(
+                min_width=options.min_width,
+                max_width=options.max_width,
+                background=self.background.frequencies,
+                map=_mapper(pool),
+            )
+            null = None if self.test.num_primary else self._null(fit)
+            limit = math.inf if options.num_motifs is None else options.num_motifs
+            while len(found) < limit and misses < options.patience:
+                model = fit.search(self.train)
+                if model is None:
+                    break
+                found.append(self._tested(fit, model, null))
+                is_miss = found[-1].log_pvalue > math.log(options.threshold)
+                misses = misses + 1 if is_miss else 0
+                self.progress(
+                    f"motif {len(found)}: {found[-1].motif.consensus}, p = "
+                    f"{_power(found[-1].log_pvalue)}"
+                )
+        return [self._judged(f, len(found)) for f in found]
+
+    def _null(self, fit: refine.Fit) -> npt.NDArray[np.float64]:
+        """Returns best log p-values of searches in permuted sequences."""
+        number = len(self.train.starts)
+        best = []
+        for count in range(_NUM_NULLS):
+            rng = np.random.default_rng((self.options.seed, 2, count))
+            chosen = rng.permutation(number) < self.train.num_primary
+            permuted = self.train.select(chosen)
+            model = fit.search(permuted)
+            best.append(0.0 if model is None else fit.log_pvalue(model, permuted))
+            self.progress(f"permutation {count + 1} of {_NUM_NULLS}")
+        return np.array(best)
+
+    def _tested(
+        self, fit: refine.Fit, model: refine.Model, null: npt.NDArray[np.float64] | None
+    ) -> _Found:
+        """Tests a model, notes its sites and erases them."""
+        train_pvalue = fit.log_pvalue(model, self.train)
+        motif = pwm.Motif("", model.counts, self.background.frequencies)
+        log_odds = motif.log_odds()
+        distribution = significance.score_distribution(log_odds, self.background)
+        sites: list[tuple[int, pwm.Site]] = []
+        tables = []
+        parts = [(self.train, ~self.is_test), (self.test, self.is_test)]
+        for part, chosen in parts:
+            if not part.num_primary:
+                tables.append((0, 0))
+                continue
+            scores = part.score(log_odds)
+            tables.append(refine.table(part, scores, model.threshold))
+            hits = part.hits(scores, model.threshold)
+            sites += self._sites(
+                part, hits, np.flatnonzero(chosen), log_odds, distribution
+            )
+            part.erase(scores, model.threshold)
+        if null is None:
+            tested, (held, held_control) = self.test, tables[1]
+            log_pvalue = fit.log_test(held, held_control, tested, motif.width)
+        else:
+            tested, (held, held_control) = self.train, tables[0]
+            log_pvalue = significance.gumbel(train_pvalue, null)
+        positives, negatives = np.sum(tables, axis=0).tolist()
+        num_controls = self.train.num_control + self.test.num_control
+        scores = {
+            "log10_pvalue": log_pvalue / math.log(10),
+            "pvalue": math.exp(log_pvalue),
+            "train_pvalue": math.exp(train_pvalue),
+            "log10_train_pvalue": train_pvalue / math.log(10),
+            "positives": held,
+            "num_positives": tested.num_primary,
+            "negatives": held_control,
+            "num_negatives": tested.num_control,
+            "positive_share": positives / len(self.names),
+            "negative_share": negatives / num_controls,
+            "enrichment": (positives + 1)
+            / (len(self.names) + 1)
+            * (num_controls + 1)
+            / (negatives + 1),
+            "threshold": model.threshold,
+            "threshold_pvalue": distribution.pvalue(model.threshold),
+            "information": float(motif.information().sum()),
+            "holdout": self.options.holdout if null is None else 0.0,
+        }
+        sites.sort(key=lambda pair: pair[0])
+        motif = dataclasses.replace(
+            motif, sites=tuple(site for _, site in sites), scores=scores
+        )
+        return _Found(motif, log_pvalue)
+
+    def _sites(
+        self,
+        part: scan.SequenceSet,
+        hits: scan.Hits,
+        numbers: npt.NDArray[np.intp],
+        log_odds: npt.NDArray[np.float64],
+        distribution: significance.ScoreDistribution,
+    ) -> list[tuple[int, pwm.Site]]:
+        """Returns sites with the number of their sequence."""
+        pvalues = distribution.pvalues(hits.words)
+        scores = log_odds[np.arange(len(log_odds)), hits.words].sum(-1)
+        starts = hits.places - part.starts[hits.sequences]
+        return [
+            (
+                int(numbers[sequence]),
+                pwm.Site(
+                    sequence=self.names[numbers[sequence]],
+                    start=start,
+                    strand="-" if is_reverse else "+",
+                    word=encode.decode(word).decode(),
+                    score=score,
+                    pvalue=pvalue,
+                ),
+            )
+            for sequence, start, is_reverse, word, score, pvalue in zip(
+                hits.sequences.tolist(),
+                starts.tolist(),
+                hits.is_reverse.tolist(),
+                hits.words,
+                scores.tolist(),
+                pvalues.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _judged(self, found: _Found, num_tested: int) -> _Found:
+        """Adds what depends on the number of motifs, and picks a strand."""
+        evalue = found.motif.scores["pvalue"] * num_tested
+        threshold = self.options.threshold
+        is_significant = evalue <= threshold
+        motif = found.motif
+        if self.options.both_strands:
+            motif = min(
+                motif, motif.reverse_complement, key=lambda m: (m.consensus, m.name)
+            )
+        scores = {
+            **motif.scores,
+            "evalue": evalue,
+            "significant": float(is_significant),
+        }
+        return _Found(dataclasses.replace(motif, scores=scores), found.log_pvalue)
+
+
+def _num_threads() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _mapper(
+    pool: concurrent.futures.Executor,
+) -> Callable[[Callable[[_A], _B], Iterable[_A]], list[_B]]:
+    return lambda function, arguments: list(pool.map(function, arguments))
+
+
+def _power(log_pvalue: float) -> str:
+    """Writes a p-value given by its logarithm, however small."""
+    exponent = math.floor(log_pvalue / math.log(10))
+    return f"{math.exp(log_pvalue - exponent * math.log(10)):.1f}e{exponent:+03d}"
