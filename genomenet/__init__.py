@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from genomenet import (
+        api,
         catalog,
         data,
         dna,
         evaluation,
         inference,
+        interpret,
         layers,
         losses,
         models,

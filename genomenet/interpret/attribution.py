@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from genomenet import atomic, models
-from genomenet.dna import alphabet, kmer
+from genomenet.dna import alphabet
 from genomenet.inference import record_windows
 from genomenet.layers import strand, windows
 from genomenet.models import classifier
@@ -334,7 +334,8 @@ def _gradient(
     model: classifier.Classifier, output: tuple[int, float], reference: str, steps: int
 ) -> Scorer:
     """Returns what scores rows by gradients; at the input itself without steps."""
-    layer = models.get_family(model.family).reader(model.encoder)
+    members = models.get_family(model.family)
+    layer = members.reader(model.encoder)
     number, sign = output
     nodes, weights = np.polynomial.legendre.leggauss(max(steps, 1))
     shares, weights = (nodes + 1) / 2, weights / 2
@@ -348,7 +349,10 @@ def _gradient(
         with tf.GradientTape() as tape:
 
             def edit(x: Any, codes: Any) -> Any:
-                base = _reference(layer, x, codes, reference)
+                base, is_base = members.unread(model.encoder, x, codes)
+                if reference == "zeros":
+                    base = tf.zeros_like(x)
+                base = tf.where(is_base[..., None], base, x)
                 read = base + tf.cast(share, x.dtype) * (x - base)
                 tape.watch(read)
                 seen.append((x - base, read))
@@ -370,30 +374,17 @@ def _gradient(
             weight * pieces_at(bases, tf.constant(share, tf.float32)).numpy()
             for share, weight in zip(shares, weights, strict=True)
         )
-        return _spread(model, np.asarray(total, np.float32), rows)[0]
+        spread = members.on_spans(np.asarray(total, np.float32))
+        return _spread(model, spread, rows)[0]
 
     return score
-
-
-def _reference(layer: Any, x: Any, codes: Any, kind: str) -> Any:
-    """Returns what stands for no base in particular, of the shape of `x`."""
-    if x.shape.rank == 4:  # one-hot bases of patches
-        is_base = codes < alphabet.NUM_BASES
-        base = tf.fill(tf.shape(x), tf.constant(1 / alphabet.NUM_BASES, x.dtype))
-    else:  # embedded tokens
-        table = tf.cast(layer.tokens, x.dtype)
-        is_base = codes >= kmer.NUM_SPECIAL
-        mean = tf.reduce_mean(table[kmer.NUM_SPECIAL :], axis=0)
-        base = tf.broadcast_to(mean, tf.shape(x))
-    if kind == "zeros":
-        base = tf.zeros_like(x)
-    return tf.where(is_base[..., None], base, x)
 
 
 def _attention(model: classifier.Classifier) -> Scorer:
     """Returns what scores rows by the attention of [CLS]."""
     members = models.get_family(model.family)
-    if not hasattr(members, "attend"):
+    look = members.attend
+    if look is None:
         raise ValueError(f"{model.family} has no attention: use another method")
     shortest = members.shortest(model.encoder.config)
 
@@ -403,12 +394,12 @@ def _attention(model: classifier.Classifier) -> Scorer:
             bases, length=model.config.window, shortest=shortest
         )
         flat = tf.reshape(pieces, (-1, tf.shape(pieces)[2]))
-        found = tf.cast(members.attend(model.encoder, {"bases": flat}), tf.float32)
+        found = tf.cast(look(model.encoder, {"bases": flat}), tf.float32)
         return found * tf.cast(tf.reshape(is_valid, (-1, 1)), tf.float32)
 
     def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         found = attend(tf.constant(rows)).numpy()
-        total, covering = _spread(model, found[..., None] * shortest, rows)
+        total, covering = _spread(model, found[..., None], rows, share=False)
         return (total / np.maximum(covering, 1)).astype(np.float32)
 
     return score
@@ -418,14 +409,17 @@ def _spread(
     model: classifier.Classifier,
     pieces: npt.NDArray[np.float32],
     rows: npt.NDArray[np.uint8],
+    *,
+    share: bool = True,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Adds scores of pieces to the bases behind them.
 
     Args:
         model: The classifier.
-        pieces: Of all windows, (B·W, P, K); or of whole pieces, which their bases
-            share equally, (B·W, P, 1) or as tokens (B·W, P + 2).
+        pieces: Of all windows, (B·W, P, K); or of whole pieces, (B·W, P, 1).
         rows: Codes, (B, L).
+        share: Whether the bases of a whole piece share its score equally, or each
+            has all of it.
 
     Returns:
         Scores of bases, (B, L), and how many pieces of its own bases cover each.
@@ -434,14 +428,13 @@ def _spread(
     config, total = model.encoder.config, rows.shape[1]
     shortest = members.shortest(config)
     width = min(total, model.config.window)
-    if pieces.ndim == 2:  # tokens: without [CLS] and [SEP]
-        pieces = pieces[:, 1:-1, None]
-    starts = np.array([start for start, _ in members.spans(config, width)])
+    spans = np.array(members.spans(config, width))
+    bases = int(spans[0, 1] - spans[0, 0])  # K, the same for all
     count = len(pieces) // len(rows)
     stride = model.config.window - shortest + 1
-    places = starts[:, None] + np.arange(shortest)  # (P, K)
-    shared = pieces / (shortest if pieces.shape[2] == 1 else 1)
-    shared = np.broadcast_to(shared, (*pieces.shape[:2], shortest))
+    places = spans[:, :1] + np.arange(bases)  # (P, K)
+    shared = pieces / (bases if share and pieces.shape[2] == 1 else 1)
+    shared = np.broadcast_to(shared, (*pieces.shape[:2], bases))
     shared = shared.reshape(len(rows), count, *places.shape)
     found = np.zeros((len(rows), total + width), np.float32)
     covering = np.zeros_like(found)
@@ -450,7 +443,7 @@ def _spread(
     for window in range(count):
         at = places + window * stride
         is_whole = at[:, -1] < lengths[:, None]  # (B, P)
-        for offset in range(shortest):
+        for offset in range(bases):
             # Pieces of a window begin at different bases: no base is met twice.
             found[:, at[:, offset]] += shared[:, window, :, offset]
             covering[:, at[:, offset]] += is_whole

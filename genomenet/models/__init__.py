@@ -4,18 +4,17 @@
 the repository holds named models (data).
 """
 
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
-from genomenet.models import bert, selfgenomenet
+from genomenet.models import bert, family, selfgenomenet
 
-FAMILIES: Final[dict[str, ModuleType]] = {
+FAMILIES: Final[dict[str, family.Family]] = {
     "bert": bert,
     "selfgenomenet": selfgenomenet,
 }
 
 
-def get_family(name: str) -> Any:  # family.Family, which a module cannot declare
+def get_family(name: str) -> family.Family:
     """Returns the package of a family.
 
     Args:

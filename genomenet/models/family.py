@@ -53,12 +53,37 @@ class LossOutput(NamedTuple):
 
 
 class Family(Protocol):
-    """The functions and names of one package in `genomenet.models`."""
+    """The functions and names of one package in `genomenet.models`.
 
-    Config: Any
-    POOLS: tuple[str, ...]
-    CLASSIFIER_POOL: str
-    CLASSIFIER_RATE: float
+    Attributes:
+        Config: The frozen dataclass of hyperparameters. It has `length`, the bases of
+            a training row, and `max_length`, the most bases that are read at once.
+        POOLS: How a sequence becomes vectors; the first is the default of `embed`,
+            and "none" gives a vector for each of `spans`.
+        CLASSIFIER_POOL: The pool of classifiers.
+        CLASSIFIER_RATE: Peak learning rate of fine-tuning, in batches of 32.
+        attend: Model and batch → how much a prediction looks at each of `spans`,
+            (B, P); None for a family without attention.
+    """
+
+    @property
+    def Config(self) -> Any: ...  # noqa: N802
+    @property
+    def POOLS(self) -> tuple[str, ...]: ...  # noqa: N802
+    @property
+    def CLASSIFIER_POOL(self) -> str: ...  # noqa: N802
+    @property
+    def CLASSIFIER_RATE(self) -> float: ...  # noqa: N802
+    @property
+    def attend(self) -> Callable[[Any, Mapping[str, Any]], Any] | None: ...
+
+    def from_dict(self, values: Mapping[str, Any]) -> Any:
+        """Returns the config of JSON values; raises a ValueError that names a field."""
+        ...
+
+    def to_dict(self, config: Any) -> dict[str, Any]:
+        """Returns the fields of a config as JSON values."""
+        ...
 
     def build(self, config: Any, *, head: bool = True) -> Any:
         """Returns the model with fresh weights, every one of them built.
@@ -125,7 +150,37 @@ class Family(Protocol):
         ...
 
     def reader(self, model: Any) -> Any:
-        """Returns the layer whose `edit` meets bases or tokens as numbers."""
+        """Returns the layer whose `edit` meets bases or tokens as numbers.
+
+        `edit` is None, or a function of the numbers, float (B, …, C), and of the codes
+        or token ids that they stand for, (B, …); what it returns is read instead.
+        """
+        ...
+
+    def unread(self, model: Any, x: Any, codes: Any) -> tuple[Any, Any]:
+        """Returns what the model reads where it does not know the bases.
+
+        Args:
+            model: The model.
+            x: What `reader(model).edit` meets.
+            codes: The same.
+
+        Returns:
+            What stands for no base in particular, of the shape of `x`; and where `x`
+            stands for bases, bool, of the shape of `codes`: not at N, padding or
+            special tokens.
+        """
+        ...
+
+    def on_spans(self, scores: Any) -> Any:
+        """Returns scores of what `edit` meets by `spans`.
+
+        Args:
+            scores: Float, of the shape of its `codes`.
+
+        Returns:
+            Float, (B, P, K), of the bases of each span, or (B, P, 1).
+        """
         ...
 
     def spans(self, config: Any, length: int) -> Sequence[tuple[int, int]]:

@@ -30,11 +30,13 @@ __all__ = [
     "from_dict",
     "loss",
     "num_parameters",
+    "on_spans",
     "reader",
     "shortest",
     "spans",
     "to_dict",
     "trivial_baseline",
+    "unread",
     "width",
     "window",
     "with_dropout",
@@ -162,6 +164,27 @@ def derived(means: Mapping[str, float]) -> dict[str, float]:
 def reader(model: BertMaskedLM) -> Any:
     """Returns the layer that turns tokens into numbers; see its `edit`."""
     return model.backbone.embedding
+
+
+def unread(model: BertMaskedLM, x: Any, codes: Any) -> tuple[Any, Any]:
+    """Returns the mean embedding of all k-mers, and where `x` stands for k-mers.
+
+    Args:
+        model: The model.
+        x: Embedded tokens, float, (B, T, C).
+        codes: Their ids, (B, T).
+
+    Returns:
+        Float, (B, T, C), and bool, (B, T).
+    """
+    table = ops.cast(model.backbone.embedding.tokens, x.dtype)
+    mean = ops.mean(table[kmer.NUM_SPECIAL :], axis=0)
+    return ops.broadcast_to(mean, ops.shape(x)), codes >= kmer.NUM_SPECIAL
+
+
+def on_spans(scores: Any) -> Any:
+    """Returns scores of tokens without those of [CLS] and [SEP]: (B, P, 1)."""
+    return scores[:, 1:-1, None]
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from keras import ops
 
-from genomenet.dna import tiling
+from genomenet.dna import alphabet, tiling
 from genomenet.models.selfgenomenet import backbone
 from genomenet.models.selfgenomenet.backbone import SelfGenomeNet
 from genomenet.models.selfgenomenet.config import SelfGenomeNetConfig as Config
@@ -20,6 +20,7 @@ __all__ = [
     "POOLS",
     "Config",
     "SelfGenomeNet",
+    "attend",
     "build",
     "derived",
     "embed",
@@ -27,11 +28,13 @@ __all__ = [
     "from_dict",
     "loss",
     "num_parameters",
+    "on_spans",
     "reader",
     "shortest",
     "spans",
     "to_dict",
     "trivial_baseline",
+    "unread",
     "width",
     "window",
     "with_dropout",
@@ -40,6 +43,7 @@ __all__ = [
 POOLS: Final = ("last", "mean", "max", "none")  # the first is the default of `embed`
 CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
 CLASSIFIER_RATE: Final = 2e-3  # peak, of fine-tuning in batches of 32; see docs/log.md
+attend: Final = None  # it has no attention
 
 
 def build(config: Config, **kwargs: Any) -> SelfGenomeNet:
@@ -129,6 +133,26 @@ def derived(means: Mapping[str, float]) -> dict[str, float]:
 def reader(model: SelfGenomeNet) -> Any:
     """Returns the layer that turns bases into numbers; see its `edit`."""
     return model.context_net.encoder
+
+
+def unread(model: SelfGenomeNet, x: Any, codes: Any) -> tuple[Any, Any]:
+    """Returns a quarter of each base, and where `x` stands for bases.
+
+    Args:
+        model: The model.
+        x: One-hot bases of patches, float, (B, P, K, 4).
+        codes: Their codes, (B, P, K).
+
+    Returns:
+        Float, (B, P, K, 4), and bool, (B, P, K).
+    """
+    del model
+    return ops.full_like(x, 1 / alphabet.NUM_BASES), codes < alphabet.NUM_BASES
+
+
+def on_spans(scores: Any) -> Any:
+    """Returns scores of the bases of patches as they are: (B, P, K)."""
+    return scores
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
