@@ -47,7 +47,7 @@ def check_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise sources.DatasetError(
-            f"--name={name}: use lower-case letters, digits and underscores, "
+            f"name={name}: use lower-case letters, digits and underscores, "
             "and a letter first"
         )
     return name
@@ -116,9 +116,9 @@ def prepare(
     """
     root = pathlib.Path(data_dir or default_data_dir()).expanduser()
     if "://" in os.fspath(data_dir or ""):
-        raise sources.DatasetError(f"--data_dir={data_dir}: use a mounted folder")
+        raise sources.DatasetError(f"data_dir={data_dir}: use a mounted folder")
     if manual_dir is not None and not any(pathlib.Path(manual_dir).glob("*")):
-        raise sources.DatasetError(f"--manual_dir={manual_dir} is no folder with files")
+        raise sources.DatasetError(f"manual_dir={manual_dir} is no folder with files")
     with _locked(root / check_name(name)):
         staging = root / name / _STAGING
         _remove(staging)
@@ -198,7 +198,7 @@ def _beam(options: str) -> Any:
         )
     except ImportError:
         raise sources.DatasetError(
-            "--beam_options needs Apache Beam: pip install 'genomenet[beam]'"
+            "beam_options needs Apache Beam: pip install 'genomenet[beam]'"
         ) from None
     return pipeline_options.PipelineOptions(shlex.split(options))
 
@@ -209,7 +209,7 @@ def _check_same(builder: base.Recipe, target: pathlib.Path) -> None:
     if found:
         raise sources.DatasetError(
             f"{target} is there already, with {', '.join(found)}: "
-            "use --overwrite to replace it, or another --name"
+            "use overwrite to replace it, or another name"
         )
     integrity.check(target)
 
@@ -231,7 +231,7 @@ def _locked(folder: pathlib.Path) -> Iterator[None]:
         except BlockingIOError:
             raise sources.DatasetError(
                 f"{folder.name} is being built by another process in {folder.parent}: "
-                "wait for it, or use another --name"
+                "wait for it, or use another name"
             ) from None
         except OSError:  # a file system without locks on folders
             pass

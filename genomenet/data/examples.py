@@ -240,7 +240,7 @@ def draw_shots(
         DatasetError: If the task has no classes that exclude each other, or one has
             too few examples.
     """
-    _need_classes(task, "--shots")
+    _need_classes(task, "shots")
     rng = np.random.default_rng(seed)
     rows = []
     for number, name in enumerate(task.classes):
@@ -248,7 +248,7 @@ def draw_shots(
         if len(of_class) < shots:
             raise sources.DatasetError(
                 f"class {name!r} has {len(of_class)} training examples, fewer than"
-                f" --shots={shots}"
+                f" shots={shots}"
             )
         rows.append(rng.permutation(of_class)[:shots])
     return examples.take(np.sort(np.concatenate(rows)))
@@ -274,7 +274,7 @@ def draw_fraction(
     """
     if not 0 < fraction <= 1:
         raise sources.DatasetError(
-            f"--label_fraction={fraction} must be above 0 and at most 1"
+            f"label_fraction={fraction} must be above 0 and at most 1"
         )
     rng = np.random.default_rng(seed)
     parts = [np.arange(len(examples))]
@@ -301,7 +301,7 @@ def class_weights(examples: Examples, task: tasks.Task) -> npt.NDArray[np.float3
     Raises:
         DatasetError: If the task has no classes that exclude each other.
     """
-    _need_classes(task, "--class_weights")
+    _need_classes(task, "class_weights")
     counts = np.bincount(examples.labels, minlength=len(task.classes))
     present = np.count_nonzero(counts)
     each = len(examples) / (present * np.maximum(counts, 1))

@@ -172,7 +172,7 @@ def plan(
     if len(units) >= len(shares):
         dealt = splits.assign(units, shares, seed=seed)
         return {split: leakage.spread(part, copies) for split, part in dealt.items()}
-    advice = "--splits=" + ("100" if len(units) == 1 else "90/10")
+    advice = "splits=" + ("100" if len(units) == 1 else "90/10")
     shorter = splits.fitting_chunk_length(
         contigs,
         num_units=len(shares),
@@ -180,11 +180,11 @@ def plan(
         min_length=min_length,
     )
     if shorter:
-        advice = f"--chunk_length={shorter} or {advice}"
+        advice = f"chunk_length={shorter} or {advice}"
     bases = sum(unit.bases for unit in units)
     raise sources.DatasetError(
         f"{bases:,} bases are too few for {len(shares)} splits: with "
-        f"--chunk_length={chunk_length} they make {len(units)} unit"
+        f"chunk_length={chunk_length} they make {len(units)} unit"
         f"{'s' * (len(units) > 1)} that may not be divided; use {advice}"
     )
 
@@ -293,7 +293,7 @@ def _nothing(
         reasons.append(f"{skipped.all_n} all N")
     if skipped.only_short:
         reasons.append(
-            f"{skipped.only_short} shorter than --min_length={min_length} between long "
+            f"{skipped.only_short} shorter than min_length={min_length} between long "
             f"runs of N (longest stretch: {longest} bases)"
         )
     return sources.DatasetError(

@@ -39,7 +39,7 @@ _KNOWN: Final = frozenset(
         "class_label_feature.ClassLabel",
     )
 )
-_ADVICE: Final = "build the dataset again, with --overwrite"
+_ADVICE: Final = "build the dataset again, with overwrite"
 
 
 def seal(directory: str | os.PathLike[str]) -> None:

@@ -316,7 +316,7 @@ def rank(
     if not is_kept.any():
         raise ValueError(
             f"no {k}-mer occurs {min_count} times or more; the most frequent occurs"
-            f" {int(counts.max(initial=0))} times: take a lower --min_count"
+            f" {int(counts.max(initial=0))} times: take a lower min_count"
         )
     by_length = {k: counts.astype(np.float64)}
     for length in range(k - 1, 0, -1):

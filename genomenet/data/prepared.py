@@ -79,7 +79,7 @@ class Genome:
             raise ValueError(
                 f"a window of {window.length} bases is longer than the chunks of"
                 f" {self.path}, {chunk_length} bases: build the dataset again with"
-                f" --chunk_length={4 * window.length} or more"
+                f" chunk_length={4 * window.length} or more"
             )
         try:
             intervals = self.chunks.intervals(split)
@@ -158,7 +158,7 @@ def _chunks(
     if not is_own(found):
         raise ValueError(
             f"{directory}: the shards do not hold the bases that were built: build the"
-            " dataset again, with --overwrite"
+            " dataset again, with overwrite"
         )
     return found
 

@@ -87,11 +87,11 @@ def parse_splits(text: str) -> dict[str, float]:
         shares = []
     if not 1 <= len(shares) <= len(SPLITS) or not all(share > 0 for share in shares):
         raise DatasetError(
-            f"--splits={text}: write the percentages of train, validation and test, "
+            f"splits={text}: write the percentages of train, validation and test, "
             "as in 90/5/5, 90/10 (no test) or 100 (train only)"
         )
     if abs(sum(shares) - 100) > 0.5:
-        raise DatasetError(f"--splits={text} adds up to {sum(shares):g}, not to 100")
+        raise DatasetError(f"splits={text} adds up to {sum(shares):g}, not to 100")
     return dict(zip(SPLITS, shares, strict=False))
 
 

@@ -388,7 +388,7 @@ def _lines(
     if not first.strip():
         raise error(path, "empty file" if not first else "its first line is empty")
     if first.startswith(">"):
-        cause = "a FASTA file, not a table (genomenet.build_dataset: use --class_fasta)"
+        cause = "a FASTA file, not a table (genomenet.build_dataset: use class_fasta)"
         raise error(path, cause)
     delimiter = next((d for d in _DELIMITERS if d in first), "\t")
     header = next(csv.reader([first.lstrip("#")], delimiter=delimiter))

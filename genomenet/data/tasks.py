@@ -105,7 +105,7 @@ class Task:
             listed = ", ".join(self.classes[:_SHOWN])
             listed += ", …" * (len(self.classes) > _SHOWN)
             if all(_number(label) is not None for label in (name, *self.classes)):
-                listed += "; if labels are amounts, give --task=regression"
+                listed += "; if labels are amounts, give task=regression"
             raise sources.DatasetError(
                 f"{row.place}: label {name!r} is none of {listed}"
             )
@@ -173,7 +173,7 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
         )
     if kind == BINARY and len(names) != 2:
         raise sources.DatasetError(
-            f"{shown}: {len(names)} classes, but --task=binary takes 2"
+            f"{shown}: {len(names)} classes, but task=binary takes 2"
         )
     return Task(kind=kind, classes=tuple(sorted(names, key=_order)))
 
@@ -241,11 +241,11 @@ def _check_repeated(
     if rows.total() < _FEW or 2 * single <= rows.total():
         return
     is_number = all(_number(name) is not None for name in names)
-    advice = "--task=regression if they are amounts, else " if is_number else ""
+    advice = "task=regression if they are amounts, else " if is_number else ""
     raise sources.DatasetError(
         f"{shown}: {len(rows):,} different labels in {rows.total():,} rows, such as"
         f" {min(rows)!r}: these are no classes; give {advice}a column of classes, or"
-        " --task=multiclass if they are meant"
+        " task=multiclass if they are meant"
     )
 
 
@@ -336,7 +336,7 @@ def assign(
         advice = "100" if len(rows) == 1 else "90/10"
         raise sources.DatasetError(
             f"{shown}: {len(rows)} different sequences are too few for {len(shares)} "
-            f"splits; use --splits={advice}"
+            f"splits; use splits={advice}"
         )
 
     def order(name: bytes) -> tuple[str, bytes]:

@@ -97,7 +97,7 @@ def describe(data: examples.Data) -> Iterator[str]:
         if len(rare) > _SHOWN:
             yield f"WARNING: so are {len(rare) - _SHOWN:,} more classes and splits"
         if rare and all(name.lstrip("-").isdecimal() for name in data.task.classes):
-            yield "WARNING: classes are whole numbers: amounts need --task=regression"
+            yield "WARNING: classes are whole numbers: amounts need task=regression"
     for split, found in data.splits.items():
         is_n = np.concatenate([[0], np.cumsum(found.codes == 4)])
         share = np.diff(is_n[found.offsets]) / np.maximum(found.lengths, 1)
@@ -110,7 +110,7 @@ def _positive(task: tasks.Task) -> str:
     told = positive.is_told(task.classes)
     is_default = positive.choose(task.classes) == task.positive
     why = "" if told or not is_default else ", the last of two names that do not tell"
-    return f"positive class: {task.positive!r}{why} (--positive takes the other)"
+    return f"positive class: {task.positive!r}{why} (positive=… takes the other)"
 
 
 def _rare(data: examples.Data) -> Iterator[str]:

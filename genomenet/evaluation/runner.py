@@ -289,7 +289,7 @@ def _adopt(path: pathlib.Path, identity: Mapping[str, Any]) -> None:
     if found:
         raise workdir_lib.WorkdirError(
             f"{path.parent} holds another evaluation: {'; '.join(found)}. Take another"
-            " --workdir"
+            " workdir"
         )
     text = json.dumps({**identity, "models": models}, indent=2)
     atomic.write_text(path, text + "\n")

@@ -27,7 +27,7 @@ class Sampler:
 
     def __init__(self, data: examples.Data, directory: pathlib.Path | None = None):
         if examples.TEST not in data.splits:
-            raise ValueError(f"{data.name} has no test split; see --test_table")
+            raise ValueError(f"{data.name} has no test split; see test_table")
         kept = {name: data[name] for name in (examples.TRAIN, examples.TEST)}
         self.data = dataclasses.replace(data, splits=kept)
         self._directory = directory

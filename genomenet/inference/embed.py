@@ -171,15 +171,15 @@ def _check(
             f"the model has no pool {pool!r}; it has {', '.join(family.POOLS)}"
         )
     if both_strands and pool == "none":
-        raise ValueError("--both_strands averages windows: it does not go with none")
+        raise ValueError("both_strands averages windows: it does not go with none")
     shortest = family.shortest(config)
     if not shortest <= window <= config.max_length:
         raise ValueError(
-            f"--window={window} is out of range: the model reads {shortest} to"
+            f"window={window} is out of range: the model reads {shortest} to"
             f" {config.max_length} bases at once"
         )
     if not 1 <= stride <= window:
-        raise ValueError(f"--stride={stride} must be 1 to --window={window} bases")
+        raise ValueError(f"stride={stride} must be 1 to window={window} bases")
 
 
 def _nothing(

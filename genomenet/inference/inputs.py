@@ -68,7 +68,7 @@ class Inputs:
         self.paths = reader.expand(paths)
         are_tables = [tables.is_table(path) for path in self.paths]
         if any(are_tables) and not all(are_tables):
-            raise ValueError("--input mixes tables and sequence files: give one kind")
+            raise ValueError("input mixes tables and sequence files: give one kind")
         self.are_tables = are_tables[0]
         self._shortest = shortest
         self._counts = counts

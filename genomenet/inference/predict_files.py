@@ -103,7 +103,7 @@ def predict_files(
     if output.exists() and any(
         os.path.exists(path) and output.samefile(path) for path in given.paths
     ):
-        raise ValueError(f"{output} is the input: choose another --output")
+        raise ValueError(f"{output} is the input: choose another output")
     is_value = config.task == classifier.REGRESSION
     columns = ["value"] if is_value else list(config.classes)
     with (
@@ -186,16 +186,16 @@ def _window(
         window = max(predictor.model.config.length, shortest)
     if window == 0:
         if options.stride is not None:
-            raise ValueError("--stride does not go with --window=0")
+            raise ValueError("stride does not go with window=0")
         return 0, 0
     if window < shortest:
         raise ValueError(
-            f"--window={window} is too short: the model reads at least {shortest}"
+            f"window={window} is too short: the model reads at least {shortest}"
             " bases; 0 reads each record whole"
         )
     stride = window if options.stride is None else options.stride
     if not 1 <= stride <= window:
-        raise ValueError(f"--stride={stride} must be 1 to --window={window} bases")
+        raise ValueError(f"stride={stride} must be 1 to window={window} bases")
     return window, stride
 
 

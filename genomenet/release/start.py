@@ -78,8 +78,8 @@ def read_start(
     weights = None if init == RANDOM else folder.find_weights(path)
     if init == PRETRAINED and weights is None:
         raise ValueError(
-            f"{path.name} has no trained weights for --init=pretrained: train it with"
-            f" python -m genomenet.train --model={name}, or take --init=random"
+            f"{path.name} has no trained weights for init=pretrained: train it with"
+            f" python -m genomenet.train --model={name}, or take init=random"
         )
     model: Any = None
     classifier: classifier_lib.Classifier | None = None

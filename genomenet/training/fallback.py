@@ -39,7 +39,7 @@ def newest(
             if not older:
                 raise ValueError(
                     f"{path} is damaged, or of another model ({cause}), and there is"
-                    " no checkpoint before it: take another --workdir"
+                    " no checkpoint before it: take another workdir"
                 ) from e
             line = f"{path} is damaged ({cause}): {older[-1].name} is taken"
             print(line, file=sys.stderr)

@@ -234,7 +234,7 @@ def check_batch_size(settings: settings_lib.Settings, num_replicas: int) -> None
     """Raises a ValueError if batches cannot be dealt evenly to the devices."""
     if settings.batch_size % num_replicas:
         raise ValueError(
-            f"--batch_size={settings.batch_size} cannot be dealt evenly to"
+            f"batch_size={settings.batch_size} cannot be dealt evenly to"
             f" {num_replicas} replicas"
         )
 
@@ -267,7 +267,7 @@ class _Run:
         if first > settings.steps:
             raise ValueError(
                 f"{self.folder.path} has been trained for {first} steps, more than"
-                f" --steps={settings.steps}"
+                f" steps={settings.steps}"
             )
         self.progress = progress_lib.ProgressLine(
             steps=settings.steps,
@@ -425,7 +425,7 @@ class _Run:
         return (
             f"the loss became {loss} at step {step}, with a learning rate of"
             f" {self._learning_rate(step - 1):.3g}; {last}; try a lower"
-            " --learning_rate in a new --workdir"
+            " learning_rate in a new workdir"
         )
 
     def _last_metrics(self) -> dict[str, float]:
@@ -448,7 +448,7 @@ def _load(model: keras.Model, path: pathlib.Path) -> None:
         model.load_weights(path)
     except Exception as e:  # of many kinds, by what is wrong in the file
         cause = f"{sources.cause(e):.200}"
-        raise ValueError(f"{path} is damaged ({cause}): take another --workdir") from e
+        raise ValueError(f"{path} is damaged ({cause}): take another workdir") from e
 
 
 @contextmanager

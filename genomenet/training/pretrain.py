@@ -73,12 +73,12 @@ def run(
         if len(train) < settings.batch_size:
             raise ValueError(
                 f"split 'train' of {genome.path} has only {len(train)} windows of"
-                f" {window.bases} bases, fewer than --batch_size={settings.batch_size}"
+                f" {window.bases} bases, fewer than batch_size={settings.batch_size}"
             )
         fewest = members.fewest_rows(config, devices.num_replicas)
         if settings.batch_size < fewest:
             raise ValueError(
-                f"--batch_size={settings.batch_size} is too small: the objective"
+                f"batch_size={settings.batch_size} is too small: the objective"
                 f" compares rows, of which it needs {fewest}"
                 + (f" on {devices.num_replicas} devices" if fewest > 2 else "")
             )

@@ -108,14 +108,14 @@ class Workdir:
             if settings_lib.RETIRED & set(old.get("training", {})):
                 raise WorkdirError(
                     f"{self.path} holds a run of an earlier version, which read its"
-                    " data in another order: take another --workdir; to train its"
-                    " weights further, --init=pretrained with its export as --model"
+                    " data in another order: take another workdir; to train its"
+                    " weights further, init=pretrained with its export as model"
                 )
             differences = list(_differences(old, new))
             if differences:
                 raise WorkdirError(
                     f"{self.path} holds a run with other settings:"
-                    f" {'; '.join(differences)}. Take another --workdir, or the"
+                    f" {'; '.join(differences)}. Take another workdir, or the"
                     " settings of the run to go on with it"
                 )
         if self.read_only:

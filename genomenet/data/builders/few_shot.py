@@ -65,7 +65,7 @@ class FewShot(labelled_sequences.LabelledSequences, skip_registration=True):
     MANUAL_FILES = ("test.tsv", "*/train*.tsv")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Copy the folder of this task from the repository roysoumya/GeneMask "
-        "(Data-B_fewshot-task-datasets) and give it as --manual_dir."
+        "(Data-B_fewshot-task-datasets) and give it as manual_dir."
     )
 
     _split_of_file: Mapping[str, str] = {}  # set by `files`

@@ -205,10 +205,10 @@ def _read(
 def _check(chunk_length: int, min_length: int, splits: str) -> None:
     """Refuses options that make no sense."""
     if min_length < 1:
-        raise sources.DatasetError(f"--min_length={min_length} is under one base")
+        raise sources.DatasetError(f"min_length={min_length} is under one base")
     if chunk_length < min_length:
         raise sources.DatasetError(
-            f"--chunk_length={chunk_length} is shorter than --min_length={min_length}"
+            f"chunk_length={chunk_length} is shorter than min_length={min_length}"
         )
     sources.parse_splits(splits)
 

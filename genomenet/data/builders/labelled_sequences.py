@@ -150,7 +150,7 @@ class LabelledSequences(base.Recipe, skip_registration=True):
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         """Deals rows to splits, and sets up the examples of each."""
         if self.beam_is_used:
-            raise sources.DatasetError("--beam_options is for genomes, not for labels")
+            raise sources.DatasetError("beam_options is for genomes, not for labels")
         paths = self.files(dl_manager)
         survey = self._survey or self._read(
             paths, self._task, may_lack_label=self._may_lack_label
@@ -218,7 +218,7 @@ class LabelledSequences(base.Recipe, skip_registration=True):
         """Returns the task as the recipe states it, or as the data tell it."""
         if kind not in tasks.TASKS:
             raise sources.DatasetError(
-                f"--task={kind} is none of {', '.join(tasks.TASKS)}"
+                f"task={kind} is none of {', '.join(tasks.TASKS)}"
             )
         if self.CLASSES:
             usual = tasks.BINARY if len(self.CLASSES) == 2 else tasks.MULTICLASS

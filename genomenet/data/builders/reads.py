@@ -73,7 +73,7 @@ class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put FASTA files with the genomes into a folder, with their accessions in the "
-        "headers, and give it as --manual_dir. The README of this dataset lists the "
+        "headers, and give it as manual_dir. The README of this dataset lists the "
         "accessions."
     )
 

@@ -50,7 +50,7 @@ class Devices:
         ):
             found = jax.local_devices()[:1]
         if not is_alone and len(found) != len(jax.devices()):
-            raise ValueError("--distribute=none is for one process, of several")
+            raise ValueError("distribute=none is for one process, of several")
         self.mesh = sharding.Mesh(np.array(found), (_ROWS,))
         self.is_chief = jax.process_index() == 0
         self.num_replicas = len(found)
@@ -332,6 +332,6 @@ def _meet() -> None:
         jax.distributed.initialize(num_processes=number, process_id=index)
     except ValueError as e:
         raise ValueError(
-            "--distribute=multi_worker needs the environment variables"
+            "distribute=multi_worker needs the environment variables"
             f" {_ADDRESS}, {' and '.join(names)}, or a cluster that JAX knows: {e}"
         ) from e

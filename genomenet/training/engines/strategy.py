@@ -29,7 +29,7 @@ def make(name: str = "auto") -> tf.distribute.Strategy:
     if name == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
             raise ValueError(
-                "--distribute=multi_worker needs the environment variable TF_CONFIG"
+                "distribute=multi_worker needs the environment variable TF_CONFIG"
                 " with the cluster and this task"
             )
         return tf.distribute.MultiWorkerMirroredStrategy()

@@ -34,7 +34,7 @@ class Devices:
         loop.check_batch_size(settings, self.num_replicas)
         if settings.precision == "mixed_float16" and self.num_replicas > 1:
             raise ValueError(
-                "--precision=mixed_float16 works on one device only; with several take"
+                "precision=mixed_float16 works on one device only; with several take"
                 " mixed_bfloat16"
             )
 
@@ -275,6 +275,6 @@ class Steps:
 
 def _refuse(x: tf.Tensor) -> tuple[tf.Tensor, int]:
     raise ValueError(
-        "--jit_compile does not reach over several devices: leave it out, or take"
-        " --negatives=local"
+        "jit_compile does not reach over several devices: leave it out, or take"
+        " negatives=local"
     )
