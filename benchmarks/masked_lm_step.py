@@ -31,7 +31,7 @@ from genomenet import catalog
 from genomenet.data import rows as rows_lib
 from genomenet.models import bert
 from genomenet.models.bert import objective
-from genomenet.porting import hf_bert
+from genomenet.porting import hf_bert, hf_config
 from genomenet.release import folder
 
 _MODEL = flags.DEFINE_string("model", "logo6", "A preset of BERT.")
@@ -153,9 +153,9 @@ def _ours(model: bert.BertMaskedLM) -> Callable:
 
 
 def _peer(model: bert.BertMaskedLM) -> Any:
-    config = transformers.BertConfig(
-        **{k: v for k, v in model.config.to_hf().items() if k != "architectures"}
-    )
+    values = hf_config.write(model.config)
+    del values["architectures"]
+    config = transformers.BertConfig(**values)
     theirs = transformers.BertForMaskedLM(config)
     state = theirs.state_dict()
     for pair in hf_bert.pairs(model.config):

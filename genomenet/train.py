@@ -105,10 +105,9 @@ _OBJECTIVE = flags.DEFINE_string(
 _LENGTH = flags.DEFINE_integer(
     "length", None, "Bases of a training row (default: the model's).", lower_bound=1
 )
-_MASKING = flags.DEFINE_enum(
+_MASKING = flags.DEFINE_string(
     "masking",
     None,
-    ["genemask", "kmer_span", "token", "genemask_released"],
     "BERT: how tokens are masked (default: as the model's config says).",
 )
 _MLM_PROBABILITY = flags.DEFINE_float(

@@ -16,7 +16,7 @@ from safetensors import numpy as safetensors
 from genomenet import atomic, json_file
 from genomenet.dna import kmer
 from genomenet.models import bert
-from genomenet.porting import hf_vocabulary, torch_file
+from genomenet.porting import hf_config, hf_vocabulary, torch_file
 
 _DENSE: Final = (("kernel", "weight", True), ("bias", "bias", False))
 _NORM: Final = (("gamma", "weight", False), ("beta", "bias", False))
@@ -134,7 +134,7 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
     values = json_file.read_object(path)
     pooler = any(name.startswith("bert.pooler.") for name in weights)
     try:
-        config = bert.Config.from_hf(values, pooler=pooler)
+        config = hf_config.read(values, pooler=pooler)
     except ValueError as e:
         cause = str(e).removeprefix("config.json: ")
         raise ValueError(f"{path}: {cause}") from None
@@ -268,7 +268,7 @@ def write(model: bert.BertMaskedLM, directory: str | os.PathLike[str]) -> pathli
         vocabulary = "\n".join(kmer.vocabulary(config.kmer)) + "\n"
         (partial / "vocab.txt").write_text(vocabulary, encoding="utf-8")
         for name, content in (
-            ("config.json", config.to_hf()),
+            ("config.json", hf_config.write(config)),
             (
                 "tokenizer_config.json",
                 {

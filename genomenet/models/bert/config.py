@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from genomenet.dna import kmer
+from genomenet.layers import masking
 from genomenet.models import family
 
-MASKINGS: Final = ("genemask", "kmer_span", "token", "genemask_released")
 _COUNTS: Final = (
     "hidden_size",
     "num_hidden_layers",
@@ -26,110 +26,12 @@ _SHARES: Final = (
     "mlm_probability",
 )
 
-# Keys of Hugging Face's config.json that are read; `vocab_size` tells k.
-_NUMERIC: Final = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "max_position_embeddings",
-    "type_vocab_size",
-    "layer_norm_eps",
-    "initializer_range",
-)
-# Keys that must have the value of plain BERT: anything else changes the numbers.
-_FIXED: Final[dict[str, tuple[Any, ...]]] = {
-    "model_type": ("bert",),
-    "hidden_act": ("gelu",),
-    "position_embedding_type": ("absolute",),
-    "is_decoder": (False,),
-    "add_cross_attention": (False,),
-    "cross_attention_hidden_size": (None,),
-    "tie_encoder_decoder": (False,),
-    "is_encoder_decoder": (False,),
-    "tie_word_embeddings": (True,),
-    "chunk_size_feed_forward": (0,),
-    "pruned_heads": ({}, None),
-    "pad_token_id": (0,),
-    "split": (None, 0, 10),  # DNABERT: of its long-sequence models
-    "num_rnn_layer": (None, 0, 1),
-    "rnn": (None, "lstm"),
-    "rnn_dropout": (None, 0.0),
-    "rnn_hidden": (None, 768),
-}
-# Keys that say nothing about the numbers of an encoder.
-_HARMLESS: Final = frozenset(
-    {
-        "_attn_implementation",
-        "_attn_implementation_autoset",
-        "_commit_hash",
-        "_name_or_path",
-        "_num_labels",
-        "architectures",
-        "attn_implementation",
-        "bad_words_ids",
-        "begin_suppress_tokens",
-        "bos_token_id",
-        "classifier_dropout",
-        "decoder_start_token_id",
-        "diversity_penalty",
-        "do_sample",
-        "dtype",
-        "early_stopping",
-        "encoder_no_repeat_ngram_size",
-        "eos_token_id",
-        "eos_token_ids",
-        "exponential_decay_length_penalty",
-        "finetuning_task",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
-        "gradient_checkpointing",
-        "id2label",
-        "label2id",
-        "length_penalty",
-        "max_length",
-        "min_length",
-        "no_repeat_ngram_size",
-        "num_beam_groups",
-        "num_beams",
-        "num_labels",
-        "num_return_sequences",
-        "output_attentions",
-        "output_hidden_states",
-        "output_past",
-        "output_scores",
-        "prefix",
-        "problem_type",
-        "remove_invalid_values",
-        "repetition_penalty",
-        "return_dict",
-        "return_dict_in_generate",
-        "sep_token_id",
-        "suppress_tokens",
-        "task_specific_params",
-        "temperature",
-        "tf_legacy_loss",
-        "tokenizer_class",
-        "top_k",
-        "top_p",
-        "torch_dtype",
-        "torchscript",
-        "transformers_version",
-        "transformers_weights",
-        "typical_p",
-        "use_bfloat16",
-        "use_cache",
-    }
-)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BertConfig:
     """A BERT over overlapping k-mers; the defaults are DNABERT with k = 6.
 
-    The first names are those of Hugging Face's `config.json`.
+    The first names are those of Hugging Face's `config.json`; see `porting.hf_config`.
 
     Attributes:
         hidden_size: Channels of a token, C.
@@ -146,7 +48,7 @@ class BertConfig:
         length: Bases of a training row; it holds one or several cuts.
         pooler: Whether there is a pooler, which masked-LM pretraining leaves as it
             was drawn; without it there is no "pooled_output".
-        masking: One of `MASKINGS`.
+        masking: One of `layers.masking.STRATEGIES`.
         mlm_probability: Share of tokens that are centres of masked spans.
         max_predictions: Targets of a training row, at most; None is 3/8 of its bases.
         npmi: Ranking of k-mers for "genemask": a name in `dna.ranking`, or a file.
@@ -205,10 +107,9 @@ class BertConfig:
                 f" {self.num_hidden_layers}"
             )
         family.check_size(self.num_parameters())
-        if self.masking not in MASKINGS:
-            raise ValueError(
-                f"masking must be one of {', '.join(MASKINGS)}, got {self.masking!r}"
-            )
+        if self.masking not in masking.STRATEGIES:
+            known = ", ".join(masking.STRATEGIES)
+            raise ValueError(f"masking must be one of {known}, got {self.masking!r}")
         if self.max_position_embeddings < 3:
             raise ValueError(
                 "max_position_embeddings must be at least 3: [CLS], a k-mer, [SEP];"
@@ -249,62 +150,6 @@ class BertConfig:
     def max_length(self) -> int:
         """Bases of the longest sequence that can be read at once."""
         return self.max_position_embeddings - 3 + self.kmer
-
-    @classmethod
-    def from_hf(cls, values: Mapping[str, Any], **fields: Any) -> BertConfig:
-        """Reads Hugging Face's `config.json`.
-
-        Args:
-            values: Its content.
-            **fields: Fields that it does not have, such as `masking`.
-
-        Returns:
-            The config; k follows from `vocab_size`.
-
-        Raises:
-            ValueError: On a key that is missing or unknown, or whose value would
-                change the numbers.
-        """
-        for key, value in values.items():
-            if key in _FIXED:
-                if value not in _FIXED[key]:
-                    raise ValueError(
-                        f"config.json: {key}={value!r} is not supported, only"
-                        f" {_FIXED[key][0]!r}"
-                    )
-            elif key not in {*_NUMERIC, *_HARMLESS, "vocab_size", "kmer"}:
-                raise ValueError(f"config.json: unknown key {key!r} ({value!r})")
-        missing = [key for key in ("vocab_size", *_NUMERIC[:4]) if key not in values]
-        if missing:
-            raise ValueError(f"config.json has no {', '.join(missing)}")
-        for key in ("vocab_size", "max_position_embeddings"):
-            if type(values.get(key, 512)) is not int:
-                raise ValueError(
-                    f"config.json: {key} must be a whole number, got {values[key]!r}"
-                )
-        sizes = {kmer.vocabulary_size(k): k for k in range(3, 9)}
-        if values["vocab_size"] not in sizes:
-            raise ValueError(
-                f"config.json: vocab_size={values['vocab_size']} is none of"
-                f" {', '.join(map(str, sizes))} (4^k + 5)"
-            )
-        read = {key: values[key] for key in _NUMERIC if key in values}
-        family.check_types(cls, read)
-        k = sizes[values["vocab_size"]]
-        positions = values.get("max_position_embeddings", 512)
-        return cls(**read, kmer=k, **{"length": positions, **fields})
-
-    def to_hf(self) -> dict[str, Any]:
-        """Returns the content of Hugging Face's `config.json`."""
-        return {
-            "architectures": ["BertForMaskedLM"],
-            "model_type": "bert",
-            "vocab_size": self.vocab_size,
-            **{key: getattr(self, key) for key in _NUMERIC},
-            "hidden_act": "gelu",
-            "pad_token_id": kmer.PAD_ID,
-            "tie_word_embeddings": True,
-        }
 
 
 def to_dict(config: BertConfig) -> dict[str, Any]:
