@@ -149,11 +149,11 @@ def test_a_recipe_may_get_another_name(results):
     [
         ("no file", "none.fa: no such file"),
         ("not a sequence", "x.tsv: "),
-        ("few bases", "use --chunk_length=1024 or --splits=100"),
+        ("few bases", "use chunk_length=1024 or splits=100"),
         ("unknown", "there is no dataset 'ecoli'; did you mean ecoli_k12?"),
         ("taken name", "--name=ecoli_k12 is a recipe of the catalogue"),
-        ("bad name", "--name=My-Genome: use lower-case letters"),
-        ("bad splits", "--splits=9/1 adds up to 10"),
+        ("bad name", "name=My-Genome: use lower-case letters"),
+        ("bad splits", "splits=9/1 adds up to 10"),
     ],
 )
 def test_what_cannot_be_built_is_one_line(results, name, expected):

@@ -140,5 +140,5 @@ def test_a_start_from_what_has_no_weights(preset):
     assert start.model is None
     assert start.origin == {"from": "random", "model": "tiny"}
     assert selfgenomenet.from_dict(start.encoder) == selfgenomenet.from_dict(TINY)
-    with pytest.raises(ValueError, match="tiny has no trained weights for --init"):
+    with pytest.raises(ValueError, match="tiny has no trained weights for init"):
         start_lib.read_start(preset, "pretrained")

@@ -65,8 +65,8 @@ def test_another_dataset_of_the_name_is_refused(fasta, tmp_path):
     with pytest.raises(sources.DatasetError) as error:
         build([fasta], tmp_path / "data", chunk_length=300, seed=1)
     assert "chunk_length 200, now 300, seed 0, now 1" in str(error.value)
-    assert "--overwrite" in str(error.value)
-    assert "--name" in str(error.value)
+    assert "overwrite" in str(error.value)
+    assert "name" in str(error.value)
     other = tmp_path / "y.fa"
     other.write_text(">a\n" + "ACGTTGCAAG" * 500 + "\n")
     with pytest.raises(sources.DatasetError, match="other source files"):
@@ -148,9 +148,9 @@ def test_what_cannot_be_written_is_named(fasta, tmp_path, monkeypatch, error):
 def test_a_stopped_command_leaves_nothing(tmp_path, number):
     data, pipe = tmp_path / "data", tmp_path / "x.fa"
     os.mkfifo(pipe)
-    command = [sys.executable, "-m", "genomenet.build_dataset", f"--fasta={pipe}"]
+    command = [sys.executable, "-m", "genomenet.build_dataset", f"fasta={pipe}"]
     with subprocess.Popen(
-        [*command, "--name=mine", f"--data_dir={data}"],
+        [*command, "name=mine", f"data_dir={data}"],
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=processes.take_signals,
@@ -254,7 +254,7 @@ def test_odd_folders_are_refused(fasta, tmp_path):
     def make(data_dir):
         return recipes.GenomeChunks(name="mine", sources=[fasta], data_dir=data_dir)
 
-    with pytest.raises(sources.DatasetError, match="--manual_dir=.* no folder with"):
+    with pytest.raises(sources.DatasetError, match="manual_dir=.* no folder with"):
         building.prepare("mine", make, data_dir=tmp_path, manual_dir=tmp_path / "none")
     with pytest.raises(sources.DatasetError, match="use a mounted folder"):
         building.prepare("mine", make, data_dir="gs://bucket/data")
@@ -267,5 +267,5 @@ def test_beam_is_asked_for_where_it_is_missing(fasta, tmp_path, monkeypatch):
             "mine",
             lambda d: recipes.GenomeChunks(name="mine", sources=[fasta], data_dir=d),
             data_dir=tmp_path / "data",
-            beam_options="--runner=DirectRunner",
+            beam_options="runner=DirectRunner",
         )

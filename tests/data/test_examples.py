@@ -145,7 +145,7 @@ def test_shots_are_balanced_and_seeded(tmp_path):
     again = examples.draw_shots(data["train"], data.task, 5, seed=0)
     other = examples.draw_shots(data["train"], data.task, 5, seed=1)
     assert found.ids == again.ids != other.ids
-    with pytest.raises(sources.DatasetError, match=r"'no' has 24 .* --shots=25"):
+    with pytest.raises(sources.DatasetError, match=r"'no' has 24 .* shots=25"):
         examples.draw_shots(data["train"], data.task, 25, seed=0)
 
 
@@ -160,7 +160,7 @@ def test_fractions_are_stratified_and_nested(tmp_path):
     one = examples.draw_fraction(data["train"], data.task, 1e-6, seed=3)
     assert np.bincount(one.labels).tolist() == [1, 1]
     for share in (0, 1.5):
-        with pytest.raises(sources.DatasetError, match=f"--label_fraction={share}"):
+        with pytest.raises(sources.DatasetError, match=f"label_fraction={share}"):
             examples.draw_fraction(data["train"], data.task, share, seed=3)
 
 

@@ -88,7 +88,7 @@ def test_nothing_usable_is_one_error_with_all_reasons(tmp_path):
         genome_index.index([path], min_length=10)
     assert str(error.value) == (
         f"{path}: nothing to build from 4 records: 2 all N, 2 shorter than "
-        "--min_length=10 between long runs of N (longest stretch: 8 bases)"
+        "min_length=10 between long runs of N (longest stretch: 8 bases)"
     )
 
 
@@ -99,12 +99,12 @@ def test_too_few_units_name_options_that_work(tmp_path, length):
         build([path], chunk_length=1_000, min_length=20)
     message = str(error.value)
     assert "too few for 3 splits" in message
-    if "--chunk_length=" in message.split("use ")[1]:
-        shorter = int(message.split("use --chunk_length=")[1].split()[0])
+    if "chunk_length=" in message.split("use ")[1]:
+        shorter = int(message.split("use chunk_length=")[1].split()[0])
         assert all(build([path], chunk_length=shorter)[1].values())
     else:
         assert length == 150
-    splits = sources.parse_splits(message.split("--splits=")[1])
+    splits = sources.parse_splits(message.split("splits=")[1])
     assert all(build([path], chunk_length=1_000, shares=splits)[1].values())
 
 

@@ -21,7 +21,7 @@ from genomenet.data import (
 )
 
 SHARD = "labelled-train.tfrecord-00003-of-00016"
-AGAIN = "build the dataset again, with --overwrite"
+AGAIN = "build the dataset again, with overwrite"
 
 
 @pytest.fixture(scope="module")

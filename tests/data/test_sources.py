@@ -22,12 +22,12 @@ def test_splits_are_train_validation_test(text, expected):
     "text", ["", "a/b", "90/10/0", "90/-5/15", "25/25/25/25", "nan", "90,10"]
 )
 def test_splits_that_make_no_sense_are_refused(text):
-    with pytest.raises(sources.DatasetError, match="--splits=.*as in 90/5/5"):
+    with pytest.raises(sources.DatasetError, match="splits=.*as in 90/5/5"):
         sources.parse_splits(text)
 
 
 def test_splits_must_add_up():
-    with pytest.raises(sources.DatasetError, match="--splits=80/10 adds up to 90"):
+    with pytest.raises(sources.DatasetError, match="splits=80/10 adds up to 90"):
         sources.parse_splits("80/10")
 
 

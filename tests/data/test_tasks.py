@@ -54,7 +54,7 @@ def test_the_task_may_be_stated():
         (["a"], "auto", "x.tsv: one class only, a;"),
         (["1", "1.0"], "auto", "x.tsv: one class only, 1;"),
         (["a;a"], "auto", "one class only"),
-        (["a", "b", "c"], "binary", "3 classes, but --task=binary takes 2"),
+        (["a", "b", "c"], "binary", "3 classes, but task=binary takes 2"),
         (["0.5"], "regression", "all labels are 0.5"),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_wrong_label_is_named_with_its_line(kind, label, expected):
 
 def test_amounts_taken_for_classes_are_recognised():
     task = tasks.Task(kind="multiclass", classes=tuple(map(str, range(12))))
-    with pytest.raises(sources.DatasetError, match="9, …; .* give --task=regression"):
+    with pytest.raises(sources.DatasetError, match="9, …; .* give task=regression"):
         task.encode(row("120"))
 
 
@@ -175,9 +175,9 @@ def test_splits_of_the_source_are_kept():
 
 def test_too_few_sequences_name_splits_that_work():
     rows = random_rows(2)
-    with pytest.raises(sources.DatasetError, match="use --splits=90/10") as error:
+    with pytest.raises(sources.DatasetError, match="use splits=90/10") as error:
         assign(rows)
-    shares = sources.parse_splits(str(error.value).split("--splits=")[1])
+    shares = sources.parse_splits(str(error.value).split("splits=")[1])
     assert set(assign(rows, shares=shares)) == set(shares)
 
 
@@ -259,7 +259,7 @@ def test_what_has_no_positive_class():
         (["010", "110", "000"], "are vectors over 3 targets"),
         (["a;b", "b;a", "a; b"], "all rows have the same labels, a, b"),
         ([f"peak_{n}" for n in range(20)], "20 different labels in 20 rows"),
-        ([str(n) for n in range(0, 400, 7)], "--task=regression if they are amounts"),
+        ([str(n) for n in range(0, 400, 7)], "task=regression if they are amounts"),
     ],
 )
 def test_labels_that_mean_something_else_are_refused(rows, cause):

@@ -296,8 +296,8 @@ def test_numbers(make, tmp_path, tiny_fasta):
     ("options", "message"),
     [
         ({"window": 7}, "window=7 is too short: the model reads at least 8"),
-        ({"stride": 100}, "stride=100 must be 1 to --window=80"),
-        ({"window": 0, "stride": 3}, "stride does not go with --window=0"),
+        ({"stride": 100}, "stride=100 must be 1 to window=80"),
+        ({"window": 0, "stride": 3}, "stride does not go with window=0"),
         ({"on_error": "no"}, "on_error must be stop or skip, got 'no'"),
     ],
 )
@@ -314,11 +314,11 @@ def test_files_that_make_no_sense(model, tiny_fasta, tmp_path):
     (tmp_path / "d.tsv").mkdir()
     with pytest.raises(ValueError, match="d.tsv is a folder: choose another name"):
         run(model, tiny_fasta, tmp_path / "d.tsv")
-    with pytest.raises(ValueError, match="--input mixes tables and sequence files"):
+    with pytest.raises(ValueError, match="input mixes tables and sequence files"):
         run(model, [str(table), str(tiny_fasta)], tmp_path / "o.tsv")
     with pytest.raises(ValueError, match="x.tsv is the input"):
         run(model, table, table)
-    with pytest.raises(ValueError, match="--window goes with sequence files"):
+    with pytest.raises(ValueError, match="window goes with sequence files"):
         run(model, table, tmp_path / "o.tsv", window=50)
     table.write_text("seq\nACGTACGTACGT\n")
     with pytest.raises(ValueError, match="no column 'sequence' in its header"):

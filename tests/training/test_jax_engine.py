@@ -198,7 +198,7 @@ def test_a_trained_model_is_trained_further(reference, genome, tmp_path):
 def test_runs_that_cannot_be(reference, genome, tmp_path):
     with pytest.raises(ValueError, match="500 bases is longer than the chunks"):
         train(genome, tmp_path / "a", "selfgenomenet", {"length": 500})
-    with pytest.raises(ValueError, match="fewer than --batch_size=5000"):
+    with pytest.raises(ValueError, match="fewer than batch_size=5000"):
         train(genome, tmp_path / "b", batch_size=5000)
     with pytest.raises(ValueError, match="training.seed: 0 → 1"):
         train(genome, reference[0], seed=1)
@@ -255,5 +255,5 @@ def test_two_devices_end_with_the_weights_of_one(
 
 
 def test_a_batch_that_two_devices_cannot_share(genome, tmp_path):
-    with pytest.raises(ValueError, match="--batch_size=7 .* to 2 replicas"):
+    with pytest.raises(ValueError, match="batch_size=7 .* to 2 replicas"):
         train(genome, tmp_path, distribute="mirrored", batch_size=7)

@@ -317,7 +317,7 @@ def test_runs_that_cannot_be(tiny_genome, tmp_path):
 
 
 def test_a_batch_in_which_nothing_can_be_compared_is_refused(tiny_genome, tmp_path):
-    with pytest.raises(ValueError, match=r"--batch_size=1 is too small.* needs 2"):
+    with pytest.raises(ValueError, match=r"batch_size=1 is too small.* needs 2"):
         train(tiny_genome, tmp_path / "a", batch_size=1)
     local = {"negatives": "local"}
     with pytest.raises(ValueError, match=r"=2 is too small.* needs 4 on 2 devices"):

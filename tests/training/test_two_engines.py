@@ -308,7 +308,7 @@ def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
         ([f"--fasta={tmp_path}/none.fa"], "none.fa"),
         (["--fasta=", f"--dataset={tmp_path}/none.npz"], "none.npz"),
         ([f"--workdir={finished}", "--seed=9"], "training.seed: 0 → 9"),
-        (["--init=pretrained"], "tiny has no trained weights for --init=pretrained"),
+        (["--init=pretrained"], "tiny has no trained weights for init=pretrained"),
         (["--distribute=multi_worker"], "JAX_COORDINATOR_ADDRESS"),
     ]
     for number, (more, message) in enumerate(cases):

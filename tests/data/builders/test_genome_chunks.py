@@ -179,9 +179,9 @@ def test_builders_can_be_pickled(fasta, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"chunk_length": 50}, "--chunk_length=50 is shorter than --min_length=100"),
-        ({"min_length": 0}, "--min_length=0 is under one base"),
-        ({"splits": "1/2"}, "--splits=1/2 adds up to 3"),
+        ({"chunk_length": 50}, "chunk_length=50 is shorter than min_length=100"),
+        ({"min_length": 0}, "min_length=0 is under one base"),
+        ({"splits": "1/2"}, "splits=1/2 adds up to 3"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(fasta, tmp_path, options, expected):

@@ -132,7 +132,7 @@ def test_errors_come_before_anything_is_written(tmp_path):
     with pytest.raises(sources.DatasetError, match="x.tsv: line 4: label 'high' is no"):
         build([path], tmp_path / "data", task="regression")
     assert not list((tmp_path / "data").iterdir())
-    with pytest.raises(sources.DatasetError, match="--task=x is none of auto, binary"):
+    with pytest.raises(sources.DatasetError, match="task=x is none of auto, binary"):
         build([path], tmp_path / "data", task="x")
     (tmp_path / "y.tsv").write_text("sequence\tlabel\n")
     with pytest.raises(sources.DatasetError, match="y.tsv: no rows"):
