@@ -173,7 +173,7 @@ def test_bad_flags_and_folders_are_one_line(reference, preset, tiny_genome, tmp_
     cases = [
         (["--model=no_such_model"], "no_such_model"),
         (["--dataset=no_such_dataset"], "no_such_dataset"),
-        (["--batch_size=100000"], "fewer than --batch_size=100000"),
+        (["--batch_size=100000"], "fewer than batch_size=100000"),
         ([f"--workdir={reference}", "--seed=9"], "training.seed: 0 → 9"),
         (
             ["--model=logo6", "--npmi=none.csv", f"--workdir={tmp_path}/ranked"],
