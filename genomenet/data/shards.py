@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from genomenet.data import integrity, packed_chunks
@@ -70,12 +68,6 @@ class Prepared:
         return tf.data.TFRecordDataset(self._files(split)).map(
             read, num_parallel_calls=2, deterministic=True
         )
-
-    def chunks(self, split: str) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yields the base codes of every chunk of a split, uint8 (L,)."""
-        with integrity.reading(self.directory):
-            for chunk in self.dataset(split):
-                yield chunk["bases"].numpy()
 
     def pack(
         self, path: str | os.PathLike[str], *, about: Mapping[str, Any] | None = None

@@ -292,31 +292,6 @@ def chunks(length: int, *, chunk_length: int, min_length: int = 100) -> Interval
     return np.stack([borders[:-1], borders[1:]], axis=1).astype(np.int64)
 
 
-def tile(length: int, *, window: int, stride: int) -> npt.NDArray[np.int64]:
-    """Returns the starts of all windows that lie inside a sequence.
-
-    Args:
-        length: Bases of the sequence.
-        window: Bases in a window.
-        stride: Bases between the starts of neighbours.
-
-    Returns:
-        Starts, int64, (W,). Empty where the sequence is shorter than a window.
-
-    Raises:
-        ValueError: If `window` or `stride` is under one base.
-
-    Example:
-        >>> tile(10, window=4, stride=3)
-        array([0, 3, 6])
-    """
-    if window < 1 or stride < 1:
-        raise ValueError(
-            f"window and stride must be >= 1 base, got {window} and {stride}"
-        )
-    return np.arange(0, length - window + 1, stride, dtype=np.int64)
-
-
 def _bases(intervals: Intervals) -> int:
     """Returns the number of bases in intervals."""
     return int((intervals[:, 1] - intervals[:, 0]).sum())

@@ -238,13 +238,6 @@ def test_chunks_hold_every_base_once(length, min_length):
     assert len(chunks) == -(-length // 100)
 
 
-def test_windows_lie_inside_the_sequence():
-    assert splits.tile(10, window=4, stride=3).tolist() == [0, 3, 6]
-    assert splits.tile(3, window=4, stride=3).tolist() == []
-    with pytest.raises(ValueError, match="stride"):
-        splits.tile(10, window=4, stride=0)
-
-
 def test_a_minimum_longer_than_a_chunk_is_refused():
     with pytest.raises(ValueError, match="min_length must be in"):
         splits.units(six_contigs(), chunk_length=50, min_length=100)

@@ -439,10 +439,14 @@ def all_files(path):
 
 
 def read_dataset(path):
-    from genomenet.data import shards
+    from genomenet.data import integrity, shards
 
     data = shards.Prepared(path)
-    return {split: [c.tobytes() for c in data.chunks(split)] for split in data.splits}
+    with integrity.reading(path):
+        return {
+            split: [chunk["bases"].numpy().tobytes() for chunk in data.dataset(split)]
+            for split in data.splits
+        }
 
 
 def write_labelled(folder):
