@@ -172,7 +172,7 @@ def read_fields(
     """
     number = 1  # the header
     with opened(path) as text:
-        csv.field_size_limit(_MAX_LINE)
+        before = csv.field_size_limit(_MAX_LINE)
         try:
             for number, values in _lines(
                 text, path, required, columns or {}, on_error or _refuse
@@ -180,6 +180,8 @@ def read_fields(
                 yield number, values
         except csv.Error as e:
             raise error(path, f"not readable as a table: {e}", number + 1) from None
+        finally:
+            csv.field_size_limit(before)
 
 
 def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:

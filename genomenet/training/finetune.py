@@ -258,9 +258,7 @@ class _Reader:
         self._model: classifier_lib.Classifier | None = None
         self.make_model = make_model
         if plan.train == HEAD:
-            keras.utils.set_random_seed(settings.seed)
-            keras.config.set_dtype_policy(settings.precision)
-            with devices.scope():
+            with loop.weights_of(settings), devices.scope():
                 model = make_model()
             self._model, self.make_model = model, lambda: model
 

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import math
 import pathlib
+import random
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -204,8 +205,25 @@ def run(
         TrainingError: If the loss is not finite.
         Stopped: If a signal came; the run has been saved.
     """
-    with _signals() as asked:
+    with _signals() as asked, weights_of(config.settings):
         return _Run(job, config, folder, devices).finish(asked)
+
+
+@contextmanager
+def weights_of(settings: settings_lib.Settings) -> Iterator[None]:
+    """Makes models with the precision and the seed of a run, and puts both back.
+
+    The seed is that of Python's generator, from which Keras takes the seeds of
+    initial weights and of dropout.
+    """
+    policy, state = keras.config.dtype_policy(), random.getstate()
+    keras.config.set_dtype_policy(settings.precision)
+    random.seed(settings.seed)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+        random.setstate(state)
 
 
 def trivial_scores(
@@ -253,8 +271,6 @@ class _Run:
         self.run_config = run_config
         self.settings = settings = run_config.settings
         self.folder = folder
-        keras.utils.set_random_seed(settings.seed)
-        keras.config.set_dtype_policy(settings.precision)
         self.engine = devices.engine(job, settings, folder)
         self.baseline = dict(job.baseline(self.engine.model)) if job.held_out else {}
         self._sequences = settings.batch_size * settings.accumulate

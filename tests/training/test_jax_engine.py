@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 
 import keras
@@ -149,20 +150,19 @@ def test_a_longer_run_and_a_signal_end_with_the_same_weights(
 
 
 def test_half_precision_learns_and_keeps_its_weights_in_float32(genome, tmp_path):
-    try:
-        result = train(
-            genome,
-            tmp_path,
-            "selfgenomenet",
-            {"objective": "forward", "gaps": [0]},
-            steps=200,
-            learning_rate=1e-2,
-            checkpoint_every=200,
-            eval_every=200,
-            precision="mixed_bfloat16",
-        )
-    finally:
-        keras.config.set_dtype_policy("float32")
+    before = keras.config.dtype_policy().name, random.getstate()
+    result = train(
+        genome,
+        tmp_path,
+        "selfgenomenet",
+        {"objective": "forward", "gaps": [0]},
+        steps=200,
+        learning_rate=1e-2,
+        checkpoint_every=200,
+        eval_every=200,
+        precision="mixed_bfloat16",
+    )
+    assert (keras.config.dtype_policy().name, random.getstate()) == before
     assert result.model.compute_dtype == "bfloat16"
     assert {a.dtype.name for a in weights(tmp_path).values()} == {"float32"}
     rows = workdir.read_metrics(tmp_path)
