@@ -126,6 +126,30 @@ def detokenize(ids: npt.ArrayLike, k: int) -> npt.NDArray[np.uint8]:
     return codes[np.concatenate([digits[0], digits[1:, -1]])]
 
 
+def canonical_features(k: int) -> npt.NDArray[np.intp]:
+    """Returns the feature that each k-mer shares with its reverse complement.
+
+    Args:
+        k: Bases of a k-mer, 1 to 8.
+
+    Returns:
+        (4^k,), by the index of the k-mer, its id without the specials; features are
+        ordered by the smaller of both.
+
+    Raises:
+        ValueError: If k is out of range.
+    """
+    _check(k)
+    numbers: npt.NDArray[np.int64] = np.arange(alphabet.NUM_BASES**k, dtype=np.int64)
+    other = np.zeros_like(numbers)
+    rest = numbers.copy()
+    complement = DIGITS[alphabet.COMPLEMENT[np.argsort(DIGITS)]]
+    for _ in range(k):
+        other = other * alphabet.NUM_BASES + complement[rest % alphabet.NUM_BASES]
+        rest //= alphabet.NUM_BASES
+    return np.unique(np.minimum(numbers, other), return_inverse=True)[1]
+
+
 def _check(k: int) -> None:
     if not 1 <= k <= _LARGEST_K:
         raise ValueError(f"k must be 1 to {_LARGEST_K} bases, got {k}")

@@ -139,7 +139,7 @@ def count_kmers(codes: Sequence[npt.NDArray[np.uint8]], k: int) -> Any:
     _linear_model()
     from scipy import sparse
 
-    feature = _features(k)
+    feature = kmer.canonical_features(k)
     width = int(feature.max()) + 1
     parts: list[Any] = [sparse.csr_matrix((0, width))]
     for block in _blocks(codes):
@@ -232,18 +232,6 @@ def _blocks(
             block, bases = [], 0
     if block:
         yield block
-
-
-def _features(k: int) -> npt.NDArray[np.intp]:
-    """Returns the feature of each k-mer, by its number in `dna.kmer`: (4^k,)."""
-    numbers = np.arange(alphabet.NUM_BASES**k)
-    other = np.zeros_like(numbers)
-    rest = numbers.copy()
-    complement = kmer.DIGITS[alphabet.COMPLEMENT[np.argsort(kmer.DIGITS)]]
-    for _ in range(k):
-        other = other * alphabet.NUM_BASES + complement[rest % alphabet.NUM_BASES]
-        rest //= alphabet.NUM_BASES
-    return np.unique(np.minimum(numbers, other), return_inverse=True)[1]
 
 
 def _linear_model() -> Any:

@@ -32,9 +32,8 @@ class Predictor:
         self.width = 1 if config.task == classifier.REGRESSION else len(config.classes)
         # Bases of a padded batch, at most: of longer rows it holds fewer.
         self._most = batch_size * max(config.length, config.window)
-        apply = parts.over_rows(
-            max(1, self._most // config.window), family.width(model.encoder.config)
-        )
+        rows = max(1, self._most // config.window)
+        apply = parts.over_rows(rows, model.vector_width)
         # Traced for the first shape, and once more for all others.
         self._call = tf.function(
             lambda bases: classifier.predict(model, bases, apply=apply),

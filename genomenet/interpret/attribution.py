@@ -96,6 +96,9 @@ def explain(
     a base has the mean over the k-mers that cover it, and the scores of a sequence
     have the Euclidean length 1.
 
+    Only what the encoder reads is scored: what a classifier reads beside it, counts
+    of k-mers and bases at positions, has no part in the scores.
+
     Long sequences are read in the windows of the classifier; where it predicts both
     strands the scores are the mean of both.
 
@@ -130,6 +133,12 @@ def explain(
         )
     if steps < 1:
         raise ValueError(f"steps must be >= 1, got {steps}")
+    names = model.config.readout
+    if names and not classifier.encoder_readouts(names):
+        raise ValueError(
+            f"the model reads {', '.join(names)} and nothing of its encoder: there is"
+            " no gradient to explain it by"
+        )
     shortest = models.get_family(model.family).shortest(model.encoder.config)
     for name, codes in sequences:
         if len(codes) < shortest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import keras
@@ -13,7 +13,7 @@ from keras import ops
 from genomenet import models
 from genomenet.dna import alphabet
 from genomenet.layers import dropout as dropout_lib
-from genomenet.layers import random, strand, windows
+from genomenet.layers import random, readout, strand, windows
 from genomenet.models import family as family_lib
 
 BINARY: Final = "binary"
@@ -22,6 +22,12 @@ MULTI_LABEL: Final = "multi_label"
 REGRESSION: Final = "regression"
 TASKS: Final = (BINARY, MULTICLASS, MULTI_LABEL, REGRESSION)
 OVER_WINDOWS: Final = ("mean", "attention")
+BOTH: Final = "both"
+FORWARD: Final = "forward"
+STRANDS: Final = (BOTH, FORWARD)
+ONE_HOT: Final = "onehot"
+KMERS: Final = {f"kmers{k}": k for k in range(3, 7)}
+"""Readout of k-mer counts → k."""
 
 Apply = Callable[[Callable[[Any], Any], Any], Any]
 """Calls a function on rows in parts."""
@@ -40,6 +46,13 @@ class ClassifierConfig:
             none.
         positive: Of two classes the one that metrics, attributions and motifs are
             about; the last if empty, as in models made before there was a choice.
+        readout: What is read of a window, side by side: the family's pools and its
+            `READOUTS`, counts of k-mers ("kmers3" to "kmers6"), and "onehot", the
+            base at each position, of sequences of one length. Empty: `pool` alone,
+            not standardised.
+        strands: Which strands are read: "both", of which the logits are averaged and
+            k-mers counted together with their reverse complements, or "forward";
+            empty as `both_strands` says.
         pool: How a window becomes a vector; one of the family's `POOLS`.
         window: Bases that the encoder reads at once.
         length: Bases of the longest sequence it was made for.
@@ -47,7 +60,8 @@ class ClassifierConfig:
             "mean", or "attention", whose weights are learnt.
         dropout: Share of channels dropped before the output, in [0, 1).
         augment: Whether training reads a random strand of each sequence.
-        both_strands: Whether predictions are the mean over both strands.
+        both_strands: Whether predictions are the mean over both strands, of the
+            probabilities where `strands` is empty.
         mean: Of regression: what is added to the scaled output.
         scale: Of regression: by what the output is multiplied.
 
@@ -67,6 +81,8 @@ class ClassifierConfig:
     mean: float = 0.0
     scale: float = 1.0
     positive: str = ""
+    readout: tuple[str, ...] = ()
+    strands: str = ""
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -91,6 +107,23 @@ class ClassifierConfig:
             raise ValueError(
                 f"over_windows must be one of {', '.join(OVER_WINDOWS)}, got"
                 f" {self.over_windows!r}"
+            )
+        if len(set(self.readout)) != len(self.readout):
+            raise ValueError(f"readout names one twice: {', '.join(self.readout)}")
+        if self.strands not in ("", *STRANDS):
+            raise ValueError(
+                f"strands must be one of {', '.join(STRANDS)}, got {self.strands!r}"
+            )
+        if self.strands and self.both_strands != (self.strands == BOTH):
+            raise ValueError(
+                f"strands={self.strands!r} with both_strands={self.both_strands}"
+            )
+        if self.strands == FORWARD and self.augment:
+            raise ValueError("augment reads both strands, strands='forward' does not")
+        if ONE_HOT in self.readout and self.length != self.window:
+            raise ValueError(
+                f"readout {ONE_HOT} needs sequences of one length, read at once, got"
+                f" window={self.window} and length={self.length}"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
@@ -147,7 +180,12 @@ class Classifier(keras.Model):
         self._shortest = members.shortest(fields)
         self.config = config
         self.encoder = members.build(fields, head=False)
-        width = members.width(fields)
+        self.vector_width = width = vector_width(family, encoder, config)
+        self.standardize = None
+        if config.readout:
+            self.standardize = readout.Standardize(
+                width, dtype="float32", name="standardize"
+            )
         self.dropout = dropout_lib.Dropout(config.dropout, name="dropout")
         self.attention = None
         if config.over_windows == "attention":
@@ -173,7 +211,6 @@ class Classifier(keras.Model):
 
         Windows of N only do not count, unless a row has no others.
         """
-        members = models.get_family(self.family)
         pieces, is_valid = windows.split(
             bases, length=self.config.window, shortest=self._shortest
         )
@@ -185,17 +222,37 @@ class Classifier(keras.Model):
         flat = ops.reshape(pieces, (-1, shape[2]))
 
         def embed(rows: Any) -> Any:
-            return members.embed(
-                self.encoder, {"bases": rows}, self.config.pool, training=training
-            )
+            return self._read_window(rows, training)
 
         vectors = embed(flat) if apply is None else apply(embed, flat)
         vectors = ops.reshape(vectors, (-1, shape[1], vectors.shape[-1]))
         return vectors, is_valid
 
+    def _read_window(self, rows: Any, training: bool) -> Any:
+        """Returns the vectors of windows: (N, L) → (N, C)."""
+        members, config = models.get_family(self.family), self.config
+        batch = {"bases": rows}
+        if not config.readout:
+            return members.embed(self.encoder, batch, config.pool, training=training)
+        names = encoder_readouts(config.readout)
+        found: dict[str, Any] = {}
+        if names:
+            states = members.read_out(self.encoder, batch, names, training=training)
+            found = dict(zip(names, states, strict=True))
+        for name in config.readout:
+            if k := KMERS.get(name):
+                canonical = config.strands == BOTH
+                found[name] = readout.kmers(rows, k, canonical=canonical)
+            elif name == ONE_HOT:
+                found[name] = readout.one_hot(rows, config.window)
+        parts = [ops.cast(found[name], "float32") for name in config.readout]
+        return ops.concatenate(parts, axis=-1)
+
     def predict_logits(self, vectors: Any, is_valid: Any, *, training: bool) -> Any:
         """Returns the logits of vectors of windows: float32, (B, outputs)."""
         vectors = ops.cast(vectors, "float32")
+        if self.standardize is not None:
+            vectors = self.standardize(vectors)
         if self.attention is not None:
             scores = ops.cast(self.attention(ops.tanh(vectors)), "float32")[..., 0]
             scores = ops.where(is_valid, scores, -1e9)
@@ -224,9 +281,17 @@ def check(family: str, encoder: Mapping[str, Any], config: ClassifierConfig) -> 
     """
     members = models.get_family(family)
     fields = members.from_dict(encoder)
-    if config.pool not in members.POOLS or config.pool == "none":
-        pools = ", ".join(p for p in members.POOLS if p != "none")
-        raise ValueError(f"{family} has no pool {config.pool!r}; it has {pools}")
+    pools = tuple(p for p in members.POOLS if p != "none")
+    if config.pool not in pools:
+        raise ValueError(
+            f"{family} has no pool {config.pool!r}; it has {', '.join(pools)}"
+        )
+    known = (*pools, *members.READOUTS, *KMERS, ONE_HOT)
+    for name in config.readout:
+        if name not in known:
+            raise ValueError(
+                f"{family} has no readout {name!r}; it has {', '.join(known)}"
+            )
     shortest = members.shortest(fields)
     if not shortest <= config.window <= fields.max_length:
         raise ValueError(
@@ -250,9 +315,49 @@ def num_parameters(
     """
     members = models.get_family(family)
     fields = members.from_dict(encoder)
-    width = members.width(fields)
+    width = vector_width(family, encoder, config)
     outputs = config.num_outputs + (config.over_windows == "attention")
-    return members.num_parameters(fields, head=False) + (width + 1) * outputs
+    constants = 2 * width if config.readout else 0
+    head = (width + 1) * outputs + constants
+    return members.num_parameters(fields, head=False) + head
+
+
+def encoder_readouts(names: Sequence[str]) -> list[str]:
+    """Returns those readouts that are made by the encoder."""
+    return [name for name in names if name not in KMERS and name != ONE_HOT]
+
+
+def readout_widths(
+    family: str, encoder: Mapping[str, Any], config: ClassifierConfig
+) -> list[int]:
+    """Returns the channels of each readout of a classifier.
+
+    Args:
+        family: Of the encoder, a key of `genomenet.models.FAMILIES`.
+        encoder: Fields of the family's config.
+        config: What is predicted.
+
+    Returns:
+        In the order of `config.readout`; of its pool where there is none.
+    """
+    members = models.get_family(family)
+    width = members.width(members.from_dict(encoder))
+
+    def of(name: str) -> int:
+        if k := KMERS.get(name):
+            return readout.kmer_width(k, canonical=config.strands == BOTH)
+        if name == ONE_HOT:
+            return alphabet.NUM_BASES * config.window
+        return width * (readout.NUM_BINS if name.endswith("bins") else 1)
+
+    return [of(name) for name in config.readout or (config.pool,)]
+
+
+def vector_width(
+    family: str, encoder: Mapping[str, Any], config: ClassifierConfig
+) -> int:
+    """Returns the channels of all that a classifier reads of a window."""
+    return sum(readout_widths(family, encoder, config))
 
 
 def to_dict(config: ClassifierConfig) -> dict[str, Any]:
@@ -356,11 +461,12 @@ def predict(model: Classifier, bases: Any, *, apply: Apply | None = None) -> Any
         else:
             vectors, is_valid = model.read(rows, apply=apply)
             logits = model.predict_logits(vectors, is_valid, training=False)
-        return probabilities(config, logits)
+        return logits if config.strands else probabilities(config, logits)
 
-    if not config.both_strands:
-        return read(bases)
-    return (read(bases) + read(strand.reverse_padded(bases))) / 2.0
+    found = read(bases)
+    if config.both_strands:
+        found = (found + read(strand.reverse_padded(bases))) / 2.0
+    return probabilities(config, found) if config.strands else found
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:

@@ -60,6 +60,7 @@ class Family(Protocol):
             a training row, and `max_length`, the most bases that are read at once.
         POOLS: How a sequence becomes vectors; the first is the default of `embed`,
             and "none" gives a vector for each of `spans`.
+        READOUTS: What a classifier can read of a model, beside the pools.
         CLASSIFIER_POOL: The pool of classifiers.
         CLASSIFIER_RATE: Peak learning rate of fine-tuning, in batches of 32.
         attend: Model and batch → how much a prediction looks at each of `spans`,
@@ -70,6 +71,8 @@ class Family(Protocol):
     def Config(self) -> Any: ...  # noqa: N802
     @property
     def POOLS(self) -> tuple[str, ...]: ...  # noqa: N802
+    @property
+    def READOUTS(self) -> tuple[str, ...]: ...  # noqa: N802
     @property
     def CLASSIFIER_POOL(self) -> str: ...  # noqa: N802
     @property
@@ -111,6 +114,20 @@ class Family(Protocol):
         self, model: Any, batch: Mapping[str, Any], pool: str, *, training: bool = False
     ) -> Any:
         """Returns one vector a row, or one a patch or token for pool "none"."""
+        ...
+
+    def read_out(
+        self,
+        model: Any,
+        batch: Mapping[str, Any],
+        names: Sequence[str],
+        *,
+        training: bool = False,
+    ) -> Sequence[Any]:
+        """Returns what `embed` returns for each of some pools and `READOUTS`.
+
+        A readout whose name ends in "bins" has `layers.readout.NUM_BINS` vectors.
+        """
         ...
 
     def window(self, config: Any) -> tiling.Window:

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from genomenet import models
 from genomenet.dna import alphabet
 from genomenet.models import classifier
 from genomenet.models import family as family_lib
@@ -127,8 +126,8 @@ class StringClassifier(tf.Module):
         model = self._read_model()
         config: Any = model.encoder.config
         most = _ROWS * max(model.config.length, model.config.window)
-        width = models.get_family(model.family).width(config)
-        apply = parts.over_rows(max(1, most // model.config.window), width)
+        rows = max(1, most // model.config.window)
+        apply = parts.over_rows(rows, model.vector_width)
         is_value = model.config.task == classifier.REGRESSION
         found, share = _by_length(
             sequences,

@@ -218,3 +218,60 @@ def test_logits_are_float32_under_mixed_precision():
         keras.config.set_dtype_policy("float32")
     logits = model({"bases": rows(40, 20)})["logits"]
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+
+
+READOUTS = {
+    "selfgenomenet": ("last", "mean", "max", "bins", "kmers3", "kmers5", "onehot"),
+    "bert": (
+        *("mean", "cls", "max", "bins", "embeddings_mean", "embeddings_bins"),
+        *("kmers4", "onehot"),
+    ),
+}
+
+
+@FAMILIES
+@pytest.mark.parametrize("strands", classifier.STRANDS)
+def test_padding_changes_no_readout(family, encoder, strands):
+    fields = {"strands": strands, "both_strands": strands == "both", "length": 40}
+    model = build(family, encoder, readout=READOUTS[family], **fields)
+    bases = rows(40, 20, 9)
+    vectors, _ = model.read(bases)
+    assert vectors.shape[-1] == model.vector_width
+    widths = classifier.readout_widths(family, encoder, model.config)
+    assert len(widths) == len(model.config.readout)
+    assert sum(widths) == model.vector_width
+    total = sum(int(np.prod(weight.shape)) for weight in model.weights)
+    assert total == classifier.num_parameters(family, encoder, model.config)
+    together = array(classifier.predict(model, bases))
+    for number, length in enumerate((40, 20, 9)):
+        short = bases[number : number + 1, :length]
+        alone, _ = model.read(short)
+        np.testing.assert_allclose(vectors[number], alone[0], atol=1e-5)
+        alone = array(classifier.predict(model, short))
+        np.testing.assert_allclose(together[number], alone[0], atol=1e-5)
+
+
+def test_strands_are_averaged_as_logits():
+    fields = {"readout": ("mean", "kmers3"), "strands": "both", "both_strands": True}
+    model = build(**fields)
+    bases = rows(40, 40)
+    both = [array(model({"bases": b})["logits"]) for b in (bases, 3 - bases[:, ::-1])]
+    expected = 1 / (1 + np.exp(-np.mean(both, axis=0)[:, 0]))
+    found = array(classifier.predict(model, bases))[:, 1]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"readout": ("mean", "mean")}, "names one twice"),
+        ({"strands": "reverse"}, "strands must be one of both, forward"),
+        ({"strands": "forward", "both_strands": True}, "with both_strands=True"),
+        ({"strands": "forward", "augment": True}, "augment reads both strands"),
+        ({"readout": ("onehot",), "length": 50}, "window=40 and length=50"),
+        ({"readout": ("cls",)}, "no readout 'cls'; it has last, mean, max, bins"),
+    ],
+)
+def test_readouts_that_make_no_sense_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        build(**fields)

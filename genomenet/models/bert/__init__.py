@@ -10,6 +10,7 @@ from typing import Any, Final
 from keras import ops
 
 from genomenet.dna import kmer, tiling
+from genomenet.layers import readout
 from genomenet.models.bert.backbone import BertBackbone, BertMaskedLM
 from genomenet.models.bert.config import BertConfig as Config
 from genomenet.models.bert.config import from_dict, to_dict
@@ -19,6 +20,7 @@ __all__ = [
     "CLASSIFIER_POOL",
     "CLASSIFIER_RATE",
     "POOLS",
+    "READOUTS",
     "BertBackbone",
     "BertMaskedLM",
     "Config",
@@ -31,6 +33,7 @@ __all__ = [
     "loss",
     "num_parameters",
     "on_spans",
+    "read_out",
     "reader",
     "shortest",
     "spans",
@@ -43,7 +46,9 @@ __all__ = [
 ]
 
 POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default of `embed`
+READOUTS: Final = ("bins", "embeddings_mean", "embeddings_bins")  # beside the pools
 CLASSIFIER_POOL: Final = "mean"
+_BELOW: Final = "embeddings_"
 CLASSIFIER_RATE: Final = 3e-4  # peak, of fine-tuning in batches of 32
 
 
@@ -117,21 +122,51 @@ def embed(
             f"{length} bases are more than the model reads at once, {longest}:"
             " genomenet.embed reads them in windows"
         )
+    return read_out(model, batch, (pool,), training=training)[0]
+
+
+def read_out(
+    model: BertMaskedLM,
+    batch: Mapping[str, Any],
+    names: Sequence[str],
+    *,
+    training: bool = False,
+) -> list[Any]:
+    """Returns several vectors of each sequence; the encoder runs once.
+
+    Args:
+        model: The model.
+        batch: As for `embed`.
+        names: Of `POOLS` and `READOUTS`: "bins" are means over 8 parts of the
+            sequence; "embeddings_mean" and "embeddings_bins" read the embeddings of
+            the tokens, below the blocks.
+        training: Whether to drop channels.
+
+    Returns:
+        For each name float, (B, C) or (B, 8·C); for "none" (B, L - k + 1, C).
+    """
     tokens = model.tokens(batch["bases"])
-    states = model.backbone.encode(tokens, training=training)  # (B, T, C)
-    if pool == "cls":
-        return states[:, 0]
-    if pool == "none":
-        return states[:, 1:-1]
     ids = tokens["token_ids"]
-    is_kmer = ops.logical_or(ids >= kmer.NUM_SPECIAL, ids == kmer.UNK_ID)[..., None]
-    # In float32: half precision cannot count hundreds of tokens.
-    x = ops.cast(states, "float32")
-    if pool == "max":
-        return ops.cast(ops.max(ops.where(is_kmer, x, -1e9), axis=1), states.dtype)
-    total = ops.sum(ops.where(is_kmer, x, 0.0), axis=1)
-    count = ops.sum(ops.cast(is_kmer, "float32"), axis=1)
-    return ops.cast(total / count, states.dtype)
+    is_kmer = ops.logical_or(ids >= kmer.NUM_SPECIAL, ids == kmer.UNK_ID)[:, 1:-1]
+    below = model.backbone.embedding(ids, tokens["position_ids"], training=training)
+    states = below
+    if not all(name.startswith(_BELOW) for name in names):
+        states = model.backbone.encode(tokens, embedded=below, training=training)
+
+    def pool(name: str) -> Any:
+        x = below if name.startswith(_BELOW) else states  # (B, T, C)
+        name = name.removeprefix(_BELOW)
+        if name == "cls":
+            return x[:, 0]
+        x = x[:, 1:-1]
+        if name == "none":
+            return x
+        if name == "max":
+            real = ops.where(is_kmer[..., None], ops.cast(x, "float32"), -1e9)
+            return ops.cast(ops.max(real, axis=1), x.dtype)
+        return {"mean": readout.mean, "bins": readout.bins}[name](x, is_kmer)
+
+    return [pool(name) for name in names]
 
 
 def attend(model: BertMaskedLM, batch: Mapping[str, Any]) -> Any:

@@ -88,6 +88,7 @@ class BertBackbone(keras.Model):
         tokens: Mapping[str, Any],
         *,
         at: Any = None,
+        embedded: Any = None,
         training: bool | None = None,
         return_all: bool = False,
     ) -> Any:
@@ -97,6 +98,7 @@ class BertBackbone(keras.Model):
             tokens: What `layers.kmer_tokens.KmerTokens` returns; a token attends to
                 those of its own segment.
             at: Optional int, (B, P): the only tokens whose last state is wanted.
+            embedded: What the embedding makes of the tokens, where it is known.
             training: Whether to drop channels.
             return_all: Whether to return what each layer makes, with its attention.
 
@@ -107,9 +109,11 @@ class BertBackbone(keras.Model):
         """
         segment = tokens["segment_ids"]  # (B, T)
         attends = ops.equal(segment[:, None, :, None], segment[:, None, None, :])
-        x = self.embedding(
-            tokens["token_ids"], tokens["position_ids"], training=training
-        )
+        x = embedded
+        if x is None:
+            x = self.embedding(
+                tokens["token_ids"], tokens["position_ids"], training=training
+            )
         if not return_all:
             for block in self.blocks[:-1]:
                 x = block(x, attends, training=training)

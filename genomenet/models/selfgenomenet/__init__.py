@@ -8,6 +8,7 @@ from typing import Any, Final
 from keras import ops
 
 from genomenet.dna import alphabet, tiling
+from genomenet.layers import readout
 from genomenet.models.selfgenomenet import backbone
 from genomenet.models.selfgenomenet.backbone import SelfGenomeNet
 from genomenet.models.selfgenomenet.config import SelfGenomeNetConfig as Config
@@ -18,6 +19,7 @@ __all__ = [
     "CLASSIFIER_POOL",
     "CLASSIFIER_RATE",
     "POOLS",
+    "READOUTS",
     "Config",
     "SelfGenomeNet",
     "attend",
@@ -29,6 +31,7 @@ __all__ = [
     "loss",
     "num_parameters",
     "on_spans",
+    "read_out",
     "reader",
     "shortest",
     "spans",
@@ -41,6 +44,7 @@ __all__ = [
 ]
 
 POOLS: Final = ("last", "mean", "max", "none")  # the first is the default of `embed`
+READOUTS: Final = ("bins",)  # beside the pools
 CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
 CLASSIFIER_RATE: Final = 2e-3  # peak, of fine-tuning in batches of 32; see docs/log.md
 attend: Final = None  # it has no attention
@@ -105,23 +109,45 @@ def embed(
         raise ValueError(
             f"Self-GenomeNet has no pool {pool!r}; it has {', '.join(POOLS)}"
         )
+    return read_out(model, batch, (pool,), training=training)[0]
+
+
+def read_out(
+    model: SelfGenomeNet,
+    batch: Mapping[str, Any],
+    names: Sequence[str],
+    *,
+    training: bool = False,
+) -> list[Any]:
+    """Returns several vectors of each sequence; the encoder runs once.
+
+    Args:
+        model: Self-GenomeNet.
+        batch: As for `embed`.
+        names: Of `POOLS` and `READOUTS`: "bins" are means over 8 parts of the
+            sequence.
+        training: Changes nothing here.
+
+    Returns:
+        For each name float, (B, H), or of bins (B, 8·H); for "none" (B, P, H).
+    """
     del training
     bases = batch["bases"]
     context = model({"bases": bases})["context"]  # (B, P, H)
-    if pool == "none":
-        return context
-    if pool == "last":
-        return backbone.last_state(context, bases, model.config)
     num_patches = backbone.count_patches(bases, model.config)[:, None]
-    is_real = (ops.arange(ops.shape(context)[1], dtype="int32")[None] < num_patches)[
-        ..., None
-    ]
-    if pool == "max":
-        lowest = ops.cast(-1.0, context.dtype)  # a state lies within (-1, 1)
-        return ops.max(ops.where(is_real, context, lowest), axis=1)
-    # Summed in float32: half precision cannot count hundreds of patches.
-    total = ops.sum(ops.where(is_real, ops.cast(context, "float32"), 0.0), axis=1)
-    return ops.cast(total / ops.cast(num_patches, "float32"), context.dtype)
+    is_real = ops.arange(ops.shape(context)[1], dtype="int32")[None] < num_patches
+
+    def pool(name: str) -> Any:
+        if name == "none":
+            return context
+        if name == "last":
+            return backbone.last_state(context, bases, model.config)
+        if name == "max":
+            lowest = ops.cast(-1.0, context.dtype)  # a state lies within (-1, 1)
+            return ops.max(ops.where(is_real[..., None], context, lowest), axis=1)
+        return {"mean": readout.mean, "bins": readout.bins}[name](context, is_real)
+
+    return [pool(name) for name in names]
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:

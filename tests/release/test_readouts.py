@@ -1,0 +1,53 @@
+"""A classifier that reads several readouts, as it is released."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from genomenet.dna import encode
+from genomenet.inference import predict
+from genomenet.models import bert, classifier
+from genomenet.release import export, folder
+from tests import harness
+
+BERT = {**harness.BERT, "max_position_embeddings": 64}
+
+
+def test_every_reader_of_a_release_agrees(tmp_path):
+    config = classifier.ClassifierConfig(
+        task="multiclass",
+        classes=("a", "b", "c"),
+        readout=("mean", "cls", "bins", "embeddings_bins", "kmers3", "onehot"),
+        strands="both",
+        both_strands=True,
+        window=40,
+        length=40,
+    )
+    model = classifier.Classifier("bert", BERT, config)
+    harness.set_weights(model.weights, scale=0.2)
+    release = export.write_release(
+        model,
+        {
+            "format": 1,
+            "family": "bert",
+            "model": bert.to_dict(bert.from_dict(BERT)),
+            "training": {},
+            "classifier": classifier.to_dict(config),
+        },
+        directory=tmp_path / "r",
+        name="r",
+        metrics={},
+    )
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("ACGTN"), n)) for n in (40, 40, 25, 7)]
+    sequences = [encode.encode(text) for text in texts]
+    expected = [np.asarray(classifier.predict(model, s[None]))[0] for s in sequences]
+    again = folder.load_classifier(release)
+    assert again.config == config
+    assert dataclasses.asdict(again.config)["readout"] == config.readout
+    found = predict.Predictor(again).predict(sequences)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    saved = tf.saved_model.load(str(release / "saved_model"))
+    found = saved.predict(tf.constant(texts))["probabilities"].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
