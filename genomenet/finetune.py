@@ -73,14 +73,36 @@ _TRAIN = flags.DEFINE_enum(
     None,
     ["all", "head", "head_first"],
     "Weights that are trained; head: a linear probe; head_first: a linear probe, and"
-    " from it on all (default: head_first of a model with weights where there are at"
-    " most 1,000 training sequences, else all).",
+    " from it on all (default: all; of a model with weights, where there are at most"
+    " 1,000 training sequences, a linear head over chosen readouts, and from it on all"
+    " where held-out sequences say that it is better).",
 )
 _POOL = flags.DEFINE_enum(
     "pool",
     None,
     ["mean", "last", "cls", "max"],
     "How a window becomes one vector (default: the family's).",
+)
+_READOUT = flags.DEFINE_list(
+    "readout",
+    None,
+    "What is read of a sequence, joined by commas: pools of the family, bins,"
+    " embeddings_mean, embeddings_bins, kmers3 to kmers6, onehot (default: chosen by"
+    " cross-validation where there are at most 1,000 training sequences, else"
+    " --pool).",
+)
+_STRANDS = flags.DEFINE_enum(
+    "strands",
+    None,
+    ["both", "forward"],
+    "Strands that are read, in place of --augment and --both_strands (default: chosen"
+    " as --readout is).",
+)
+_QUICK = flags.DEFINE_bool(
+    "quick",
+    False,
+    "Where readouts are chosen, leave it at the linear head: training of all weights"
+    " is not tried.",
 )
 _WINDOW = flags.DEFINE_integer(
     "window",
@@ -136,6 +158,10 @@ _DISTRIBUTE = flags.DEFINE_enum(
 )
 
 
+# Flags that say how a model is read or trained: with one, nothing is chosen.
+_OLDER = ("init", "train", "pool", "over_windows", "augment", "both_strands")
+
+
 def main(argv: Sequence[str]) -> None:
     """Trains, scores the test split, and writes a release folder."""
     if len(argv) > 1:
@@ -161,7 +187,7 @@ def _finetune(workdir: pathlib.Path) -> None:
     from genomenet.evaluation import report
     from genomenet.models import classifier as classifier_lib
     from genomenet.release import export, start
-    from genomenet.training import command, engines, finetune, settings
+    from genomenet.training import command, engines, few_labels, finetune, settings
 
     devices = engines.devices(_DISTRIBUTE.value)
     given = start.read_start(_MODEL.value, _INIT.value, dropout=_DROPOUT.value)
@@ -169,6 +195,7 @@ def _finetune(workdir: pathlib.Path) -> None:
     for line in report.describe(data):
         print(line, file=sys.stderr)
     is_few = given.model is not None and len(data["train"]) <= finetune.FEW
+    is_chosen = is_few and not any(flags.FLAGS[name].present for name in _OLDER)
     train = _TRAIN.value or (finetune.HEAD_FIRST if is_few else finetune.ALL)
     rate = _LEARNING_RATE.value
     if rate is None:
@@ -183,19 +210,24 @@ def _finetune(workdir: pathlib.Path) -> None:
         augment=_AUGMENT.value,
         both_strands=_BOTH_STRANDS.value,
     )
+    if not is_chosen and (_READOUT.value or _STRANDS.value):
+        names = _READOUT.value or [classifier.pool]
+        strands = _STRANDS.value or classifier_lib.BOTH
+        classifier = few_labels.with_readout(classifier, names, strands)
     pretrained = given.for_task(classifier)
     has_head = isinstance(pretrained, classifier_lib.Classifier)
+    is_chosen = is_chosen and not has_head
     if given.classifier is not None:
         which = "its head too" if has_head else "a fresh head"
         print(f"begins with the encoder of {_MODEL.value} and {which}", file=sys.stderr)
-    if train == finetune.HEAD_FIRST and not has_head:
+    if train == finetune.HEAD_FIRST and not has_head and not is_chosen:
         print("trains the head, then all weights on from it", file=sys.stderr)
-    result = finetune.run(
-        family=given.family,
-        encoder=given.encoder,
-        classifier=classifier,
-        data=data,
-        settings=settings.Settings(
+    job: dict[str, Any] = {
+        "family": given.family,
+        "encoder": given.encoder,
+        "classifier": classifier,
+        "data": data,
+        "settings": settings.Settings(
             batch_size=_BATCH_SIZE.value,
             learning_rate=rate,
             schedule="linear",
@@ -206,22 +238,40 @@ def _finetune(workdir: pathlib.Path) -> None:
             jit_compile=_JIT_COMPILE.value,
             seed=_SEED.value,
         ),
-        plan=finetune.Plan(
+        "plan": finetune.Plan(
             epochs=_EPOCHS.value,
             train=train,
             patience=_PATIENCE.value,
             class_weights=_CLASS_WEIGHTS.value,
         ),
-        workdir=workdir,
-        pretrained=pretrained,
-        origin=given.origin,
-        devices=devices,
-        flags_text=_flags_text(),
-    )
+        "workdir": workdir,
+        "origin": given.origin,
+        "devices": devices,
+        "flags_text": _flags_text(),
+    }
+    selection = None
+    if is_chosen and given.model is not None:
+        few = few_labels.run(
+            **job,
+            pretrained=given.model,
+            readout=_READOUT.value or (),
+            strands=_STRANDS.value or "",
+            tune=not _QUICK.value,
+        )
+        result, selection = few.run, few.to_json()
+        print(few.describe(), file=sys.stderr)
+    else:
+        result = finetune.run(**job, pretrained=pretrained)
     if not result.is_chief:
         return
     model: Any = result.model
-    found = report.write(model, data, workdir / "results", training=result.metrics)
+    found = report.write(
+        model,
+        data,
+        workdir / "results",
+        training=result.metrics,
+        selection=selection,
+    )
     release = command.release_folder(workdir)
     export.write_release(
         model,

@@ -21,6 +21,7 @@ from genomenet.inference import predict
 from genomenet.models import classifier
 
 _SHOWN: Final = 10  # warnings of one kind
+_TRIED: Final = 8  # heads in the summary
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,14 @@ class Report:
         scores: Of the split.
         protocol: What was done on which strands and how much was learnt from.
         training: Metrics of the run.
+        selection: Of few labels: which readouts were tried and chosen, else None.
     """
 
     split: str
     scores: metrics.Scores
     protocol: Mapping[str, Any]
     training: Mapping[str, float]
+    selection: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of `metrics.json`."""
@@ -49,6 +52,7 @@ class Report:
             "warnings": list(self.scores.warnings),
             "protocol": dict(self.protocol),
             "training": dict(self.training),
+            **({"selection": dict(self.selection)} if self.selection else {}),
         }
 
     def summary(self) -> str:
@@ -62,7 +66,7 @@ class Report:
             lines.append(
                 f"  {name:<18}{found.value:>8.4f}  [{found.low:.4f}, {found.high:.4f}]"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *_tried(self.selection)])
 
 
 def describe(data: examples.Data) -> Iterator[str]:
@@ -105,6 +109,22 @@ def describe(data: examples.Data) -> Iterator[str]:
             yield f"WARNING: {count:,} {split} sequences are more than half N"
 
 
+def _tried(selection: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yields a table of the heads that were tried, the best first."""
+    if not selection:
+        return
+    yield "linear heads that were tried, by cross-validation on the training split:"
+    yield f"  {'readout':<18}{'strands':<9}{'score':>8}{'loss':>8}{'penalty':>9}"
+    for one in selection["tried"][:_TRIED]:
+        name = "+".join(one["readout"])
+        yield (
+            f"  {name:<18}{one['strands']:<9}{one['score']:>8.4f}{one['loss']:>8.4f}"
+            f"{one['penalty']:>9g}"
+        )
+    if len(selection["tried"]) > _TRIED:
+        yield f"  and {len(selection['tried']) - _TRIED} more, in metrics.json"
+
+
 def _positive(task: tasks.Task) -> str:
     """Says which of two classes is the positive one."""
     told = positive.is_told(task.classes)
@@ -129,6 +149,7 @@ def write(
     directory: str | os.PathLike[str],
     *,
     training: Mapping[str, float],
+    selection: Mapping[str, Any] | None = None,
     batch_size: int = 64,
     show_progress: bool = True,
 ) -> Report:
@@ -142,6 +163,7 @@ def write(
             classes `confusion.png`, `roc.png` and `precision_recall.png`, of
             regression `scatter.png`.
         training: Metrics of the run.
+        selection: What was tried and chosen, where it was.
         batch_size: Sequences that are predicted at once.
         show_progress: Whether to show a bar.
 
@@ -168,6 +190,7 @@ def write(
             "augmented_with_reverse_complements": config.augment,
             "predicted_on_both_strands": config.both_strands,
             "pool": config.pool,
+            "readout": list(config.readout or (config.pool,)),
             "window": config.window,
             "over_windows": config.over_windows,
             **{
@@ -176,6 +199,7 @@ def write(
             },
         },
         training=training,
+        selection=selection,
     )
     folder = pathlib.Path(directory)
     folder.mkdir(parents=True, exist_ok=True)

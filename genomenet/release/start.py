@@ -17,7 +17,10 @@ from genomenet.release import folder
 PRETRAINED: Final = "pretrained"
 RANDOM: Final = "random"
 # Fields on which it depends what the numbers of a head mean.
-_OF_HEAD: Final = ("task", "classes", "pool", "over_windows", "mean", "scale")
+_OF_HEAD: Final = (
+    *("task", "classes", "pool", "over_windows", "mean", "scale"),
+    *("readout", "strands"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

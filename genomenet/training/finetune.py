@@ -115,17 +115,7 @@ def run(
         weights = examples.class_weights(train, data.task)
     settings = resolve(settings, plan, len(train))
     devices.check(settings)
-    run_config = workdir_lib.RunConfig(
-        family=family,
-        model=members.to_dict(members.from_dict(encoder)),
-        settings=settings,
-        dataset=_identity(data),
-        parts={
-            "classifier": classifier_lib.to_dict(classifier),
-            "plan": dataclasses.asdict(plan),
-            "init": dict(origin or {"from": "random"}),
-        },
-    )
+    run_config = _run_config(family, encoder, classifier, data, settings, plan, origin)
     with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
         folder.adopt(run_config, flags_text=flags_text)
         has_head = isinstance(pretrained, classifier_lib.Classifier)
@@ -185,6 +175,55 @@ def run(
             best=folder.path / BEST if held_out else None,
         )
         return loop.run(job, run_config, folder=folder, devices=devices)
+
+
+def keep(
+    model: classifier_lib.Classifier,
+    data: examples.Data,
+    settings: settings_lib.Settings,
+    plan: Plan,
+    workdir: str | os.PathLike[str],
+    *,
+    origin: Mapping[str, Any] | None = None,
+    devices: loop.Devices | None = None,
+    flags_text: str = "",
+) -> loop.Result:
+    """Makes a run of a classifier whose head was fitted without steps.
+
+    Args:
+        model: The classifier.
+        data: What it was fitted to.
+        settings: As for `run`.
+        plan: As for `run`; the record says that the head alone was trained.
+        workdir: Folder of the run.
+        origin: As for `run`.
+        devices: As for `run`.
+        flags_text: As for `run`.
+
+    Returns:
+        The run, of no step.
+    """
+    devices = devices or engines.devices()
+    encoder = models.get_family(model.family).to_dict(model.encoder.config)
+    plan = dataclasses.replace(plan, train=HEAD)
+    config = _run_config(
+        model.family,
+        encoder,
+        model.config,
+        data,
+        resolve(settings, plan, len(data[examples.TRAIN])),
+        plan,
+        origin,
+    )
+    with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
+        folder.adopt(config, flags_text=flags_text)
+    return loop.Result(
+        model=model,
+        config=config,
+        metrics={"steps": 0},
+        is_chief=devices.is_chief,
+        resumed=False,
+    )
 
 
 def rate(family: family_lib.Family, train: str) -> float:
@@ -338,6 +377,30 @@ def check(data: examples.Data, shortest: int) -> None:
             f"{data.name}: all {len(taught):,} training examples have the same label:"
             " there is nothing to tell apart"
         )
+
+
+def _run_config(
+    family: str,
+    encoder: Mapping[str, Any],
+    classifier: classifier_lib.ClassifierConfig,
+    data: examples.Data,
+    settings: settings_lib.Settings,
+    plan: Plan,
+    origin: Mapping[str, Any] | None,
+) -> workdir_lib.RunConfig:
+    """Returns what a run is."""
+    members = models.get_family(family)
+    return workdir_lib.RunConfig(
+        family=family,
+        model=members.to_dict(members.from_dict(encoder)),
+        settings=settings,
+        dataset=_identity(data),
+        parts={
+            "classifier": classifier_lib.to_dict(classifier),
+            "plan": dataclasses.asdict(plan),
+            "init": dict(origin or {"from": "random"}),
+        },
+    )
 
 
 def _identity(data: examples.Data) -> dict[str, Any]:

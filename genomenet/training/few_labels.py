@@ -1,0 +1,424 @@
+"""Learning from few labels: a linear head over chosen readouts, then all weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from genomenet import models
+from genomenet.data import examples, tasks
+from genomenet.layers import strand
+from genomenet.models import classifier as classifier_lib
+from genomenet.models import family as family_lib
+from genomenet.training import finetune, loop, readouts
+from genomenet.training import settings as settings_lib
+from genomenet.training import workdir as workdir_lib
+
+_BASES: Final = 1 << 14  # that are embedded at once
+_TRIAL: Final = "trial"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """A classifier learnt from few labels.
+
+    Attributes:
+        run: As `finetune.run` returns it.
+        choice: Which readouts and strands were chosen, and what was tried.
+        losses: Mean losses of held-out rows of the linear head, "head", and after all
+            weights were trained, "all"; empty if that was not tried.
+        is_tuned: Whether all weights were trained in the end.
+    """
+
+    run: loop.Result
+    choice: readouts.Choice
+    losses: Mapping[str, float]
+    is_tuned: bool
+
+    def describe(self) -> str:
+        """Returns in one line what was chosen and why."""
+        choice = self.choice
+        name = "Pearson" if _is_number(self.run) else "AUROC"
+        scores = " and ".join(
+            f"{value:.3f} on {_STRANDS[strands]}"
+            for strands, value in choice.of_strands.items()
+        )
+        line = (
+            f"reads {', '.join(choice.readout)} of {_STRANDS[choice.strands]}:"
+            f" {len(choice.tried)} linear heads were compared by cross-validation"
+            f" ({name} {scores}; {choice.score:.3f} on rows that the choice had not"
+            " seen)"
+        )
+        if choice.strands == classifier_lib.FORWARD and choice.is_clear:
+            line += "; strands tell the classes apart, so only one is read"
+        if self.losses:
+            verb = "kept" if self.is_tuned else "dropped"
+            line += (
+                f"; training all weights {verb}: held-out loss"
+                f" {self.losses['all']:.3f} against {self.losses['head']:.3f}"
+            )
+        return line
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what was tried and chosen, for `metrics.json`."""
+        choice = self.choice
+        return {
+            "readout": list(choice.readout),
+            "strands": choice.strands,
+            "strand_is_clearly_better": choice.is_clear,
+            "held_out_loss": choice.loss,
+            "held_out_score": choice.score,
+            "score_of_strands": dict(choice.of_strands),
+            "members": [dataclasses.asdict(one) for one in choice.members],
+            "tried": [dataclasses.asdict(one) for one in choice.tried],
+            "all_weights": {**self.losses, "kept": self.is_tuned},
+        }
+
+
+_STRANDS: Final = {
+    classifier_lib.BOTH: "both strands",
+    classifier_lib.FORWARD: "one strand",
+}
+
+
+def candidates(
+    family: str, config: classifier_lib.ClassifierConfig, data: examples.Data
+) -> list[readouts.Readout]:
+    """Returns the readouts that are tried where none is given.
+
+    Args:
+        family: A key of `genomenet.models.FAMILIES`.
+        config: What is predicted.
+        data: Its splits.
+
+    Returns:
+        Every readout by itself; "onehot" where all sequences have one length and are
+        read at once.
+    """
+    members = models.get_family(family)
+    names = [name for name in members.POOLS if name != "none"]
+    names += [*members.READOUTS, *classifier_lib.KMERS]
+    lengths = {int(n) for split in data.splits.values() for n in set(split.lengths)}
+    if lengths == {config.window}:
+        names.append(classifier_lib.ONE_HOT)
+    return [(name,) for name in names]
+
+
+def run(
+    *,
+    family: str,
+    encoder: Mapping[str, Any],
+    classifier: classifier_lib.ClassifierConfig,
+    data: examples.Data,
+    settings: settings_lib.Settings,
+    plan: finetune.Plan,
+    workdir: str | os.PathLike[str],
+    pretrained: keras.Model,
+    readout: Sequence[str] = (),
+    strands: str = "",
+    tune: bool = True,
+    origin: Mapping[str, Any] | None = None,
+    devices: loop.Devices | None = None,
+    flags_text: str = "",
+) -> Result:
+    """Learns a classifier from at most `finetune.FEW` sequences.
+
+    The encoder is read once. Linear heads over its readouts are compared by
+    cross-validation, and the best becomes the classifier. All weights are then trained
+    on from it, on rows without a fifth (or beside the validation split); where that
+    is better on those by more than a standard error, the result is kept.
+
+    Args:
+        family: As for `finetune.run`.
+        encoder: As for `finetune.run`.
+        classifier: What is predicted; its readout and strands are chosen here.
+        data: As for `finetune.run`.
+        settings: As for `finetune.run`, for training of all weights.
+        plan: As for `finetune.run`; `train` is not used.
+        workdir: Folder of the run.
+        pretrained: The encoder.
+        readout: Names that are read side by side; chosen if there are none.
+        strands: "both" or "forward"; chosen if empty.
+        tune: Whether training all weights is tried.
+        origin: As for `finetune.run`.
+        devices: As for `finetune.run`.
+        flags_text: As for `finetune.run`.
+
+    Returns:
+        The classifier, and how it was chosen.
+
+    Raises:
+        ValueError: As `finetune.run`.
+    """
+    members = models.get_family(family)
+    finetune.check(data, members.shortest(members.from_dict(encoder)))
+    tried = [tuple(readout)] if readout else candidates(family, classifier, data)
+    kinds = [strands] if strands else list(classifier_lib.STRANDS)
+    train = data[examples.TRAIN]
+    weights = np.ones(len(train), np.float32)
+    if plan.class_weights:
+        weights = examples.class_weights(train, data.task)
+    truth = _scaled(train.labels, classifier)
+    reader = _Reader(family, encoder, classifier, tried, pretrained)
+    features = {kind: reader.read(train, kind) for kind in kinds}
+    choice = readouts.choose(
+        features,
+        tried,
+        truth,
+        data.task,
+        train.groups(),
+        weights=weights,
+        seed=settings.seed,
+    )
+    chosen = with_readout(classifier, choice.readout, choice.strands)
+
+    def make(rows: np.ndarray | None = None) -> classifier_lib.Classifier:
+        """Returns the linear head of some rows as a classifier."""
+        head = readouts.fit(
+            choice, features, truth, data.task, weights=weights, rows=rows
+        )
+        return build(family, encoder, chosen, pretrained, head)
+
+    def train_all(
+        model: classifier_lib.Classifier, data: examples.Data, **changes: Any
+    ):
+        return finetune.run(
+            family=family,
+            encoder=encoder,
+            classifier=chosen,
+            data=data,
+            settings=settings,
+            pretrained=model,
+            origin=origin,
+            devices=devices,
+            flags_text=flags_text,
+            **{
+                "plan": dataclasses.replace(plan, train=finetune.ALL),
+                "workdir": workdir,
+                **changes,
+            },
+        )
+
+    model, losses, tuned = make(), {}, None
+    if tune:
+        held_out, start, known = data.get(examples.VALIDATION), model, data
+        if held_out is None:
+            is_held = choice.folds == 0
+            held_out = train.take(np.flatnonzero(is_held))
+            start = make(np.flatnonzero(~is_held))
+            known = dataclasses.replace(
+                data,
+                splits={
+                    examples.TRAIN: train.take(np.flatnonzero(~is_held)),
+                    examples.VALIDATION: held_out,
+                },
+            )
+        folder = pathlib.Path(workdir, _TRIAL)
+        trial = train_all(start, known, workdir=folder)
+        label = _scaled(held_out.labels, classifier)
+        each = {
+            name: readouts.losses(predict_logits(one, held_out), label, data.task)
+            for name, one in (("head", start), ("all", trial.model))
+        }
+        losses = {name: float(np.mean(row)) for name, row in each.items()}
+        if _is_better(each["head"] - each["all"]):
+            tuned = trial
+            if examples.VALIDATION not in data.splits:
+                epochs = _best_epoch(folder)
+                more = dataclasses.replace(plan, train=finetune.ALL, epochs=epochs)
+                tuned = train_all(model, data, plan=more)
+    if tuned is None:
+        kept = finetune.keep(
+            model,
+            data,
+            settings,
+            plan,
+            workdir,
+            origin=origin,
+            devices=devices,
+            flags_text=flags_text,
+        )
+        return Result(run=kept, choice=choice, losses=losses, is_tuned=False)
+    return Result(run=tuned, choice=choice, losses=losses, is_tuned=True)
+
+
+def with_readout(
+    config: classifier_lib.ClassifierConfig, readout: Sequence[str], strands: str
+) -> classifier_lib.ClassifierConfig:
+    """Returns the config of a classifier that reads some readouts and strands.
+
+    Args:
+        config: What is predicted.
+        readout: Names of readouts.
+        strands: "both" or "forward".
+
+    Returns:
+        The config; both strands are read in training too, one at a time.
+    """
+    is_both = strands == classifier_lib.BOTH
+    return dataclasses.replace(
+        config,
+        readout=tuple(readout),
+        strands=strands,
+        both_strands=is_both,
+        augment=is_both,
+    )
+
+
+def build(
+    family: str,
+    encoder: Mapping[str, Any],
+    config: classifier_lib.ClassifierConfig,
+    pretrained: keras.Model,
+    head: readouts.Head,
+) -> classifier_lib.Classifier:
+    """Returns a classifier of a pretrained encoder and a linear head.
+
+    Args:
+        family: A key of `genomenet.models.FAMILIES`.
+        encoder: Fields of the family's config.
+        config: What is predicted; its readouts are those of the head.
+        pretrained: The encoder.
+        head: The head.
+    """
+    model = classifier_lib.Classifier(family, encoder, config)
+    family_lib.transfer(pretrained, model.encoder)
+    layers: tuple[Any, Any] = model.standardize, model.output_layer
+    layers[0].mean.assign(head.mean)
+    layers[0].factor.assign(head.factor)
+    layers[1].kernel.assign(head.kernel)
+    layers[1].bias.assign(head.bias)
+    return model
+
+
+def predict_logits(
+    model: classifier_lib.Classifier, split: examples.Examples
+) -> np.ndarray:
+    """Returns the logits of sequences, the mean of both strands where both are read.
+
+    Args:
+        model: The classifier.
+        split: The sequences.
+
+    Returns:
+        float64, (N, outputs).
+    """
+
+    def logits(rows: Any) -> Any:
+        return model({"bases": rows}, training=False)["logits"]
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def read(rows: Any) -> Any:
+        if not model.config.both_strands:
+            return logits(rows)
+        return (logits(rows) + logits(strand.reverse_padded(rows))) / 2.0
+
+    return _in_parts(read, split).astype(np.float64)
+
+
+class _Reader:
+    """Reads all candidate readouts of a frozen encoder in one pass over each strand."""
+
+    def __init__(
+        self,
+        family: str,
+        encoder: Mapping[str, Any],
+        config: classifier_lib.ClassifierConfig,
+        tried: Sequence[readouts.Readout],
+        pretrained: keras.Model,
+    ):
+        names = list(dict.fromkeys(name for readout in tried for name in readout))
+        kmers = [name for name in names if name in classifier_lib.KMERS]
+        self._models = {}
+        for kind, of_kind in (
+            (classifier_lib.FORWARD, names),
+            (classifier_lib.BOTH, kmers),
+        ):
+            if of_kind:
+                one = with_readout(config, of_kind, kind)
+                classifier_lib.check(family, encoder, one)
+                self._models[kind] = classifier_lib.Classifier(family, encoder, one)
+        model = self._models[classifier_lib.FORWARD]
+        family_lib.transfer(pretrained, model.encoder)
+        self._widths = {
+            kind: classifier_lib.readout_widths(family, encoder, model.config)
+            for kind, model in self._models.items()
+        }
+        self._strands: dict[bool, dict[str, np.ndarray]] = {}
+
+    def read(self, split: examples.Examples, strands: str) -> dict[str, np.ndarray]:
+        """Returns what is read of one strand, or the mean of both, by name."""
+        found = self._of(classifier_lib.FORWARD, split, is_other=False)
+        if strands == classifier_lib.FORWARD:
+            return found
+        other = self._of(classifier_lib.FORWARD, split, is_other=True)
+        both = {name: (found[name] + other[name]) / 2 for name in found}
+        if classifier_lib.BOTH in self._models:
+            both |= self._of(classifier_lib.BOTH, split, is_other=False)
+        return both
+
+    def _of(
+        self, kind: str, split: examples.Examples, *, is_other: bool
+    ) -> dict[str, np.ndarray]:
+        model = self._models[kind]
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def read(rows: Any) -> Any:
+            vectors, is_valid = model.read(
+                strand.reverse_padded(rows) if is_other else rows
+            )
+            shares = tf.cast(is_valid, tf.float32)[..., None]
+            return tf.reduce_sum(vectors * shares, 1) / tf.reduce_sum(shares, 1)
+
+        ends = np.cumsum(self._widths[kind])[:-1]
+        parts = np.split(_in_parts(read, split), ends, axis=1)
+        return dict(zip(model.config.readout, parts, strict=True))
+
+
+def _in_parts(read: Callable[[Any], Any], split: examples.Examples) -> np.ndarray:
+    """Returns what a function makes of rows, neighbours in length together."""
+    order = np.argsort(split.lengths, kind="stable")
+    found, start = [], 0
+    longest = int(split.lengths.max())
+    size = max(1, min(64, _BASES // longest))
+    while start < len(order):
+        part = order[start : start + size]
+        rows = split.take(part).padded()
+        filler = np.zeros((size - len(part), rows.shape[1]), rows.dtype)
+        values = read(tf.constant(np.concatenate([rows, filler])))
+        found.append(np.asarray(values)[: len(part)])
+        start += size
+    back = np.argsort(order)
+    return np.concatenate(found)[back]
+
+
+def _scaled(truth: np.ndarray, config: classifier_lib.ClassifierConfig) -> np.ndarray:
+    """Returns labels as the loss reads them."""
+    if config.task == tasks.REGRESSION:
+        return (truth - config.mean) / config.scale
+    return truth
+
+
+def _is_better(gain: np.ndarray) -> bool:
+    """Whether gains of rows are above 0 by more than a standard error."""
+    if len(gain) < 2:
+        return False
+    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+
+
+def _best_epoch(folder: pathlib.Path) -> int:
+    """Returns the epochs after which the validation loss was lowest."""
+    rows = [r for r in workdir_lib.read_metrics(folder) if "val_loss" in r]
+    return 1 + int(np.argmin([row["val_loss"] for row in rows]))
+
+
+def _is_number(run: loop.Result) -> bool:
+    model: Any = run.model
+    return model.config.task == tasks.REGRESSION

@@ -1,0 +1,502 @@
+"""Which readouts few labels are best learnt from; NumPy and scikit-learn only.
+
+Regularised linear heads over fixed features are compared by cross-validation. The
+mean of their logits, weighted by how well each predicts, becomes one dense layer: of
+few rows many heads have a say, of more the best alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import threadpoolctl
+
+from genomenet.data import tasks
+
+FOLDS: Final = 5
+PENALTIES: Final = (0.1, 1.0, 10.0, 100.0)
+"""Inverse strengths of the L2 penalty on features of mean square length 1."""
+
+MOST: Final = 6
+"""Heads of which the mean is taken, at most."""
+
+_TRUST: Final = 0.5  # in nats of held-out loss: heads share rows, so less than 1
+_LEAST: Final = 0.05  # of the largest weight, below which a head is left out
+# Log weight before any row is seen: what depends on positions, or on the strand, has
+# to earn its place. With 20 rows one of 44 heads predicts them well by chance.
+_PRIOR: Final = {
+    "onehot": -2.0,
+    "bins": -1.0,
+    "embeddings_bins": -1.0,
+    "forward": -1.0,
+}
+_FACTORS: Final = np.geomspace(0.25, 4.0, 17)  # by which logits may be multiplied
+_ABSENT: Final = -10.0  # logit of a class that the training rows lack
+
+Array = npt.NDArray[Any]
+Readout = tuple[str, ...]
+Features = Mapping[str, Mapping[str, Array]]
+"""Strands → name of a readout → its values, (N, C)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One linear head that was tried.
+
+    Attributes:
+        readout: What it reads, side by side.
+        strands: Strands that it reads, a key of the features.
+        penalty: The best of `PENALTIES`.
+        loss: Mean loss over the held-out folds: cross-entropy in nats, or the squared
+            error of the scaled number.
+        score: AUROC over the held-out folds, or Pearson's correlation.
+        share: By which its logits are multiplied before they are summed; 0 where it
+            has no part in the choice.
+    """
+
+    readout: Readout
+    strands: str
+    penalty: float
+    loss: float
+    score: float
+    share: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What was chosen, and why.
+
+    Attributes:
+        members: Heads whose logits are summed, the best first.
+        loss: Of rows that the choice had not seen: each fold by what was chosen
+            on the others.
+        score: Of the same rows: AUROC, or Pearson's correlation.
+        tried: All candidates, the best first.
+        of_strands: Strands → score of the best head or mean of heads.
+        is_clear: Whether the other strands predict worse by more than a standard
+            error; False where there are no others.
+        folds: Fold of each row, int, (N,).
+    """
+
+    members: tuple[Candidate, ...]
+    loss: float
+    score: float
+    tried: tuple[Candidate, ...]
+    of_strands: Mapping[str, float]
+    is_clear: bool
+    folds: Array
+
+    @property
+    def strands(self) -> str:
+        """The strands that all members read."""
+        return self.members[0].strands
+
+    @property
+    def readout(self) -> Readout:
+        """Every readout of the members once, in their order."""
+        return tuple(dict.fromkeys(n for m in self.members for n in m.readout))
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A dense layer over standardised features.
+
+    Attributes:
+        mean: Subtracted from each channel, (C,).
+        factor: By which each channel is then multiplied, (C,).
+        kernel: (C, outputs).
+        bias: (outputs,).
+    """
+
+    mean: Array
+    factor: Array
+    kernel: Array
+    bias: Array
+
+    def __call__(self, features: Array) -> Array:
+        """Returns the logits of features: (N, C) → (N, outputs)."""
+        return (features - self.mean) * self.factor @ self.kernel + self.bias
+
+
+def choose(
+    features: Features,
+    readouts: Sequence[Readout],
+    truth: Array,
+    task: tasks.Task,
+    groups: Sequence[Any],
+    *,
+    weights: Array | None = None,
+    seed: int = 0,
+) -> Choice:
+    """Compares linear heads by cross-validation.
+
+    Logits of held-out folds are compared by their loss after the best multiplication
+    by one number. The strands are those whose heads weigh most together; of their
+    heads those that predict best are averaged, by weights that fall with the loss.
+
+    Args:
+        features: Of all training rows.
+        readouts: Candidates, each of names that every strand has.
+        truth: Labels, as `labels.Task.encode` gives them; of regression scaled.
+        task: What is to be learnt.
+        groups: What repeats of a row share: they are in one fold.
+        weights: Of the rows, (N,); 1 by default.
+        seed: Of the folds.
+
+    Returns:
+        The choice.
+
+    Raises:
+        ValueError: If there are fewer than two groups.
+    """
+    weights = np.ones(len(truth)) if weights is None else np.asarray(weights)
+    folds = assign_folds(truth, task, groups, seed=seed)
+    pairs = [(strands, readout) for strands in features for readout in readouts]
+    # Threads only wait for each other in problems this small.
+    with threadpoolctl.threadpool_limits(1):
+        found = [
+            _out_of_fold(_scaled(features[s], r)[0], truth, task, weights, folds)
+            for s, r in pairs
+        ]
+    logits = np.stack(found)  # (candidates, penalties, N, outputs)
+    everything = np.ones(len(truth), bool)
+    found = _select(pairs, logits, truth, task, weights, everything)
+    held_out = np.zeros(logits.shape[2:])
+    for fold in np.unique(folds):
+        is_held = folds == fold
+        part = _select(pairs, logits, truth, task, weights, ~is_held)
+        held_out[is_held] = part.mean(logits)[is_held]
+    tried = []
+    shares = dict(zip(found.members, found.shares, strict=True))
+    for number, (strands, readout) in enumerate(pairs):
+        penalty, factor = found.best[number]
+        one = logits[number, penalty] * factor
+        tried.append(
+            Candidate(
+                readout=readout,
+                strands=strands,
+                penalty=PENALTIES[penalty],
+                loss=_mean_loss(one, truth, task, weights),
+                score=score(one, truth, task),
+                share=shares.get(number, 0.0),
+            )
+        )
+    return Choice(
+        members=tuple(tried[number] for number in found.members),
+        loss=_mean_loss(held_out, truth, task, weights),
+        score=score(held_out, truth, task),
+        tried=tuple(sorted(tried, key=lambda one: one.loss)),
+        of_strands={
+            strands: score(part.mean(logits), truth, task)
+            for strands, part in found.of_strands.items()
+        },
+        is_clear=found.is_clear,
+        folds=folds,
+    )
+
+
+def fit(
+    choice: Choice,
+    features: Features,
+    truth: Array,
+    task: tasks.Task,
+    *,
+    weights: Array | None = None,
+    rows: Array | None = None,
+) -> Head:
+    """Fits what was chosen, as one dense layer over `choice.readout`.
+
+    Args:
+        choice: What was chosen.
+        features: As for `choose`.
+        truth: As for `choose`.
+        task: As for `choose`.
+        weights: As for `choose`.
+        rows: Rows to fit, all by default; constants are always those of all.
+
+    Returns:
+        The layer; its logits are the members' sum, each times its share.
+    """
+    weights = np.ones(len(truth)) if weights is None else np.asarray(weights)
+    rows = np.arange(len(truth)) if rows is None else rows
+    of_strands = features[choice.strands]
+    constants = [_constants(of_strands[name], name) for name in choice.readout]
+    means, factors = zip(*constants, strict=True)
+    widths = [len(mean) for mean in means]
+    ends = np.cumsum([0, *widths])
+    kernel, bias = (
+        np.zeros((ends[-1], _num_outputs(task))),
+        np.zeros(_num_outputs(task)),
+    )
+    for member in choice.members:
+        scaled, shrink = _scaled(of_strands, member.readout)
+        few, back = _fewer_channels(scaled[rows])
+        slope, offset = _linear(few, truth[rows], task, weights[rows], member.penalty)
+        slope = back(slope)
+        bias += member.share * offset
+        at = 0
+        for name in member.readout:
+            number = choice.readout.index(name)
+            part = slope[at : at + widths[number]] * shrink * member.share
+            kernel[ends[number] : ends[number + 1]] += part
+            at += widths[number]
+    return Head(np.concatenate(means), np.concatenate(factors), kernel, bias)
+
+
+def assign_folds(
+    truth: Array, task: tasks.Task, groups: Sequence[Any], *, seed: int
+) -> Array:
+    """Returns the fold of each row: repeats in one, classes in equal shares.
+
+    Args:
+        truth: Labels.
+        task: Of the labels.
+        groups: What repeats of a row share.
+        seed: Of the folds.
+
+    Returns:
+        int, (N,), 0 to at most `FOLDS` - 1.
+
+    Raises:
+        ValueError: If there are fewer than two groups.
+    """
+    first = {group: row for row, group in reversed(list(enumerate(groups)))}
+    count = min(FOLDS, len(first))
+    if count < 2:
+        raise ValueError("all training sequences are one and the same")
+    rng = np.random.default_rng(seed)
+    heads = np.array(sorted(first.values()))
+    strata = truth[heads]
+    if task.kind == tasks.MULTI_LABEL:
+        strata = np.unique(strata, axis=0, return_inverse=True)[1].reshape(-1)
+    # In random order, then by class (or by number), dealt out one after the other.
+    order = rng.permutation(len(heads))
+    order = order[np.argsort(strata[order], kind="stable")]
+    fold_of = np.empty(len(heads), int)
+    fold_of[order] = np.arange(len(heads)) % count
+    of_group = {groups[head]: fold for head, fold in zip(heads, fold_of, strict=True)}
+    return np.array([of_group[group] for group in groups])
+
+
+def score(logits: Array, truth: Array, task: tasks.Task) -> float:
+    """Returns the AUROC of logits, or Pearson's correlation; NaN where undefined.
+
+    Of more classes it is the mean over pairs, of several labels over labels.
+    """
+    from sklearn import metrics
+
+    if task.kind == tasks.REGRESSION:
+        if not np.ptp(logits):
+            return 0.0
+        return float(np.corrcoef(logits[:, 0], truth)[0, 1])
+    if task.kind == tasks.MULTICLASS:
+        present = np.unique(truth)
+        if len(present) < 2:
+            return float("nan")
+        pairs = [
+            metrics.roc_auc_score(
+                truth[is_in := np.isin(truth, (a, b))] == b,
+                _probabilities(logits[is_in])[:, column] * sign,
+            )
+            for i, a in enumerate(present)
+            for b in present[i + 1 :]
+            for column, sign in ((b, 1), (a, -1))
+        ]
+        return float(np.mean(pairs))
+    columns = truth[:, None] if task.kind == tasks.BINARY else truth
+    found = [
+        metrics.roc_auc_score(column, logits[:, number])
+        for number, column in enumerate(columns.T)
+        if np.ptp(column)
+    ]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def losses(logits: Array, truth: Array, task: tasks.Task) -> Array:
+    """Returns the loss of each row: (..., N, outputs) → (..., N).
+
+    Cross-entropy in nats, of several labels its mean over labels, of regression the
+    squared error.
+    """
+    if task.kind == tasks.REGRESSION:
+        return np.square(logits[..., 0] - truth)
+    if task.kind == tasks.MULTICLASS:
+        top = logits.max(axis=-1, keepdims=True)
+        total = np.log(np.exp(logits - top).sum(-1)) + top[..., 0]
+        return total - logits[..., np.arange(len(truth)), truth]
+    columns = truth[:, None] if task.kind == tasks.BINARY else truth
+    return (np.logaddexp(0, logits) - columns * logits).mean(-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mean:
+    """A weighted mean of heads, as indices of candidates."""
+
+    members: list[int]
+    shares: list[float]  # of the members; they sum to the factor of their mean
+    best: list[tuple[int, float]]  # penalty and factor of each candidate
+    of_strands: Mapping[str, _Mean] = dataclasses.field(default_factory=dict)
+    is_clear: bool = False
+
+    def mean(self, logits: Array) -> Array:
+        """Returns the logits of the mean: (N, outputs)."""
+        found = [logits[number, self.best[number][0]] for number in self.members]
+        return np.tensordot(self.shares, np.stack(found), axes=1)
+
+
+def _select(
+    pairs: Sequence[tuple[str, Readout]],
+    logits: Array,
+    truth: Array,
+    task: tasks.Task,
+    weights: Array,
+    rows: Array,
+) -> _Mean:
+    """Chooses by the logits of some rows."""
+    logits, truth, weights = logits[:, :, rows], truth[rows], weights[rows]
+    best, evidence = [], np.zeros(len(pairs))
+    for number, (strands, readout) in enumerate(pairs):
+        found = [_tempered(x, truth, task, weights) for x in logits[number]]
+        penalty = int(np.argmin([np.sum(row) for row, _ in found]))
+        best.append((penalty, found[penalty][1]))
+        prior = sum(_PRIOR.get(name, 0.0) for name in (strands, *readout))
+        evidence[number] = prior - _TRUST * np.sum(found[penalty][0])
+    share = np.exp(evidence - evidence.max())
+    chosen, rows_of, total = {}, {}, {}
+    for strands in dict.fromkeys(strands for strands, _ in pairs):
+        numbers = [n for n, pair in enumerate(pairs) if pair[0] == strands]
+        numbers.sort(key=lambda n: -evidence[n])
+        total[strands] = sum(share[n] for n in numbers)
+        least = _LEAST * share[numbers[0]]
+        numbers = [n for n in numbers[:MOST] if share[n] >= least]
+        own = np.array([share[n] * best[n][1] for n in numbers])
+        own /= sum(share[n] for n in numbers)
+        one = _Mean(numbers, own.tolist(), best)
+        rows_of[strands], factor = _tempered(one.mean(logits), truth, task, weights)
+        chosen[strands] = _Mean(numbers, (own * factor).tolist(), best)
+    top = max(chosen, key=lambda strands: total[strands])
+    others = [row for strands, row in rows_of.items() if strands != top]
+    is_clear = bool(others) and all(_difference(o, rows_of[top]) > 1 for o in others)
+    one = chosen[top]
+    return _Mean(one.members, one.shares, best, chosen, is_clear)
+
+
+def _difference(losses: Array, others: Array) -> float:
+    """Returns by how many standard errors of their mean losses are above others."""
+    each = losses - others
+    error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else 0.0
+    return float(each.mean() / error) if error else 0.0
+
+
+def _tempered(
+    logits: Array, truth: Array, task: tasks.Task, weights: Array
+) -> tuple[Array, float]:
+    """Returns weighted losses after the best multiplication, and its factor."""
+    factors = np.ones(1) if task.kind == tasks.REGRESSION else _FACTORS
+    found = losses(factors[:, None, None] * logits, truth, task) * weights
+    at = int(found.mean(axis=1).argmin())
+    return found[at], float(factors[at])
+
+
+def _mean_loss(logits: Array, truth: Array, task: tasks.Task, weights: Array) -> float:
+    return float(np.average(losses(logits, truth, task), weights=weights))
+
+
+def _out_of_fold(
+    features: Array, truth: Array, task: tasks.Task, weights: Array, folds: Array
+) -> Array:
+    """Returns logits of rows by heads of other folds: (penalties, N, outputs)."""
+    features, _ = _fewer_channels(features)
+    found = np.zeros((len(PENALTIES), len(truth), _num_outputs(task)))
+    for fold in np.unique(folds):
+        is_held = folds == fold
+        for number, penalty in enumerate(PENALTIES):
+            slope, bias = _linear(
+                features[~is_held], truth[~is_held], task, weights[~is_held], penalty
+            )
+            found[number, is_held] = features[is_held] @ slope + bias
+    return found
+
+
+def _constants(values: Array, name: str) -> tuple[Array, Array]:
+    """Returns what is subtracted from each channel, and by what it is multiplied.
+
+    Channels of states get the same spread each; counts and positions keep theirs, so
+    that a rare k-mer weighs no more than a common one. Rows have the mean square
+    length 1.
+    """
+    values = np.asarray(values, np.float64)
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    if name.startswith(("kmers", "onehot")):
+        return mean, np.full(len(mean), 1 / max(np.linalg.norm(spread), 1e-9))
+    is_alive = spread > 1e-6 * max(spread.max(), 1e-9)
+    factor = np.where(is_alive, 1 / np.maximum(spread, 1e-9), 0.0)
+    return mean, factor / np.sqrt(max(np.count_nonzero(is_alive), 1))
+
+
+def _scaled(features: Mapping[str, Array], readout: Readout) -> tuple[Array, float]:
+    """Returns scaled features of a readout side by side, and by what each shrank."""
+    parts = []
+    for name in readout:
+        mean, factor = _constants(features[name], name)
+        parts.append((features[name] - mean) * factor)
+    shrink = 1 / np.sqrt(len(readout))
+    return np.concatenate(parts, axis=1) * shrink, float(shrink)
+
+
+def _linear(
+    features: Array, truth: Array, task: tasks.Task, weights: Array, penalty: float
+) -> tuple[Array, Array]:
+    """Returns kernel, (C, outputs), and bias, (outputs,), of a regularised head."""
+    from sklearn import linear_model
+
+    if task.kind == tasks.REGRESSION:
+        ridge = linear_model.Ridge(alpha=1 / penalty).fit(features, truth, weights)
+        return ridge.coef_[:, None], np.array([ridge.intercept_])
+    is_multi = task.kind == tasks.MULTI_LABEL
+    kernel = np.zeros((features.shape[1], _num_outputs(task)))
+    bias = np.full(_num_outputs(task), _ABSENT)
+    for output, column in enumerate(truth.T if is_multi else [truth]):
+        present = np.unique(column)
+        columns = [output] if is_multi or task.kind == tasks.BINARY else present
+        if len(present) == 1:
+            is_positive = task.kind == tasks.MULTICLASS or present[0] == 1
+            bias[columns] = -_ABSENT if is_positive else _ABSENT
+            continue
+        model: Any = linear_model.LogisticRegression(C=penalty, max_iter=200, tol=1e-3)
+        model.fit(features, column, weights)
+        slope, offset = np.asarray(model.coef_), np.asarray(model.intercept_)
+        if task.kind == tasks.MULTICLASS and len(present) == 2:
+            slope, offset = (
+                np.stack([-slope[0], slope[0]]) / 2,
+                np.array([-1, 1]) * (offset[0] / 2),
+            )
+        kernel[:, columns], bias[columns] = slope.T, offset
+    return kernel, bias
+
+
+def _fewer_channels(features: Array) -> tuple[Array, Any]:
+    """Returns features with at most as many channels as rows, and the way back.
+
+    The rows are turned into the space that they span, in which a penalised head is
+    the same.
+    """
+    if features.shape[1] <= features.shape[0]:
+        return features, lambda kernel: kernel
+    values, vectors = np.linalg.eigh(features @ features.T)
+    is_real = values > 1e-10 * max(values[-1], 1e-300)
+    roots, vectors = np.sqrt(values[is_real]), vectors[:, is_real]
+    return vectors * roots, lambda kernel: features.T @ (vectors / roots @ kernel)
+
+
+def _probabilities(logits: Array) -> Array:
+    found = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def _num_outputs(task: tasks.Task) -> int:
+    return 1 if task.kind in (tasks.BINARY, tasks.REGRESSION) else len(task.classes)
