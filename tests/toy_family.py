@@ -19,6 +19,7 @@ from genomenet.layers import initializers, random
 from genomenet.models import family as family_lib
 
 POOLS: Final = ("mean", "max", "none")
+READOUTS: Final = ()
 CLASSIFIER_POOL: Final = "max"
 CLASSIFIER_RATE: Final = 1e-2
 attend: Final = None
@@ -162,6 +163,17 @@ def embed(
         return ops.max(states, axis=1)  # at least 0, as at padding
     real = ops.cast(ops.cast(batch["bases"], "int32") != alphabet.PAD, states.dtype)
     return ops.sum(states, axis=1) / ops.sum(real, axis=1, keepdims=True)
+
+
+def read_out(
+    model: Any,
+    batch: Mapping[str, Any],
+    names: Sequence[str],
+    *,
+    training: bool = False,
+) -> list[Any]:
+    """Returns the vectors of several pools."""
+    return [embed(model, batch, name, training=training) for name in names]
 
 
 def window(config: Config) -> tiling.Window:
