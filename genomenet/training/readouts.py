@@ -7,6 +7,7 @@ few rows many heads have a say, of more the best alone.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -26,14 +27,6 @@ MOST: Final = 6
 
 _TRUST: Final = 0.5  # in nats of held-out loss: heads share rows, so less than 1
 _LEAST: Final = 0.05  # of the largest weight, below which a head is left out
-# Log weight before any row is seen: what depends on positions, or on the strand, has
-# to earn its place. With 20 rows one of 44 heads predicts them well by chance.
-_PRIOR: Final = {
-    "onehot": -2.0,
-    "bins": -1.0,
-    "embeddings_bins": -1.0,
-    "forward": -1.0,
-}
 _FACTORS: Final = np.geomspace(0.25, 4.0, 17)  # by which logits may be multiplied
 _ABSENT: Final = -10.0  # logit of a class that the training rows lack
 
@@ -359,12 +352,12 @@ def _select(
     """Chooses by the logits of some rows."""
     logits, truth, weights = logits[:, :, rows], truth[rows], weights[rows]
     best, evidence = [], np.zeros(len(pairs))
-    for number, (strands, readout) in enumerate(pairs):
+    priors = _priors([readout for _, readout in pairs])
+    for number, (_, readout) in enumerate(pairs):
         found = [_tempered(x, truth, task, weights) for x in logits[number]]
         penalty = int(np.argmin([np.sum(row) for row, _ in found]))
         best.append((penalty, found[penalty][1]))
-        prior = sum(_PRIOR.get(name, 0.0) for name in (strands, *readout))
-        evidence[number] = prior - _TRUST * np.sum(found[penalty][0])
+        evidence[number] = priors[readout] - _TRUST * np.sum(found[penalty][0])
     share = np.exp(evidence - evidence.max())
     chosen, rows_of, total = {}, {}, {}
     for strands in dict.fromkeys(strands for strands, _ in pairs):
@@ -383,6 +376,22 @@ def _select(
     is_clear = bool(others) and all(_difference(o, rows_of[top]) > 1 for o in others)
     one = chosen[top]
     return _Mean(one.members, one.shares, best, chosen, is_clear)
+
+
+def _priors(readouts: Sequence[Readout]) -> dict[Readout, float]:
+    """Returns the log weight of each readout before any row is seen.
+
+    Kinds of readouts weigh alike, however many there are of one: means and maxima,
+    bins, counts of k-mers, positions. Of k-mers the shorter weigh twice the longer.
+    """
+    words = sorted({r for r in readouts if r[0].startswith("kmers")})
+    kinds = {r: "bins" if r[0].endswith("bins") else "pool" for r in readouts}
+    kinds |= {r: "onehot" for r in readouts if "onehot" in r}
+    counts = collections.Counter(kinds[r] for r in set(readouts) - set(words))
+    found = {r: -float(np.log(counts[kinds[r]])) for r in set(readouts) - set(words)}
+    for number, readout in enumerate(words):
+        found[readout] = -(number + 1) * float(np.log(2))
+    return found
 
 
 def _difference(losses: Array, others: Array) -> float:
