@@ -7,11 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import threadpoolctl
 
 from genomenet.data import tasks
 from genomenet.dna import alphabet, kmer
 
 _BLOCK: Final = 1 << 22  # bases whose k-mers are counted at once
+
+SELECT_ROWS: Final = 1_000
+"""Rows by which `select` compares candidates, at most."""
 
 _FILTERS: Final = (16, 8, 4)
 _KERNEL: Final = 8
@@ -34,20 +38,26 @@ class KmerLogisticRegression:
         task: What is to be learnt.
         k: Bases of a k-mer, 1 to 8.
         c: Inverse of the strength of the L2 penalty, > 0.
+        both_strands: Whether both strands are counted, else the one given.
 
     Raises:
         ValueError: If an argument makes no sense.
-        ImportError: If scikit-learn is missing.
     """
 
-    def __init__(self, task: tasks.Task, *, k: int = 6, c: float = 0.05):
+    def __init__(
+        self,
+        task: tasks.Task,
+        *,
+        k: int = 6,
+        c: float = 0.05,
+        both_strands: bool = True,
+    ):
         if task.kind not in tasks.TASKS or task.kind == tasks.AUTO:
             raise ValueError(f"no task {task.kind!r}")
         if c <= 0:
             raise ValueError(f"c must be > 0, got {c}")
         kmer.vocabulary_size(k)  # checks it
-        _linear_model()
-        self.task, self.k, self.c = task, k, c
+        self.task, self.k, self.c, self.both_strands = task, k, c, both_strands
         self._models: list[Any] = []
 
     def fit(
@@ -69,7 +79,7 @@ class KmerLogisticRegression:
         truth = np.asarray(truth)
         if len(codes) != len(truth) or not len(codes):
             raise ValueError(f"{len(codes)} sequences and {len(truth)} labels")
-        counts = np.sqrt(count_kmers(codes, self.k))
+        counts = self._read(codes)
         columns = truth.T if self.task.kind == tasks.MULTI_LABEL else [truth]
         self._models = [self._fit(counts, column) for column in columns]
         return self
@@ -91,16 +101,21 @@ class KmerLogisticRegression:
             raise ValueError("call fit before predict")
         if not len(codes):
             raise ValueError("there are no sequences to predict")
-        counts = np.sqrt(count_kmers(codes, self.k))
+        counts = self._read(codes)
         if self.task.kind == tasks.REGRESSION:
             return self._models[0].predict(counts)
         if self.task.kind != tasks.MULTI_LABEL:
             return self._spread(self._models[0], counts, len(self.task.classes))
         return np.stack([self._spread(m, counts, 2)[:, 1] for m in self._models], 1)
 
+    def _read(self, codes: Sequence[npt.NDArray[np.uint8]]) -> Any:
+        """Returns the features of sequences, (N, F)."""
+        return np.sqrt(count_kmers(codes, self.k, both_strands=self.both_strands))
+
     def _fit(self, counts: Any, truth: npt.NDArray[Any]) -> Any:
         """Returns a model of one column of labels, or the only class."""
-        linear = _linear_model()
+        from sklearn import linear_model as linear
+
         if self.task.kind == tasks.REGRESSION:
             return linear.Ridge(alpha=1 / self.c).fit(counts, truth)
         if (truth == truth[0]).all():
@@ -117,7 +132,142 @@ class KmerLogisticRegression:
         return found
 
 
-def count_kmers(codes: Sequence[npt.NDArray[np.uint8]], k: int) -> Any:
+class OneHotRegression(KmerLogisticRegression):
+    """Predicts from the base at each position, of the strand that is given.
+
+    Args:
+        task: What is to be learnt.
+        length: Positions that are read; bases past them are not.
+        c: Inverse of the strength of the L2 penalty, > 0.
+
+    Raises:
+        ValueError: If an argument makes no sense.
+    """
+
+    def __init__(self, task: tasks.Task, *, length: int, c: float = 0.05):
+        super().__init__(task, c=c)
+        if length < 1:
+            raise ValueError(f"length must be >= 1 base, got {length}")
+        self.length = length
+
+    def _read(self, codes: Sequence[npt.NDArray[np.uint8]]) -> Any:
+        rows = np.full((len(codes), self.length), alphabet.PAD, np.uint8)
+        for row, found in zip(rows, codes, strict=True):
+            row[: len(found)] = found[: self.length]
+        table = np.eye(alphabet.PAD + 1, alphabet.NUM_BASES)
+        return table[rows].reshape(len(codes), -1)
+
+
+def select(
+    candidates: Sequence[KmerLogisticRegression],
+    codes: Sequence[npt.NDArray[np.uint8]],
+    truth: npt.NDArray[Any],
+    *,
+    seed: int = 0,
+) -> KmerLogisticRegression:
+    """Fits the candidate that predicts held-out folds best.
+
+    Args:
+        candidates: Of one task.
+        codes: As for `KmerLogisticRegression.fit`.
+        truth: As for `KmerLogisticRegression.fit`.
+        seed: Of the folds, and of the `SELECT_ROWS` that are compared where there are
+            more.
+
+    Returns:
+        The candidate of the lowest loss over 5 folds, fitted to all rows; repeats of
+        a sequence, on either strand, are in one fold. Where a class has a single
+        sequence the first candidate.
+    """
+    from sklearn import model_selection
+
+    truth = np.asarray(truth)
+    kind = candidates[0].task.kind
+    rows = np.sort(np.random.default_rng(seed).permutation(len(codes))[:SELECT_ROWS])
+    groups = [tasks.group(alphabet.LETTERS[codes[row]].tobytes()) for row in rows]
+    is_class = kind in (tasks.BINARY, tasks.MULTICLASS)
+    counts = np.unique(truth[rows], return_counts=True)[1] if is_class else [len(rows)]
+    count = min(5, len(set(groups)), int(np.min(counts)))
+    best = candidates[0]
+    if count > 1 and len(candidates) > 1:
+        kinds = model_selection
+        split: Any = kinds.StratifiedGroupKFold if is_class else kinds.GroupKFold
+        folds = list(
+            split(count, shuffle=True, random_state=seed).split(
+                rows, truth[rows], groups
+            )
+        )
+        parts = [(rows[a], rows[b]) for a, b in folds]
+        # Threads only wait for each other in problems this small.
+        with threadpoolctl.threadpool_limits(1):
+            losses = [_held_out_loss(one, codes, truth, parts) for one in candidates]
+        best = candidates[int(np.argmin(losses))]
+    return best.fit(codes, truth)
+
+
+def kmer_candidates(task: tasks.Task) -> list[KmerLogisticRegression]:
+    """Returns k-mer regressions of 3 to 6 bases, both strands or one, by penalty."""
+    return [
+        KmerLogisticRegression(task, k=k, c=c, both_strands=both)
+        for both in (True, False)
+        for k in range(3, 7)
+        for c in (0.01, 0.1, 1.0)
+    ]
+
+
+def one_hot_candidates(task: tasks.Task, length: int) -> list[KmerLogisticRegression]:
+    """Returns regressions on the bases of some positions, by penalty."""
+    return [OneHotRegression(task, length=length, c=c) for c in (0.003, 0.03, 0.3)]
+
+
+class MarkovRule:
+    """Predicts the class whose Markov chain makes a sequence most probable.
+
+    A chain of each class gives the probability of a base after the three before it,
+    from counts on the strand that is given, and one more of each.
+
+    Args:
+        task: Of classes that exclude each other.
+
+    Raises:
+        ValueError: If the task has no such classes.
+    """
+
+    ORDER: Final = 3
+
+    def __init__(self, task: tasks.Task):
+        if task.kind not in (tasks.BINARY, tasks.MULTICLASS):
+            raise ValueError(f"a Markov rule needs classes, not {task.kind}")
+        self.task = task
+        self._log: npt.NDArray[Any] = np.zeros(0)
+        self._prior: npt.NDArray[Any] = np.zeros(0)
+
+    def fit(
+        self, codes: Sequence[npt.NDArray[np.uint8]], truth: npt.NDArray[Any]
+    ) -> MarkovRule:
+        """Learns from sequences; as `KmerLogisticRegression.fit`."""
+        words = count_kmers(codes, self.ORDER + 1, both_strands=False)
+        truth = np.asarray(truth)
+        of = [words[truth == n].sum(axis=0) for n in range(len(self.task.classes))]
+        counts = np.asarray(of, np.float64).reshape(len(of), -1, alphabet.NUM_BASES) + 1
+        self._log = np.log(counts / counts.sum(-1, keepdims=True)).reshape(len(of), -1)
+        number = np.bincount(truth, minlength=len(of)) + 1
+        self._prior = np.log(number / number.sum())
+        return self
+
+    def predict(self, codes: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[Any]:
+        """Returns probabilities of the classes: float64, (N, C)."""
+        if not len(self._log):
+            raise ValueError("call fit before predict")
+        words = count_kmers(codes, self.ORDER + 1, both_strands=False)
+        logits = words @ self._log.T + self._prior
+        found = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return found / found.sum(axis=1, keepdims=True)
+
+
+def count_kmers(
+    codes: Sequence[npt.NDArray[np.uint8]], k: int, *, both_strands: bool = True
+) -> Any:
     """Counts k-mers on both strands, each together with its reverse complement.
 
     So every place of a sequence counts twice, also that of a palindrome. K-mers that
@@ -126,6 +276,8 @@ def count_kmers(codes: Sequence[npt.NDArray[np.uint8]], k: int) -> Any:
     Args:
         codes: Codes of `dna.alphabet`, one row a sequence, of any lengths.
         k: Bases of a k-mer, 1 to 8.
+        both_strands: Whether both are counted; else each k-mer is a feature of its
+            own, ordered by its id in `dna.kmer`, and every place counts once.
 
     Returns:
         `scipy.sparse.csr_matrix`, float64, (N, F); F is 4^k / 2, and half the number
@@ -134,12 +286,12 @@ def count_kmers(codes: Sequence[npt.NDArray[np.uint8]], k: int) -> Any:
 
     Raises:
         ValueError: If k is out of range, or a code is not one of the alphabet's.
-        ImportError: If SciPy is missing.
     """
-    _linear_model()
     from scipy import sparse
 
     feature = kmer.canonical_features(k)
+    if not both_strands:
+        feature = np.arange(len(feature))
     width = int(feature.max()) + 1
     parts: list[Any] = [sparse.csr_matrix((0, width))]
     for block in _blocks(codes):
@@ -152,9 +304,9 @@ def count_kmers(codes: Sequence[npt.NDArray[np.uint8]], k: int) -> Any:
         at = np.flatnonzero(ids != kmer.UNK_ID)
         column = feature[ids[at] - kmer.NUM_SPECIAL]
         row_of = np.repeat(np.arange(len(block)), lengths)[at]
-        twos = np.full(len(at), 2.0)  # one on either strand
+        each = np.full(len(at), 2.0 if both_strands else 1.0)  # one on either strand
         shape = (len(block), width)
-        parts.append(sparse.coo_matrix((twos, (row_of, column)), shape).tocsr())
+        parts.append(sparse.coo_matrix((each, (row_of, column)), shape).tocsr())
     return sparse.vstack(parts, format="csr")
 
 
@@ -234,12 +386,24 @@ def _blocks(
         yield block
 
 
-def _linear_model() -> Any:
-    """Imports the part of scikit-learn that is needed."""
-    try:
-        from sklearn import linear_model
-    except ImportError as error:
-        raise ImportError(
-            "the k-mer baseline needs scikit-learn: pip install 'genomenet[eval]'"
-        ) from error
-    return linear_model
+def _held_out_loss(
+    model: KmerLogisticRegression,
+    codes: Sequence[npt.NDArray[np.uint8]],
+    truth: npt.NDArray[Any],
+    folds: Sequence[tuple[Any, Any]],
+) -> float:
+    """Returns the mean loss of held-out rows: in nats, or squared errors."""
+    total = []
+    for taught, held in folds:
+        model.fit([codes[n] for n in taught], truth[taught])
+        found, label = model.predict([codes[n] for n in held]), truth[held]
+        if model.task.kind == tasks.REGRESSION:
+            total.append(np.square(found - label))
+            continue
+        found = np.clip(found, 1e-6, 1 - 1e-6)
+        if model.task.kind == tasks.MULTI_LABEL:
+            each = -np.where(label, np.log(found), np.log1p(-found)).mean(1)
+        else:
+            each = -np.log(found[np.arange(len(label)), label])
+        total.append(each)
+    return float(np.concatenate(total).mean())

@@ -25,7 +25,10 @@ HEAD: Final = "head"
 TRAINS: Final = (ALL, HEAD)  # what is trained of a model
 KMER: Final = "k-mer regression"
 CNN: Final = "small CNN"
-BASELINES: Final = (KMER, CNN)
+CHOSEN_KMER: Final = "k-mer regression, chosen"
+ONE_HOT: Final = "one-hot regression, chosen"
+MARKOV: Final = "Markov rule"
+BASELINES: Final = (KMER, CHOSEN_KMER, ONE_HOT, MARKOV, CNN)
 
 DROPOUT: Final = 0.1
 WARMUP: Final = 0.1

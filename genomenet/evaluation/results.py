@@ -107,6 +107,10 @@ def _facts(rows: Sequence[tables.Row], column: str, k: int) -> list[str]:
         *facts,
         f"`{protocols.KMER}`: logistic (of numbers ridge) regression on the {k}-mers"
         " of both strands; nothing of it but the draw depends on the seed.",
+        f"`{protocols.CHOSEN_KMER}` and `{protocols.ONE_HOT}`: the same with k (3 to"
+        " 6), strands and penalty chosen by 5-fold cross-validation, and on the base at"
+        f" each position. `{protocols.MARKOV}`: the class whose chain of order 3 makes"
+        " a sequence most probable.",
         f"`{protocols.CNN}`: the network of Genomic Benchmarks on the strand as given,"
         f" Adam, batches of {recipe.batch_size}, learning rate"
         f" {protocols.CNN_RATE:g}, at least {recipe.least_steps} steps.",

@@ -75,6 +75,8 @@ def run(
     weights = {name: release_folder.find_weights(f) for name, f in folders.items()}
     has_weights = {name: path is not None for name, path in weights.items()}
     plan = protocols.plan(protocol, has_weights, seeds, from_scratch=from_scratch)
+    if data.task.kind not in (tasks.BINARY, tasks.MULTICLASS):
+        plan = [one for one in plan if one.name != protocols.MARKOV]
     workdir = pathlib.Path(workdir)
     with workdir_lib.Workdir(workdir):
         identity = {
@@ -126,8 +128,7 @@ def _run(
     elif one.name == protocols.CNN:
         predicted, seconds = _small_cnn(data, one.seed)
     else:
-        model = baselines.KmerLogisticRegression(data.task, k=k)
-        model.fit([train[n] for n in range(len(train))], train.labels)
+        model = _baseline(one, data, k)
         seconds = time.monotonic() - begin
         predicted = model.predict([test[n] for n in range(len(test))])
     scores = metrics.score(data.task, test.labels, predicted, resamples=0)
@@ -153,6 +154,21 @@ def _run(
         "training_seconds": round(seconds, 2),
         "seconds": round(time.monotonic() - begin, 2),
     }
+
+
+def _baseline(one: protocols.Run, data: examples.Data, k: int) -> Any:
+    """Returns a baseline without layers, fitted to the training split."""
+    train, task = data[examples.TRAIN], data.task
+    codes = [train[number] for number in range(len(train))]
+    if one.name == protocols.CHOSEN_KMER:
+        tried = baselines.kmer_candidates(task)
+    elif one.name == protocols.ONE_HOT:
+        tried = baselines.one_hot_candidates(task, int(train.lengths.max()))
+    elif one.name == protocols.MARKOV:
+        return baselines.MarkovRule(task).fit(codes, train.labels)
+    else:
+        tried = [baselines.KmerLogisticRegression(task, k=k)]
+    return baselines.select(tried, codes, train.labels, seed=one.seed)
 
 
 def _fine_tuned(

@@ -328,6 +328,6 @@ def _stats() -> Any:
         from scipy import stats
     except ImportError as error:
         raise ImportError(
-            "intervals and tests need SciPy: pip install 'genomenet[eval]'"
+            "intervals and tests need SciPy: pip install scipy"
         ) from error
     return stats

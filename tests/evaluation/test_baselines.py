@@ -1,6 +1,5 @@
 """Baselines: counts against plain Python, both strands, every kind of task."""
 
-import builtins
 import collections
 import time
 
@@ -146,17 +145,68 @@ def test_nonsense_is_refused():
         model.fit([], np.zeros(0))
 
 
-def test_missing_scikit_learn_is_named(monkeypatch):
-    real = builtins.__import__
+def stranded(rows, seed=0):
+    """Returns sequences of which each class has the other strand's words."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(rows) % 2
+    codes = rng.integers(0, 4, (rows, 40)).astype(np.uint8)
+    codes[truth == 1, 5:13] = [0, 0, 2, 0, 0, 0, 2, 0]
+    codes[truth == 0, 5:13] = [3, 1, 3, 3, 3, 1, 3, 3]
+    return list(codes), truth
 
-    def fail(name, *args, **kwargs):
-        if name.startswith("sklearn"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", fail)
-    with pytest.raises(ImportError, match=r"pip install 'genomenet\[eval\]'"):
-        baselines.KmerLogisticRegression(BINARY)
+def test_the_best_candidate_is_chosen():
+    codes, truth = stranded(40)
+    tried = [
+        baselines.KmerLogisticRegression(BINARY, k=3, both_strands=both, c=c)
+        for both in (True, False)
+        for c in (0.01, 1.0)
+    ]
+    found = baselines.select(tried, codes, truth)
+    assert not found.both_strands
+    assert found.c == 1.0
+    test, label = stranded(40, seed=1)
+    assert (found.predict(test).argmax(1) == label).mean() > 0.9
+    assert {one.k for one in baselines.kmer_candidates(BINARY)} == {3, 4, 5, 6}
+
+
+def test_one_class_with_one_sequence_leaves_nothing_to_choose_by():
+    codes, truth = stranded(3)
+    tried = baselines.one_hot_candidates(BINARY, 40)
+    assert baselines.select(tried, codes, truth) is tried[0]
+
+
+@pytest.mark.parametrize("task", [LABELS, NUMBER])
+def test_candidates_of_other_tasks_are_compared(task):
+    codes, truth = stranded(20)
+    values = truth.astype(float)
+    if task is LABELS:
+        values = np.stack([truth, 1 - truth, truth], axis=1)
+    tried = baselines.one_hot_candidates(task, 40)
+    found = baselines.select(tried, codes, values)
+    assert found in tried
+    assert found.predict(codes).shape == values.shape
+    with pytest.raises(ValueError, match="needs classes"):
+        baselines.MarkovRule(task)
+
+
+def test_positions_and_chains_tell_strands_apart():
+    codes, truth = stranded(40)
+    test, label = stranded(40, seed=1)
+    for model in (
+        baselines.OneHotRegression(BINARY, length=40),
+        baselines.MarkovRule(BINARY),
+    ):
+        found = model.fit(codes, truth).predict(test)
+        np.testing.assert_allclose(found.sum(axis=1), 1)
+        assert (found.argmax(axis=1) == label).mean() > 0.9
+
+
+def test_one_strand_is_counted_alone():
+    codes = [np.array([0, 1, 2, 3, 4, 0, 1], np.uint8)]  # ACGTNAC
+    found = baselines.count_kmers(codes, 2, both_strands=False).toarray()
+    assert found.shape == (1, 16)
+    assert sorted(found[found > 0]) == [1, 1, 2]
 
 
 @pytest.mark.parametrize(

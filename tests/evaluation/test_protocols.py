@@ -91,11 +91,10 @@ def test_a_plan_of_few_shots():
         "random logo, head",
         "random preset",
         "random preset, head",
-        "k-mer regression",
-        "small CNN",
+        *protocols.BASELINES,
     ]
-    assert len(plan) == 8 * 2 * 3 == len({run.key for run in plan})
-    assert [run.seed for run in plan] == [0] * 16 + [1] * 16 + [2] * 16
+    assert len(plan) == 11 * 2 * 3 == len({run.key for run in plan})
+    assert [run.seed for run in plan] == [0] * 22 + [1] * 22 + [2] * 22
     assert {run.train for run in plan if run.init} == {"all", "head"}
     both = {"logo": True, "preset": False}
     assert labels(protocols.plan(protocol, both, 1, from_scratch=False)) == [
@@ -103,8 +102,7 @@ def test_a_plan_of_few_shots():
         "logo, head",
         "random preset",
         "random preset, head",
-        "k-mer regression",
-        "small CNN",
+        *protocols.BASELINES,
     ]
     with pytest.raises(ValueError, match="seeds must be >= 1, got 0"):
         protocols.plan(protocol, {"logo": True}, 0)

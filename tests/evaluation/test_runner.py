@@ -103,7 +103,7 @@ def test_sequences_too_short_are_named_before_any_run(files, quick, tmp_path):
 def test_every_run_has_a_row(files, sampler, quick, tmp_path, capsys):
     models = [str(files / "tiny"), str(files / "preset")]
     rows = runner.run(FEW, models, sampler, seeds=2, workdir=tmp_path)
-    assert len(rows) == 8 * 2 * 2
+    assert len(rows) == 11 * 2 * 2
     assert {row["model"] for row in rows} == {
         "tiny",
         "tiny, head",
@@ -129,8 +129,8 @@ def test_every_run_has_a_row(files, sampler, quick, tmp_path, capsys):
         "results.csv",
     ]
     err = capsys.readouterr().err.splitlines()
-    assert err[0] == "run 1/32 | tiny, shots 3, seed 0 | ETA unknown"
-    assert err[-1].startswith("run 32/32 | small CNN, shots 5, seed 1 | ETA 0:")
+    assert err[0] == "run 1/44 | tiny, shots 3, seed 0 | ETA unknown"
+    assert err[-1].startswith("run 44/44 | small CNN, shots 5, seed 1 | ETA 0:")
 
 
 def test_finished_runs_are_skipped(files, sampler, quick, tmp_path):
