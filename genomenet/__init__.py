@@ -24,11 +24,14 @@ if TYPE_CHECKING:
         release,
         training,
     )
-    from genomenet.release.folder import list_datasets, list_models, load_model
+    from genomenet.api.classifier import Classifier
+    from genomenet.api.encoders import load_model
+    from genomenet.release.folder import list_datasets, list_models
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Classifier",
     "__version__",
     "api",
     "catalog",
@@ -51,9 +54,10 @@ __all__ = [
 
 # Public name → the module that defines it; every other name is a submodule.
 _HOMES: Final = {
+    "Classifier": "genomenet.api.classifier",
     "list_datasets": "genomenet.release.folder",
     "list_models": "genomenet.release.folder",
-    "load_model": "genomenet.release.folder",
+    "load_model": "genomenet.api.encoders",
 }
 
 

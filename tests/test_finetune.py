@@ -86,7 +86,8 @@ def test_from_a_table_to_predictions_of_strings(preset, tmp_path):
 
     release = work / "export" / "work"
     model = genomenet.load_model(release)
-    assert isinstance(model, classifier.Classifier)
+    assert isinstance(model, genomenet.Classifier)
+    model = model.graph
     saved = tf.saved_model.load(str(release / "saved_model"))
     rng = np.random.default_rng(1)
     texts = ["".join(rng.choice(list("acgtn"), n)) for n in (10, 40, 333)]

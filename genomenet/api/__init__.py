@@ -1,1 +1,1 @@
-"""What a notebook uses: the calls behind the commands."""
+"""What a notebook uses: models that take sequences and labels as they are."""

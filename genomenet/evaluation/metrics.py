@@ -63,6 +63,31 @@ class Scores:
     warnings: list[str]
     positive: str = ""
 
+    def __getitem__(self, name: str) -> Interval:
+        """Returns a metric, as "auroc", with its interval."""
+        return self.values[name]
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def table(self, split: str = "") -> str:
+        """Returns the metrics as a table for people, warnings first.
+
+        Args:
+            split: Name of what was scored, as "test".
+        """
+        lines = [f"WARNING: {warning}" for warning in self.warnings]
+        rows = f"{self.counts['rows']:,} sequences"
+        about = self.positive
+        note = f"; f1 and auprc are about class {about!r}" if about else ""
+        title = f"{split} ({rows})" if split else rows
+        lines.append(f"{title}, with 95 % intervals{note}:")
+        for name, found in self.values.items():
+            lines.append(
+                f"  {name:<18}{found.value:>8.4f}  [{found.low:.4f}, {found.high:.4f}]"
+            )
+        return "\n".join(lines)
+
     def to_json(self) -> dict[str, Any]:
         """Returns values for JSON: dicts, lists, numbers, and None for NaN."""
         values = {

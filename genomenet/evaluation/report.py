@@ -57,16 +57,8 @@ class Report:
 
     def summary(self) -> str:
         """Returns the scores as a table for people, warnings first."""
-        lines = [f"WARNING: {warning}" for warning in self.scores.warnings]
-        count = self.scores.counts["rows"]
-        about = self.scores.positive
-        note = f"; f1 and auprc are about class {about!r}" if about else ""
-        lines.append(f"{self.split} ({count:,} sequences), with 95 % intervals{note}:")
-        for name, found in self.scores.values.items():
-            lines.append(
-                f"  {name:<18}{found.value:>8.4f}  [{found.low:.4f}, {found.high:.4f}]"
-            )
-        return "\n".join([*lines, *_tried(self.selection)])
+        return "
+".join([self.scores.table(self.split), *_tried(self.selection)])
 
 
 def describe(data: examples.Data) -> Iterator[str]:

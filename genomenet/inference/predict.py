@@ -6,17 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-import tqdm
+import tqdm.auto as tqdm
 
 from genomenet import models
-from genomenet.inference import record_windows
+from genomenet.inference import compiled, record_windows
 from genomenet.models import classifier
-from genomenet.release import parts
 
 
 class Predictor:
-    """A classifier, compiled.
+    """A classifier, compiled, on TensorFlow or JAX.
 
     Args:
         model: The classifier.
@@ -32,18 +30,15 @@ class Predictor:
         self.width = 1 if config.task == classifier.REGRESSION else len(config.classes)
         # Bases of a padded batch, at most: of longer rows it holds fewer.
         self._most = batch_size * max(config.length, config.window)
-        rows = max(1, self._most // config.window)
-        apply = parts.over_rows(rows, model.vector_width)
-        # Traced for the first shape, and once more for all others.
-        self._call = tf.function(
-            lambda bases: classifier.predict(model, bases, apply=apply),
-            autograph=False,
-            reduce_retracing=True,
+        size = max(1, self._most // config.window)
+        apply = compiled.over_rows(size, model.vector_width)
+        self._call = compiled.function(
+            model, lambda model, bases: classifier.predict(model, bases, apply=apply)
         )
 
     def rows(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Predicts rows of one length: (B, L), padded → (B, outputs)."""
-        return self._call(tf.constant(codes)).numpy().astype(np.float32)
+        return self._call(compiled.pad_to_few(codes)).astype(np.float32)
 
     def predict(
         self,

@@ -99,6 +99,25 @@ class Settings:
             raise ValueError(f"seed must be below 2**32, got {self.seed}")
 
 
+def for_classifier(**fields: Any) -> Settings:
+    """Returns the settings of fine-tuning.
+
+    Args:
+        **fields: Of `Settings`, which replace the defaults of fine-tuning.
+
+    Returns:
+        AdamW with a linear decay and clipped gradients.
+    """
+    defaults: dict[str, Any] = {
+        "batch_size": 32,
+        "schedule": "linear",
+        "weight_decay": 0.01,
+        "epsilon": 1e-8,
+        "clip_norm": 1.0,
+    }
+    return Settings(**{**defaults, **fields})
+
+
 def from_dict(values: Mapping[str, Any]) -> Settings:
     """Returns the settings of JSON values.
 
