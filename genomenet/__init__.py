@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from genomenet.api.classifier import Classifier
     from genomenet.api.encoders import load_model
-    from genomenet.release.folder import list_datasets, list_models
+    from genomenet.release.listing import list_datasets, list_models
 
 __version__ = "0.1.0"
 
@@ -55,8 +55,8 @@ __all__ = [
 # Public name → the module that defines it; every other name is a submodule.
 _HOMES: Final = {
     "Classifier": "genomenet.api.classifier",
-    "list_datasets": "genomenet.release.folder",
-    "list_models": "genomenet.release.folder",
+    "list_datasets": "genomenet.release.listing",
+    "list_models": "genomenet.release.listing",
     "load_model": "genomenet.api.encoders",
 }
 

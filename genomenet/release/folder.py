@@ -282,29 +282,3 @@ def _check_text(name: str, value: Any) -> None:
                     f"{json_file.short(name)} holds the control character"
                     f" U+{ord(letter):04X}: {json_file.short(value)}"
                 )
-
-
-def list_models() -> dict[str, str]:
-    """Lists all models by name.
-
-    Returns:
-        Name → "preset" (no weights: to be trained), "local" (trained, on this
-        machine) or "remote" (trained, fetched when it is loaded), sorted.
-    """
-    states = dict.fromkeys(download.names(), "remote")
-    for name in catalog.model_names():
-        is_here = (catalog.models_root() / name / WEIGHTS).is_file()
-        states[name] = "local" if is_here else states.get(name, "preset")
-    for name, state in states.items():
-        if state == "remote" and download.cached(name, WEIGHTS) is not None:
-            states[name] = "local"
-    return dict(sorted(states.items()))
-
-
-def list_datasets() -> list[str]:
-    """Lists the datasets of the catalogue.
-
-    Returns:
-        The names, for `python -m genomenet.build_dataset --dataset=NAME`.
-    """
-    return catalog.dataset_names()

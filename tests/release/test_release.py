@@ -17,7 +17,7 @@ import tensorflow as tf
 from genomenet import catalog
 from genomenet.dna import encode
 from genomenet.models import selfgenomenet
-from genomenet.release import export, folder
+from genomenet.release import export, folder, listing
 
 CONFIG = {
     "format": 1,
@@ -181,8 +181,8 @@ def test_preset_without_weights(monkeypatch, tmp_path):
     monkeypatch.setenv("GENOMENET_CACHE", str(tmp_path))
     with pytest.raises(ValueError, match=r"no trained weights.*genomenet.train"):
         folder.load_model("selfgenomenet")
-    assert folder.list_models()["selfgenomenet"] == "preset"
-    assert "ecoli_k12" in folder.list_datasets()
+    assert listing.list_models()["selfgenomenet"] == "preset"
+    assert "ecoli_k12" in listing.list_datasets()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -226,11 +226,11 @@ def cached(tmp_path):
 
 
 def test_released_weights_are_fetched_once(released, server, tmp_path, monkeypatch):
-    assert folder.list_models() == {"tiny": "remote"}
+    assert listing.list_models() == {"tiny": "remote"}
     loaded = folder.load_model("tiny")
     for ours, theirs in zip(loaded.weights, released[0].weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert folder.list_models() == {"tiny": "local"}
+    assert listing.list_models() == {"tiny": "local"}
     monkeypatch.setenv("GENOMENET_MODELS_URL", "http://localhost:9")
     folder.load_model("tiny")
 

@@ -1,0 +1,36 @@
+"""Lists of what has a name; nothing here loads Keras or TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from genomenet import catalog
+from genomenet.release import download
+
+_WEIGHTS: Final = "model.weights.h5"
+
+
+def list_models() -> dict[str, str]:
+    """Lists all models by name.
+
+    Returns:
+        Name → "preset" (no weights: to be trained), "local" (trained, on this
+        machine) or "remote" (trained, fetched when it is loaded), sorted.
+    """
+    states = dict.fromkeys(download.names(), "remote")
+    for name in catalog.model_names():
+        is_here = (catalog.models_root() / name / _WEIGHTS).is_file()
+        states[name] = "local" if is_here else states.get(name, "preset")
+    for name, state in states.items():
+        if state == "remote" and download.cached(name, _WEIGHTS) is not None:
+            states[name] = "local"
+    return dict(sorted(states.items()))
+
+
+def list_datasets() -> list[str]:
+    """Lists the datasets of the catalogue.
+
+    Returns:
+        The names, for `python -m genomenet.build_dataset --dataset=NAME`.
+    """
+    return catalog.dataset_names()
