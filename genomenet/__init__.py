@@ -23,10 +23,12 @@ if TYPE_CHECKING:
         porting,
         release,
         training,
+        variants,
     )
     from genomenet.api.classifier import Classifier
     from genomenet.api.encoders import load_model
     from genomenet.release.listing import list_datasets, list_models
+    from genomenet.variants.score_files import variant_effects
 
 __version__ = "0.1.0"
 
@@ -50,6 +52,8 @@ __all__ = [
     "porting",
     "release",
     "training",
+    "variant_effects",
+    "variants",
 ]
 
 # Public name → the module that defines it; every other name is a submodule.
@@ -58,6 +62,7 @@ _HOMES: Final = {
     "list_datasets": "genomenet.release.listing",
     "list_models": "genomenet.release.listing",
     "load_model": "genomenet.api.encoders",
+    "variant_effects": "genomenet.variants.score_files",
 }
 
 

@@ -29,6 +29,7 @@ BINARIES = {
     "finetune.py",
     "predict.py",
     "rank_kmers.py",
+    "score_variants.py",
     "train.py",
 }
 FAMILIES = {path.parent.name for path in PACKAGE.glob("models/*/__init__.py")}
@@ -55,6 +56,7 @@ ALLOWED = {
     "motifs": {"dna", "atomic"},
     "motifs/discovery": {"dna"},
     "interpret": {"dna", "atomic", "layers", "models", "inference", "motifs"},
+    "variants": {"dna", "atomic", "catalog", "data", "inference", "models", "release"},
 }
 THIRD_PARTY = {
     "atomic": set(),

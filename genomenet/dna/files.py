@@ -150,6 +150,27 @@ def opened(path: str) -> Generator[tuple[str, TextIO]]:
         yield kind, io.TextIOWrapper(cast(BinaryIO, stream), "ascii", "surrogateescape")
 
 
+@contextlib.contextmanager
+def decompressed(path: str) -> Generator[BinaryIO]:
+    """Opens a file of any format, decompressed where it is gzip or bgzip.
+
+    Args:
+        path: File, or `-` for standard input.
+
+    Yields:
+        Its bytes, as they are.
+
+    Raises:
+        SequenceFileError: If the file cannot be opened or read, also later.
+    """
+    source = shown(path)
+    with contextlib.ExitStack() as stack:
+        stream = _Stream(_binary(path, stack), source)
+        if stream.peek(2) == _GZIP:
+            stream = _GzipStream(stream, source)
+        yield cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream), _HEAD))
+
+
 class _Stream(io.BufferedIOBase):
     """Forward-only bytes that can be peeked at and that fail in the user's words."""
 

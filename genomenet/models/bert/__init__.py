@@ -34,6 +34,7 @@ __all__ = [
     "num_parameters",
     "on_spans",
     "read_out",
+    "predict_masked",
     "reader",
     "shortest",
     "spans",
@@ -189,6 +190,27 @@ def attend(model: BertMaskedLM, batch: Mapping[str, Any]) -> Any:
     is_kmer = ops.logical_or(ids >= kmer.NUM_SPECIAL, ids == kmer.UNK_ID)
     total = ops.sum(attention[-1][:, :, 0], axis=1)  # (B, T)
     return ops.where(is_kmer, total, 0.0)[:, 1:-1]
+
+
+def predict_masked(
+    model: BertMaskedLM, batch: Mapping[str, Any], is_masked: Any, at: Any
+) -> Any:
+    """Predicts k-mers whose tokens are masked.
+
+    Args:
+        model: The model, with its head.
+        batch: "bases", as for `embed`.
+        is_masked: bool, (B, L - k + 1): the k-mers that show [MASK].
+        at: int, (B, P): the k-mers that are predicted, by their first base.
+
+    Returns:
+        Log-probabilities of all tokens in nats, float32, (B, P, V).
+    """
+    tokens = model.tokens(batch["bases"])
+    slots = ops.pad(is_masked, ((0, 0), (1, 1)))  # [CLS] stands before the k-mers
+    ids = ops.where(slots, kmer.MASK_ID, tokens["token_ids"])
+    states = model.backbone.encode({**tokens, "token_ids": ids}, at=at + 1)
+    return ops.log_softmax(ops.cast(model.predict_tokens(states), "float32"))
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:

@@ -1,0 +1,272 @@
+"""What any model says of windows of one length, in batches of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from genomenet import models
+from genomenet.dna import alphabet, encode, kmer
+from genomenet.layers import strand
+from genomenet.models import classifier
+from genomenet.release import parts
+
+ALTERNATIVES: Final = 3
+"""Alternatives to a stretch that are scored in one row."""
+
+_POSITIONS: Final = 16  # k-mers predicted a row in a full batch
+
+
+def family_of(model: keras.Model) -> Any:
+    """Returns the family of an encoder or classifier.
+
+    Args:
+        model: As `release.folder.load_model` returns it.
+
+    Raises:
+        ValueError: If it is of no family.
+    """
+    if isinstance(model, classifier.Classifier):
+        return models.get_family(model.family)
+    config = getattr(model, "config", None)
+    for family in models.FAMILIES.values():
+        if isinstance(config, family.Config):
+            return family
+    raise ValueError(
+        f"{type(model).__name__} is neither an encoder nor a classifier of genomenet"
+    )
+
+
+def window_of(model: Any) -> int:
+    """Returns the bases that a model was trained on."""
+    config = model.config
+    return max(config.length, family_of(model).shortest(_encoder(model).config))
+
+
+def check_window(model: Any, window: int) -> None:
+    """Refuses a window that a model cannot read.
+
+    Args:
+        model: An encoder or classifier.
+        window: Bases.
+
+    Raises:
+        ValueError: If it is out of range.
+    """
+    shortest = family_of(model).shortest(_encoder(model).config)
+    is_classifier = isinstance(model, classifier.Classifier)
+    longest = 1 << 30 if is_classifier else model.config.max_length
+    if not shortest <= window <= longest:
+        raise ValueError(
+            f"window={window} is out of range: the model reads {shortest} to {longest}"
+            " bases at once"
+        )
+
+
+class Outputs:
+    """Logits and probabilities of a classifier, or vectors of an encoder.
+
+    Args:
+        model: A classifier or an encoder.
+        window: Bases of every row, W.
+        batch_size: Rows read at once.
+        both_strands: Whether to average over both strands.
+        pool: How a window becomes a vector, of encoders; the family's default if
+            None.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        window: int,
+        batch_size: int = 64,
+        both_strands: bool = True,
+        pool: str | None = None,
+    ):
+        self.window, self.batch_size = window, batch_size
+        family = family_of(model)
+        if isinstance(model, classifier.Classifier):
+            most = batch_size * max(model.config.length, model.config.window)
+            apply = parts.over_rows(
+                max(1, most // model.config.window), family.width(model.encoder.config)
+            )
+
+            def read(rows: Any) -> Any:
+                return _classify(model, rows, apply)
+        else:
+            pool = pool or family.POOLS[0]
+            if pool not in family.POOLS or pool == "none":
+                names = ", ".join(name for name in family.POOLS if name != "none")
+                raise ValueError(f"pool={pool!r} is none of {names}")
+
+            def read(rows: Any) -> Any:
+                return tf.cast(family.embed(model, {"bases": rows}, pool), tf.float32)
+
+        @tf.function(autograph=False)
+        def call(rows: Any) -> Any:
+            if not both_strands:
+                return read(rows)
+            return (read(rows) + read(strand.reverse_complement(rows))) / 2.0
+
+        self._call: Any = call
+
+    def rows(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Reads windows.
+
+        Args:
+            codes: Codes of `dna.alphabet` without padding, uint8, (N, W).
+
+        Returns:
+            float32, (N, outputs): of a classifier the logits of all classes, then
+            their probabilities; of regression the value; of an encoder the vector.
+        """
+        found = []
+        for start in range(0, len(codes), self.batch_size):
+            part = codes[start : start + self.batch_size]
+            values = self._call(tf.constant(_filled(part, self.batch_size)))
+            found.append(values.numpy()[: len(part)])
+        return np.concatenate(found)
+
+
+class MaskedKmers:
+    """Likelihood ratios of a masked language model.
+
+    Args:
+        model: Of a family that predicts masked k-mers.
+        window: Bases of every row, W.
+        batch_size: Rows read at once, fewer where long stretches are masked.
+        both_strands: Whether to average over both strands.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        window: int,
+        batch_size: int = 64,
+        both_strands: bool = True,
+    ):
+        self.window, self.batch_size = window, batch_size
+        self._both_strands = both_strands
+        self._k: int = model.config.kmer
+        family = family_of(model)
+
+        @tf.function(autograph=False, reduce_retracing=False)
+        def call(rows: Any, is_masked: Any, at: Any, targets: Any) -> Any:
+            found = family.predict_masked(model, {"bases": rows}, is_masked, at)
+            return tf.gather(found, targets, batch_dims=2)  # (B, P, 1 + alternatives)
+
+        self._call: Any = call
+
+    def ratios(
+        self,
+        codes: npt.NDArray[np.uint8],
+        spans: Sequence[tuple[int, int]],
+        alternatives: Sequence[Sequence[npt.NDArray[np.uint8]]],
+    ) -> list[list[float]]:
+        """Compares stretches of windows with what could stand there instead.
+
+        Args:
+            codes: Codes, uint8, (N, W).
+            spans: The stretch of each row, 0-based and half-open.
+            alternatives: Of each row, at most `ALTERNATIVES`: codes as long as its
+                stretch.
+
+        Returns:
+            Of each row and alternative: the sum, over the k-mers that touch the
+            stretch, which are all masked, of log P(alternative) − log P(there), in
+            nats; the mean of both strands. NaN where no such k-mer is without N.
+        """
+        rows = list(zip(codes, spans, alternatives, strict=True))
+        found = self._one_strand(rows)
+        if self._both_strands:
+            other = self._one_strand(
+                [
+                    (
+                        encode.reverse_complement(row),
+                        (self.window - span[1], self.window - span[0]),
+                        [encode.reverse_complement(alt) for alt in alts],
+                    )
+                    for row, span, alts in rows
+                ]
+            )
+            found = (found + other) / 2
+        return [found[row, : len(alts)].tolist() for row, (*_, alts) in enumerate(rows)]
+
+    def _one_strand(self, rows: list[Any]) -> npt.NDArray[np.float64]:
+        """Returns the ratios on the strand that is given, (N, ALTERNATIVES)."""
+        found = np.full((len(rows), ALTERNATIVES), np.nan)
+        by_size: dict[int, list[int]] = {}
+        for number, (_, (start, end), _) in enumerate(rows):
+            count = end - start + self._k - 1
+            size = self._k if count <= self._k else 1 << (count - 1).bit_length()
+            by_size.setdefault(size, []).append(number)
+        for size, numbers in by_size.items():
+            num_rows = max(
+                1, min(self.batch_size, self.batch_size * _POSITIONS // size)
+            )
+            for first in range(0, len(numbers), num_rows):
+                part = numbers[first : first + num_rows]
+                found[part] = self._batch([rows[n] for n in part], num_rows, size)
+        return found
+
+    def _batch(
+        self, rows: list[Any], num_rows: int, size: int
+    ) -> npt.NDArray[np.float64]:
+        num_kmers = self.window - self._k + 1
+        is_masked = np.zeros((num_rows, num_kmers), bool)
+        at = np.zeros((num_rows, size), np.int32)
+        targets = np.full((num_rows, size, 1 + ALTERNATIVES), kmer.UNK_ID, np.int32)
+        for row, (codes, (start, end), alts) in enumerate(rows):
+            first = max(0, start - self._k + 1)
+            last = min(num_kmers, end)
+            count = max(0, last - first)
+            if not count:
+                continue
+            # k-mers that hold N beside the stretch cannot be told, nor masked.
+            known = codes[first : last + self._k - 1].copy()
+            here = slice(start - first, end - first)
+            known[here] = alphabet.A
+            is_known = kmer.tokenize(known, self._k) != kmer.UNK_ID
+            is_masked[row, first:last] = is_known
+            at[row, :count] = np.arange(first, last)
+            for column, allele in enumerate([codes[start:end], *alts]):
+                known[here] = allele
+                targets[row, :count, column] = kmer.tokenize(known, self._k)
+        codes = _filled(np.stack([codes for codes, *_ in rows]), num_rows)
+        logs = self._call(*map(tf.constant, (codes, is_masked, at, targets))).numpy()[
+            : len(rows)
+        ]
+        ids = targets[: len(rows)]
+        is_told = (ids[..., 1:] != kmer.UNK_ID) & (ids[..., :1] != kmer.UNK_ID)
+        difference = logs[..., 1:].astype(np.float64) - logs[..., :1]
+        total = np.where(is_told, difference, 0.0).sum(axis=1)
+        return np.where(is_told.any(axis=1), total, np.nan)
+
+
+def _encoder(model: Any) -> Any:
+    return model.encoder if isinstance(model, classifier.Classifier) else model
+
+
+def _classify(model: classifier.Classifier, rows: Any, apply: Any) -> Any:
+    """Returns logits of all classes and probabilities, or the values."""
+    vectors, is_valid = model.read(rows, apply=apply)
+    logits = model.predict_logits(vectors, is_valid, training=False)
+    values = classifier.probabilities(model.config, logits)
+    if model.config.task == classifier.REGRESSION:
+        return values
+    if model.config.task == classifier.BINARY:
+        logits = tf.concat([-logits, logits], axis=-1)
+    return tf.concat([logits, values], axis=-1)
+
+
+def _filled(codes: npt.NDArray[np.uint8], num_rows: int) -> npt.NDArray[np.uint8]:
+    """Returns rows, and below them rows of N up to a count."""
+    rest = ((0, num_rows - len(codes)), (0, 0))
+    return np.pad(codes, rest, constant_values=alphabet.N)

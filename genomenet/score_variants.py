@@ -1,0 +1,127 @@
+"""Scores the variants of a VCF: `python -m genomenet.score_variants --help`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    from genomenet import startup
+
+    startup.begin()
+
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+_MODEL = flags.DEFINE_list(
+    "model",
+    None,
+    "Names or release folders, joined by commas: a classifier, regression, encoder or"
+    " masked language model; of several also mean and standard deviation.",
+    required=True,
+)
+_VCF = flags.DEFINE_string(
+    "vcf",
+    None,
+    "A VCF, plain, gzip or bgzip; or a table (TSV, CSV) with the columns chrom, pos,"
+    " ref and alt. Positions are counted from 1.",
+    required=True,
+)
+_GENOME = flags.DEFINE_list(
+    "genome",
+    None,
+    "Sequence files of the genome, joined by commas: FASTA, gzip, 2bit, …",
+    required=True,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A .vcf, .vcf.gz, .tsv or .parquet file to write.", required=True
+)
+_WINDOW = flags.DEFINE_integer(
+    "window",
+    None,
+    "Bases around each variant (default: as many as the model was trained on).",
+    lower_bound=1,
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Windows read at once.", lower_bound=1
+)
+_BOTH_STRANDS = flags.DEFINE_bool(
+    "both_strands",
+    None,
+    "Average over both strands (default: classifiers as evaluated, encoders yes).",
+)
+_POOL = flags.DEFINE_enum(
+    "pool",
+    None,
+    ["mean", "last", "cls", "max"],
+    "How an encoder's window becomes one vector (default: the model's).",
+)
+_NULL = flags.DEFINE_integer(
+    "null",
+    0,
+    "Random SNVs of the same trinucleotide in the same window, from which each score"
+    " gets an empirical p-value; 0: none.",
+    lower_bound=0,
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the random SNVs.")
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error",
+    "stop",
+    ["stop", "skip"],
+    "What to do at a malformed line; skip: report it and leave it out.",
+)
+_STRICT = flags.DEFINE_bool("strict", False, "Exit with 1 unless every status is ok.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes the scores of each alternative allele."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    from genomenet import startup
+
+    startup.load_tensorflow()
+    from genomenet.variants import effects, score_files
+
+    try:
+        counts = score_files.score_file(
+            _MODEL.value,
+            _VCF.value,
+            _GENOME.value,
+            _OUTPUT.value,
+            score_files.Options(
+                window=_WINDOW.value,
+                batch_size=_BATCH_SIZE.value,
+                both_strands=_BOTH_STRANDS.value,
+                pool=_POOL.value,
+                null=_NULL.value,
+                seed=_SEED.value,
+                on_error=_ON_ERROR.value,
+            ),
+            warn=_warn,
+        )
+    except (ValueError, OSError, ImportError) as e:
+        print(f"score_variants: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("score_variants: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+    print(f"{counts.records:,} records in {_OUTPUT.value}")
+    if counts.malformed:
+        print(f"left out as malformed: {counts.malformed:,} lines")
+    for line in effects.summary(counts.statuses):
+        print(line)
+    if _STRICT.value and (counts.malformed or set(counts.statuses) - {effects.OK}):
+        sys.exit(1)
+
+
+def _warn(line: str) -> None:
+    """Reports what is left out, without tearing the bar."""
+    import tqdm
+
+    tqdm.tqdm.write(f"score_variants: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)

@@ -1,0 +1,108 @@
+"""A genome in memory, any stretch of which can be had."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.dna import alphabet, encode, packed, reader
+
+_PREFIX: Final = "chr"
+_MITOCHONDRION: Final = {"m": "mt"}
+
+
+class Genome:
+    """Contigs at 2 bits a base, by name.
+
+    Args:
+        contigs: Name → codes of `dna.alphabet`, uint8, (L,).
+    """
+
+    def __init__(self, contigs: Mapping[str, npt.NDArray[np.uint8]]):
+        self._lengths: dict[str, int] = {}
+        self._contigs: dict[str, packed.Packed] = {}
+        self._known: dict[str, str | None] = {}
+        for name, codes in contigs.items():
+            self._add(name, codes)
+
+    @classmethod
+    def read(
+        cls,
+        source: str
+        | os.PathLike[str]
+        | Sequence[str | os.PathLike[str]]
+        | Mapping[str, str],
+        *,
+        only: Collection[str] | None = None,
+    ) -> Genome:
+        """Reads a genome.
+
+        Args:
+            source: Files or patterns as for `dna.reader.read`, or name → sequence.
+            only: Names of the contigs to keep, under any of their names; all if None.
+
+        Returns:
+            The genome.
+
+        Raises:
+            ValueError: If a file is not usable.
+        """
+        genome = cls({})
+        wanted = None if only is None else set(map(_plain, only))
+        if isinstance(source, Mapping):
+            for name, letters in source.items():
+                genome._add(name, encode.encode(letters, name=name))
+            return genome
+        for record in reader.read(source):
+            if wanted is None or _plain(record.name) in wanted:
+                genome._add(record.name, record.codes)
+        return genome
+
+    def _add(self, name: str, codes: npt.NDArray[np.uint8]) -> None:
+        self._contigs[name] = packed.of(codes)
+        self._lengths[name] = len(codes)
+        plain = _plain(name)
+        # Two contigs that differ only so are told apart by their full names alone.
+        self._known[plain] = None if plain in self._known else name
+
+    def find(self, name: str) -> str | None:
+        """Returns the contig that a name means, or None.
+
+        Args:
+            name: As it is, with or without `chr`, the mitochondrion as M or MT.
+        """
+        return name if name in self._lengths else self._known.get(_plain(name))
+
+    def length(self, contig: str) -> int:
+        """Returns the bases of a contig."""
+        return self._lengths[contig]
+
+    def take(self, contig: str, start: int, length: int) -> npt.NDArray[np.uint8]:
+        """Returns a stretch of a contig, N beyond its ends.
+
+        Args:
+            contig: Its name in the genome.
+            start: First base, 0-based; below 0 it lies before the contig.
+            length: Bases.
+
+        Returns:
+            Codes, uint8, (length,).
+        """
+        codes = np.full(length, alphabet.N, np.uint8)
+        first = max(start, 0)
+        last = min(start + length, self._lengths[contig])
+        if first < last:
+            starts = np.array([first], np.int64)
+            found = self._contigs[contig].take(starts, last - first)[0]
+            codes[first - start : last - start] = found
+        return codes
+
+
+def _plain(name: str) -> str:
+    """Returns what all names of a contig share: no `chr`, MT for M, one case."""
+    plain = name.lower().removeprefix(_PREFIX)
+    return _MITOCHONDRION.get(plain, plain)

@@ -1,0 +1,234 @@
+"""Scores of alternative windows against reference windows, by one model or several."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet import catalog
+from genomenet.inference import outputs
+from genomenet.models import classifier
+from genomenet.release import folder as folder_lib
+
+COSINE: Final = "cosine"
+L2: Final = "l2"
+LIKELIHOOD: Final = "likelihood"
+VALUE: Final = "value"
+
+NO_SPAN: Final = (-1, -1)
+"""The stretch of an alternative that is of another length than the reference."""
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.uint8]
+
+
+class Scorer:
+    """Scores of one model.
+
+    Args:
+        model: Keras model, name of a model, or release folder.
+        window: Bases of a window, W; those the model was trained on if None.
+        batch_size: Windows read at once.
+        both_strands: Whether to average over both strands; if None a classifier does
+            as it was evaluated, and an encoder does.
+        pool: How an encoder's window becomes a vector; the model's default if None.
+
+    Raises:
+        ValueError: If there is no such model, or it cannot read such a window.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        window: int | None = None,
+        batch_size: int = 64,
+        both_strands: bool | None = None,
+        pool: str | None = None,
+    ):
+        self.name = "model"
+        if isinstance(model, str | os.PathLike):
+            self.name = os.path.basename(os.fspath(model).rstrip("/"))
+            content = folder_lib.read_config(catalog.model_folder(model))
+            pool = pool or content.get("pool")
+            model = folder_lib.load_model(model)
+        family = outputs.family_of(model)
+        self.window: int = window or outputs.window_of(model)
+        outputs.check_window(model, self.window)
+        self._is_encoder = not isinstance(model, classifier.Classifier)
+        if both_strands is None:
+            both_strands = self._is_encoder or model.config.both_strands
+        options: dict[str, Any] = {
+            "window": self.window,
+            "batch_size": batch_size,
+            "both_strands": both_strands,
+        }
+        self.outputs = outputs.Outputs(
+            model, **options, pool=pool if self._is_encoder else None
+        )
+        self._masked = None
+        if self._is_encoder and hasattr(family, "predict_masked"):
+            self._masked = outputs.MaskedKmers(model, **options)
+        self.keys = self._keys(model)
+
+    def _keys(self, model: Any) -> dict[str, str]:
+        """Returns the names of the scores, and what each is."""
+        if self._is_encoder:
+            keys = {
+                COSINE: "1 - cosine of the embeddings of ALT and REF, 0 to 2",
+                L2: "Euclidean distance of the embeddings of ALT and REF",
+            }
+            if self._masked is not None:
+                keys[LIKELIHOOD] = (
+                    "sum over the k-mers that touch the variant, all masked, of"
+                    " log P(ALT) - log P(REF), nats; SNVs and MNVs only"
+                )
+            return keys
+        if model.config.task == classifier.REGRESSION:
+            return {VALUE: "predicted value, ALT - REF, in the unit of the labels"}
+        classes = model.config.classes
+        logits = {f"logit_{c}": f"logit of {c}, ALT - REF, nats" for c in classes}
+        return logits | {
+            f"prob_{c}": f"probability of {c}, ALT - REF, -1 to 1" for c in classes
+        }
+
+    def score(
+        self,
+        references: Codes,
+        alternatives: Codes,
+        of: npt.NDArray[np.intp],
+        spans: Sequence[tuple[int, int]],
+    ) -> Floats:
+        """Scores alternatives against their references.
+
+        Args:
+            references: Windows, uint8, (R, W).
+            alternatives: Windows, uint8, (N, W).
+            of: Number of the reference of each alternative, (N,).
+            spans: Where each differs, 0-based and half-open, if in substitutions
+                only; else `NO_SPAN`.
+
+        Returns:
+            float64, (N, scores), in the order of `keys`; NaN where there is none.
+        """
+        before = self.outputs.rows(references).astype(np.float64)[of]
+        after = self.outputs.rows(alternatives).astype(np.float64)
+        if not self._is_encoder:
+            return after - before
+        columns = [_cosine(before, after), np.linalg.norm(after - before, axis=1)]
+        if self._masked is not None:
+            columns.append(self._likelihood(references, alternatives, of, spans))
+        return np.stack(columns, axis=1)
+
+    def _likelihood(
+        self,
+        references: Codes,
+        alternatives: Codes,
+        of: npt.NDArray[np.intp],
+        spans: Sequence[tuple[int, int]],
+    ) -> Floats:
+        """Returns the ratios of substitutions; those of one stretch share a row."""
+        found = np.full(len(alternatives), np.nan)
+        rows: list[tuple[int, tuple[int, int], list[int]]] = []
+        last: dict[tuple[int, tuple[int, int]], int] = {}
+        for number, (reference, span) in enumerate(
+            zip(of.tolist(), spans, strict=True)
+        ):
+            if span == NO_SPAN:
+                continue
+            row = last.get((reference, span))
+            if row is None or len(rows[row][2]) == outputs.ALTERNATIVES:
+                row = last[reference, span] = len(rows)
+                rows.append((reference, span, []))
+            rows[row][2].append(number)
+        if rows and self._masked is not None:
+            ratios = self._masked.ratios(
+                references[[reference for reference, *_ in rows]],
+                [span for _, span, _ in rows],
+                [
+                    [alternatives[number, slice(*span)] for number in numbers]
+                    for _, span, numbers in rows
+                ],
+            )
+            for (*_, numbers), values in zip(rows, ratios, strict=True):
+                found[numbers] = values
+        return found
+
+
+class Ensemble:
+    """Scores of several models, their mean and standard deviation; or of one.
+
+    Args:
+        models: One model or several, as for `Scorer`.
+        window: Bases of a window; where models were trained on different ones it must
+            be given.
+        **options: Of `Scorer`.
+
+    Raises:
+        ValueError: If there is no model, or their windows differ.
+    """
+
+    def __init__(self, models: Any, *, window: int | None = None, **options: Any):
+        if not isinstance(models, Sequence) or isinstance(models, str):
+            models = [models]
+        if not models:
+            raise ValueError("no model was given")
+        self._scorers = [Scorer(model, window=window, **options) for model in models]
+        windows = sorted({scorer.window for scorer in self._scorers})
+        if len(windows) > 1:
+            raise ValueError(
+                f"the models were trained on {', '.join(map(str, windows))} bases:"
+                " give window= the bases that all are to read"
+            )
+        self.window = windows[0]
+        self.batch_size = self._scorers[0].outputs.batch_size
+        first = self._scorers[0].keys
+        self._shared = [
+            key for key in first if all(key in s.keys for s in self._scorers)
+        ]
+        if len(self._scorers) == 1:
+            self.keys = dict(first)
+            return
+        self.keys = {
+            f"m{number}_{key}": f"{scorer.name}: {about}"
+            for number, scorer in enumerate(self._scorers, start=1)
+            for key, about in scorer.keys.items()
+        }
+        count = len(self._scorers)
+        for key in self._shared:
+            self.keys[f"mean_{key}"] = f"mean of {count} models: {first[key]}"
+        for key in self._shared:
+            self.keys[f"sd_{key}"] = (
+                f"standard deviation over {count} models (n - 1): {first[key]}"
+            )
+
+    def score(
+        self,
+        references: Codes,
+        alternatives: Codes,
+        of: npt.NDArray[np.intp],
+        spans: Sequence[tuple[int, int]],
+    ) -> Floats:
+        """Scores alternatives as `Scorer.score` does, in the order of `keys`."""
+        found = [s.score(references, alternatives, of, spans) for s in self._scorers]
+        if len(found) == 1:
+            return found[0]
+        shared = np.stack(
+            [
+                values[:, [list(s.keys).index(key) for key in self._shared]]
+                for s, values in zip(self._scorers, found, strict=True)
+            ]
+        )
+        return np.concatenate([*found, shared.mean(0), shared.std(0, ddof=1)], axis=1)
+
+
+def _cosine(before: Floats, after: Floats) -> Floats:
+    """Returns 1 − cosine of rows; 0 where rows are the same."""
+    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    product = (before * after).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.maximum(0.0, 1.0 - product / norms)

@@ -1,0 +1,180 @@
+"""Tables of variants: in memory, as TSV and as Parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import html
+import math
+import pathlib
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.data import tables
+from genomenet.inference import writers
+from genomenet.variants import effects
+
+FIXED: Final = ("chrom", "pos", "id", "ref", "alt", "status", "genome_ref")
+"""Columns before the scores; `pos` is counted from 1."""
+
+_SHOWN: Final = 20  # rows in a notebook
+
+
+class EffectTable:
+    """A row an alternative allele, as named NumPy columns.
+
+    Args:
+        columns: Name → values, all of one length.
+    """
+
+    def __init__(self, columns: Mapping[str, npt.NDArray[Any]]):
+        self.columns = dict(columns)
+
+    def __len__(self) -> int:
+        return len(self.columns["pos"])
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self.columns[name]
+
+    def to_pandas(self) -> Any:
+        """Returns a pandas.DataFrame; pandas must be installed."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns)
+
+    def __repr__(self) -> str:
+        return f"EffectTable({len(self):,} rows: {', '.join(self.columns)})"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td>{html.escape(_shown(column[row]))}</td>"
+                for column in self.columns.values()
+            )
+            + "</tr>"
+            for row in range(min(len(self), _SHOWN))
+        )
+        return f"<table><tr>{head}</tr>{rows}</table><p>{len(self):,} rows</p>"
+
+
+def header(columns: Sequence[str]) -> list[str]:
+    """Returns the names of all columns; a score never has that of a fixed one."""
+    return [*FIXED, *tables.unique_columns(list(FIXED), columns)]
+
+
+def rows(scored: effects.Scored) -> list[tuple[Any, ...]]:
+    """Returns the rows of a site, one an alternative allele."""
+    site = scored.site
+    return [
+        (
+            *(site.contig, site.position, site.id, site.ref, alt, status),
+            scored.genome_ref,
+            *values,
+        )
+        for alt, status, values in zip(
+            site.alts, scored.statuses, scored.values.tolist(), strict=True
+        )
+    ]
+
+
+def collect(found: Sequence[effects.Scored], columns: Sequence[str]) -> EffectTable:
+    """Returns the table of scored sites."""
+    names = header(columns)
+    data = [row for scored in found for row in rows(scored)]
+    by_column = list(zip(*data, strict=True)) or [()] * len(names)
+    kinds: list[Any] = [object] * len(FIXED) + [np.float64] * len(columns)
+    kinds[FIXED.index("pos")] = np.int64
+    return EffectTable(
+        {
+            name: np.array(values, kind)
+            for name, values, kind in zip(names, by_column, kinds, strict=True)
+        }
+    )
+
+
+@contextlib.contextmanager
+def writing(
+    partial: pathlib.Path, columns: Sequence[str], *, is_parquet: bool
+) -> Generator[Any]:
+    """Opens a table to write.
+
+    Args:
+        partial: The file to make.
+        columns: Names of the scores.
+        is_parquet: Parquet, or else TSV.
+
+    Yields:
+        A function that takes a scored site.
+    """
+    names = header(columns)
+    if is_parquet:
+        with contextlib.closing(_Parquet(partial, names)) as file:
+            yield file.write
+        return
+    with partial.open("w", encoding="utf-8", errors="surrogateescape") as stream:
+        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+        writer.writerow(names)
+
+        def write(scored: effects.Scored) -> None:
+            for row in rows(scored):
+                values = [
+                    "" if math.isnan(value) else f"{value:.6g}"
+                    for value in row[len(FIXED) :]
+                ]
+                writer.writerow([*row[: len(FIXED)], *values])
+
+        yield write
+
+
+class _Parquet:
+    """Text, an int64 position, and float64 scores, null where there is none."""
+
+    def __init__(self, path: pathlib.Path, names: Sequence[str]):
+        import pyarrow as pa
+
+        self._pa = pa
+        kinds: list[Any] = [pa.string()] * len(FIXED)
+        kinds += [pa.float64()] * (len(names) - len(FIXED))
+        kinds[FIXED.index("pos")] = pa.int64()
+        self._schema = pa.schema(list(zip(names, kinds, strict=True)))
+        self._file = writers.RowGroups(path, self._schema)
+        self._held: list[tuple[Any, ...]] = []
+
+    def write(self, scored: effects.Scored) -> None:
+        self._held += rows(scored)
+        if len(self._held) >= 4096:
+            self._flush()
+
+    def close(self) -> None:
+        try:
+            self._flush()
+        finally:
+            self._file.close()
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        columns = [
+            self._pa.array(map(_text, column), field.type, from_pandas=True)
+            for column, field in zip(
+                zip(*self._held, strict=True), self._schema, strict=True
+            )
+        ]
+        self._file.write(self._pa.table(columns, schema=self._schema))
+        self._held = []
+
+
+def _text(value: Any) -> Any:
+    """Returns a value that Parquet can hold: bytes that are no UTF-8 are replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _shown(value: Any) -> str:
+    return effects.text(value) if isinstance(value, float) else str(value)
