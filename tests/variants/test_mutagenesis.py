@@ -1,0 +1,63 @@
+"""Every substitution against the effects of the same variants."""
+
+import numpy as np
+import pytest
+
+from genomenet.inference import predict
+from genomenet.models import bert, classifier
+from genomenet.variants import mutagenesis, score_files
+from tests import harness
+
+TEXT = "".join(np.random.default_rng(4).choice(list("ACGT"), 40))
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = classifier.ClassifierConfig(
+        task="multiclass", classes=("a", "b", "c"), window=20, length=60
+    )
+    model = classifier.Classifier("selfgenomenet", harness.SELFGENOMENET, config)
+    harness.set_weights(model.weights)
+    return model
+
+
+def test_each_mutant_is_predicted(model):
+    texts = [TEXT, TEXT[:25] + "nR"]
+    found = mutagenesis.saturation_mutagenesis(model, texts, score="prob_b")
+    assert found.effects.shape == (2, 40, 4)
+    assert np.isnan(found.effects[1, 25:]).all()
+    predictor = predict.Predictor(model)
+    for row, codes in enumerate(found.codes):
+        mutants = np.repeat(codes[None], 4 * len(codes), axis=0)
+        mutants[np.arange(len(mutants)), np.arange(len(mutants)) // 4] = np.tile(
+            np.arange(4), len(codes)
+        )
+        values = predictor.predict([codes, *mutants])[:, 1]
+        expected = (values[1:] - values[0]).reshape(-1, 4)
+        expected[codes > 3] = np.nan
+        np.testing.assert_allclose(
+            found.effects[row, : len(codes)], expected, atol=1e-5
+        )
+    np.testing.assert_allclose(found.centred[0].sum(axis=1), 0, atol=1e-6)
+
+
+def test_a_masked_language_model_gives_likelihoods():
+    model = bert.build(bert.from_dict(harness.BERT))
+    harness.set_weights(model.weights)
+    found = mutagenesis.saturation_mutagenesis(model, TEXT)
+    assert found.score == "likelihood"
+    alts = ",".join(sorted(set("ACGT") - {TEXT[20]}))
+    table = score_files.variant_effects(model, [("c", 21, TEXT[20], alts)], {"c": TEXT})
+    here = [n for n, base in enumerate("ACGT") if base != TEXT[20]]
+    np.testing.assert_allclose(
+        found.effects[0, 20, here], table["likelihood"], rtol=1e-4
+    )
+
+
+def test_arguments_are_checked(model):
+    with pytest.raises(ValueError, match="score=None is none of logit_a"):
+        mutagenesis.saturation_mutagenesis(model, TEXT)
+    with pytest.raises(ValueError, match="no sequence"):
+        mutagenesis.saturation_mutagenesis(model, [])
+    with pytest.raises(ValueError, match="'!' at position 1"):
+        mutagenesis.saturation_mutagenesis(model, ["!"])
