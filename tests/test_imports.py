@@ -27,6 +27,7 @@ BINARIES = {
     "export.py",
     "find_motifs.py",
     "finetune.py",
+    "mutate.py",
     "predict.py",
     "rank_kmers.py",
     "score_variants.py",

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from genomenet import atomic
 from genomenet.dna import alphabet, encode
 from genomenet.models import classifier
 from genomenet.release import folder as folder_lib
@@ -99,6 +100,55 @@ def saturation_mutagenesis(
         score = _checked(score, scorer, model)
         effects[row, : len(one)] = _effects(scorer, one, score)
     return Mutagenesis(score=str(score), names=names, codes=codes, effects=effects)
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Checks that a file's name says its format.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it ends with neither .npz nor .tsv, or is a folder.
+    """
+    if not os.fspath(path).endswith((".npz", ".tsv")):
+        raise ValueError(f"{path} must end with .npz, .tsv")
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder: choose another name")
+
+
+def write(found: Mutagenesis, path: str | os.PathLike[str]) -> None:
+    """Writes effects.
+
+    Args:
+        found: The effects.
+        path: An .npz file with `effects`, `centred`, `names` and `score`; or a .tsv
+            file with a row a base: name, position from 0, base, and the effects of A,
+            C, G and T, empty where there is none.
+
+    Raises:
+        ValueError: If the name says no format.
+    """
+    check_name(path)
+    with atomic.replacing(path) as partial, partial.open("wb") as file:
+        if os.fspath(path).endswith(".npz"):
+            np.savez_compressed(
+                file,
+                effects=found.effects,
+                centred=found.centred,
+                names=np.array(found.names),
+                score=np.array(found.score),
+            )
+            return
+        file.write(b"name\tposition\tbase\tA\tC\tG\tT\n")
+        for name, codes, rows in zip(
+            found.names, found.codes, found.effects, strict=True
+        ):
+            letters = encode.decode(codes).decode()
+            for at, (letter, row) in enumerate(zip(letters, rows, strict=False)):
+                values = ("" if np.isnan(x) else f"{x:.6g}" for x in row.tolist())
+                line = "\t".join([name, str(at), letter, *values])
+                file.write(f"{line}\n".encode())
 
 
 def _effects(

@@ -1,0 +1,84 @@
+"""Predicts every single substitution: `python -m genomenet.mutate --help`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    from genomenet import startup
+
+    startup.begin()
+
+import os
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+_MODEL = flags.DEFINE_string(
+    "model", None, "Name of a model, or its release folder.", required=True
+)
+_INPUT = flags.DEFINE_list(
+    "input",
+    None,
+    "Sequence files, patterns, or - for standard input, joined by commas; each record"
+    " is read as a whole.",
+    required=True,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "An .npz file (effects and centred, (N, L, 4), names, score) or a .tsv file (a"
+    " row a base) to write.",
+    required=True,
+)
+_SCORE = flags.DEFINE_string(
+    "score",
+    None,
+    "What is compared, as score_variants names it: logit_CLASS, prob_CLASS, value, l2,"
+    " cosine or likelihood (default: the first that the model has; of more than two"
+    " classes it must be given).",
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Sequences read at once.", lower_bound=1
+)
+_BOTH_STRANDS = flags.DEFINE_bool(
+    "both_strands",
+    None,
+    "Average over both strands (default: classifiers as evaluated, encoders yes).",
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes the effects of all substitutions."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    from genomenet import startup
+
+    startup.load_tensorflow()
+    from genomenet.dna import reader
+    from genomenet.variants import mutagenesis
+
+    try:
+        mutagenesis.check_name(_OUTPUT.value)
+        records = list(reader.read(_INPUT.value))
+        found = mutagenesis.saturation_mutagenesis(
+            _MODEL.value,
+            [record.codes for record in records],
+            names=[record.name for record in records],
+            score=_SCORE.value,
+            batch_size=_BATCH_SIZE.value,
+            both_strands=_BOTH_STRANDS.value,
+        )
+        mutagenesis.write(found, _OUTPUT.value)
+    except (ValueError, OSError, ImportError) as e:
+        print(f"mutate: {e}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("mutate: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+    print(f"{len(records):,} sequences, {found.score}, in {_OUTPUT.value}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.WARNING)
+    app.run(main)

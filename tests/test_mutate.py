@@ -1,0 +1,67 @@
+"""The binary as a user runs it."""
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from genomenet.variants import mutagenesis
+
+
+@pytest.fixture
+def run(binary, monkeypatch, capsys, tiny_fasta, tmp_path):
+    """Runs main with flags and a stand-in for the model; returns what it prints."""
+    main = binary("mutate").main
+
+    def mutated(model, codes, *, names, score, **options):
+        assert model == "m"
+        assert options == {"batch_size": 64, "both_strands": None}
+        effects = np.full((3, 700, 4), np.nan, np.float32)
+        effects[:, :300] = np.arange(4)
+        return mutagenesis.Mutagenesis(
+            score=score, names=names, codes=codes, effects=effects
+        )
+
+    def run(output):
+        monkeypatch.setattr(mutagenesis, "saturation_mutagenesis", mutated)
+        given = [f"--input={tiny_fasta}", f"--output={tmp_path / output}"]
+        with flagsaver.flagsaver():
+            flags.FLAGS(["mutate", "--model=m", "--score=value", *given])
+            try:
+                main(["mutate"])
+                code = 0
+            except SystemExit as e:
+                code = e.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_an_npz_file(run, tmp_path):
+    code, out, err = run("out.npz")
+    assert (code, err) == (0, "")
+    assert out == f"3 sequences, value, in {tmp_path / 'out.npz'}\n"
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["names"].tolist() == ["contig_1", "contig_2", "contig_3"]
+        assert found["effects"].shape == (3, 700, 4)
+        assert found["centred"][0, 0].tolist() == [-1.5, -0.5, 0.5, 1.5]
+        assert found["score"] == "value"
+
+
+def test_a_tsv_file(run, tmp_path):
+    assert run("out.tsv")[0] == 0
+    lines = (tmp_path / "out.tsv").read_text().splitlines()
+    assert lines[0] == "name\tposition\tbase\tA\tC\tG\tT"
+    assert len(lines) == 1 + 700 + 500 + 300
+    assert lines[1].startswith("contig_1\t0\t")
+    assert lines[1].endswith("\t0\t1\t2\t3")
+    assert lines[301].endswith("\t\t\t\t")
+
+
+def test_an_error_is_one_line(run, tmp_path):
+    assert run("out.txt") == (
+        1,
+        "",
+        f"mutate: {tmp_path / 'out.txt'} must end with .npz, .tsv\n",
+    )
