@@ -136,11 +136,11 @@ def check_classifier(count):
             effect = mean_of_strands(each, alt) - mean_of_strands(each, ref)
             found = table["logit_yes"][row]
             np.testing.assert_allclose(found, effect[0], atol=1e-5)
-    assert num_ok > count / 2
+    assert num_ok > count / 3
 
 
 def test_a_classifier_equals_brute_force():
-    check_classifier(300)
+    check_classifier(200)
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_a_classifier_equals_brute_force_on_many():
 
 @pytest.mark.parametrize("both_strands", [False, True])
 def test_a_masked_language_model_equals_brute_force(both_strands):
-    given, contigs, model = variants(70, seed=2), genome(), masked_lm()
+    given, contigs, model = variants(40, seed=2), genome(), masked_lm()
     table = score_files.variant_effects(
         model, given, contigs, both_strands=both_strands
     )
@@ -188,7 +188,7 @@ def test_a_masked_language_model_equals_brute_force(both_strands):
         np.testing.assert_allclose(table["l2"][row], expected, atol=1e-5)
         cosine = 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
         np.testing.assert_allclose(table["cosine"][row], cosine, atol=1e-5)
-    assert num_scored > 8
+    assert num_scored > 2
 
 
 def test_swapped_alleles_flip_the_sign():
