@@ -148,7 +148,9 @@ def test_a_classifier_equals_brute_force_on_many():
     check_classifier(4000)
 
 
-@pytest.mark.parametrize("both_strands", [False, True])
+@pytest.mark.parametrize(
+    "both_strands", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_a_masked_language_model_equals_brute_force(both_strands):
     given, contigs, model = variants(40, seed=2), genome(), masked_lm()
     table = score_files.variant_effects(
