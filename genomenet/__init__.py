@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from genomenet.api.classifier import Classifier
     from genomenet.api.encoders import load_model
     from genomenet.release.listing import list_datasets, list_models
-    from genomenet.release.folder import list_datasets, list_models, load_model
     from genomenet.variants.mutagenesis import saturation_mutagenesis
     from genomenet.variants.score_files import variant_effects
 
@@ -65,9 +64,6 @@ _HOMES: Final = {
     "list_datasets": "genomenet.release.listing",
     "list_models": "genomenet.release.listing",
     "load_model": "genomenet.api.encoders",
-    "list_datasets": "genomenet.release.folder",
-    "list_models": "genomenet.release.folder",
-    "load_model": "genomenet.release.folder",
     "saturation_mutagenesis": "genomenet.variants.mutagenesis",
     "variant_effects": "genomenet.variants.score_files",
 }

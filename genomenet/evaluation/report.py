@@ -57,8 +57,7 @@ class Report:
 
     def summary(self) -> str:
         """Returns the scores as a table for people, warnings first."""
-        return "
-".join([self.scores.table(self.split), *_tried(self.selection)])
+        return "\n".join([self.scores.table(self.split), *_tried(self.selection)])
 
 
 def describe(data: examples.Data) -> Iterator[str]:
