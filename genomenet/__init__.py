@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from genomenet.api.classifier import Classifier
     from genomenet.api.encoders import load_model
+    from genomenet.api.fit import fit_classifier
     from genomenet.release.listing import list_datasets, list_models
     from genomenet.variants.mutagenesis import saturation_mutagenesis
     from genomenet.variants.score_files import variant_effects
@@ -41,6 +42,7 @@ __all__ = [
     "data",
     "dna",
     "evaluation",
+    "fit_classifier",
     "inference",
     "interpret",
     "layers",
@@ -61,6 +63,7 @@ __all__ = [
 # Public name → the module that defines it; every other name is a submodule.
 _HOMES: Final = {
     "Classifier": "genomenet.api.classifier",
+    "fit_classifier": "genomenet.api.fit",
     "list_datasets": "genomenet.release.listing",
     "list_models": "genomenet.release.listing",
     "load_model": "genomenet.api.encoders",

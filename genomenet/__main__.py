@@ -15,6 +15,8 @@ COMMANDS: Final = {
     "evaluate": "Compares models and baselines",
     "predict": "Predicts labels of sequence files and tables",
     "embed": "Embeds sequence files with a trained model",
+    "score_variants": "Scores variants of a VCF or a table",
+    "mutate": "Predicts every single substitution of sequences",
     "find_motifs": "Finds motifs and names them",
     "export": "Writes a trained run as a release folder",
     "convert": "Converts BERT from and to Hugging Face",

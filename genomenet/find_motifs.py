@@ -88,9 +88,10 @@ _MODEL = flags.DEFINE_string(
 )
 _ATTRIBUTION = flags.DEFINE_enum(
     "attribution",
-    "integrated_gradients",
-    ["integrated_gradients", "input_x_gradient", "attention"],
-    "How the classifier is asked; attention of BERT only.",
+    None,
+    ["integrated_gradients", "input_x_gradient", "mutations", "attention"],
+    "How the classifier is asked (default: integrated_gradients, or mutations where it"
+    " reads k-mers or positions itself); attention of BERT only.",
 )
 _TARGET = flags.DEFINE_string(
     "target",
@@ -187,7 +188,7 @@ def _command() -> dict[str, str]:
         given["control"] = _names(_CONTROL.value)
     if _MODEL.value:
         given["model"] = pathlib.Path(_MODEL.value).name
-        given["attribution"] = _ATTRIBUTION.value
+        given["attribution"] = _ATTRIBUTION.value or "auto"
     return given
 
 

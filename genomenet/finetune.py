@@ -11,7 +11,6 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from absl import app, flags, logging
 
@@ -112,18 +111,23 @@ _WINDOW = flags.DEFINE_integer(
     lower_bound=1,
 )
 _OVER_WINDOWS = flags.DEFINE_enum(
-    "over_windows", "mean", ["mean", "attention"], "How windows become one vector."
+    "over_windows",
+    None,
+    ["mean", "attention"],
+    "How windows become one vector (default: mean).",
 )
 _AUGMENT = flags.DEFINE_bool(
-    "augment", True, "Train on a random strand of each sequence."
+    "augment", None, "Train on a random strand of each sequence (default: yes)."
 )
 _BOTH_STRANDS = flags.DEFINE_bool(
-    "both_strands", True, "Predict the mean of both strands."
+    "both_strands", None, "Predict the mean of both strands (default: yes)."
 )
 _CLASS_WEIGHTS = flags.DEFINE_bool(
     "class_weights", False, "Weigh examples so that all classes weigh the same."
 )
-_EPOCHS = flags.DEFINE_integer("epochs", 10, "Times all is read.", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer(
+    "epochs", 10, "Passes over the training data.", lower_bound=1
+)
 _PATIENCE = flags.DEFINE_integer(
     "patience",
     3,
@@ -158,10 +162,6 @@ _DISTRIBUTE = flags.DEFINE_enum(
 )
 
 
-# Flags that say how a model is read or trained: with one, nothing is chosen.
-_OLDER = ("init", "train", "pool", "over_windows", "augment", "both_strands")
-
-
 def main(argv: Sequence[str]) -> None:
     """Trains, scores the test split, and writes a release folder."""
     if len(argv) > 1:
@@ -183,135 +183,58 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _finetune(workdir: pathlib.Path) -> None:
-    from genomenet import models
-    from genomenet.evaluation import report
-    from genomenet.models import classifier as classifier_lib
-    from genomenet.release import export, start
-    from genomenet.training import command, engines, few_labels, finetune, settings
+    from genomenet.api import fit
+    from genomenet.training import engines
 
-    devices = engines.devices(_DISTRIBUTE.value)
-    given = start.read_start(_MODEL.value, _INIT.value, dropout=_DROPOUT.value)
-    data = _data()
-    for line in report.describe(data):
-        print(line, file=sys.stderr)
-    is_few = given.model is not None and len(data["train"]) <= finetune.FEW
-    is_chosen = is_few and not any(flags.FLAGS[name].present for name in _OLDER)
-    train = _TRAIN.value or (finetune.HEAD_FIRST if is_few else finetune.ALL)
-    rate = _LEARNING_RATE.value
-    if rate is None:
-        rate = finetune.rate(models.get_family(given.family), train)
-    classifier = start.make_config(
-        given,
+    engines.devices(_DISTRIBUTE.value)  # several machines meet before any tensor
+    data = fit.read_data(
+        str(_DATASET.value or _TABLE.value),
+        _VALID_TABLE.value,
+        _TEST_TABLE.value,
+        task=_TASK.value,
+        positive=_POSITIVE.value,
+        shots=_SHOTS.value,
+        label_fraction=_LABEL_FRACTION.value,
+        train_split=_TRAIN_SPLIT.value,
+        data_dir=_DATA_DIR.value,
+        verify=_VERIFY.value,
+        seed=_SEED.value,
+    )
+    found = fit.fit_classifier(
+        _MODEL.value,
         data,
+        init=_INIT.value,
+        train=_TRAIN.value,
         pool=_POOL.value,
+        readout=_READOUT.value or (),
+        strands=_STRANDS.value or "",
+        quick=_QUICK.value,
         window=_WINDOW.value,
         over_windows=_OVER_WINDOWS.value,
-        dropout=_DROPOUT.value,
         augment=_AUGMENT.value,
         both_strands=_BOTH_STRANDS.value,
-    )
-    if not is_chosen and (_READOUT.value or _STRANDS.value):
-        names = _READOUT.value or [classifier.pool]
-        strands = _STRANDS.value or classifier_lib.BOTH
-        classifier = few_labels.with_readout(classifier, names, strands)
-    pretrained = given.for_task(classifier)
-    has_head = isinstance(pretrained, classifier_lib.Classifier)
-    is_chosen = is_chosen and not has_head
-    if given.classifier is not None:
-        which = "its head too" if has_head else "a fresh head"
-        print(f"begins with the encoder of {_MODEL.value} and {which}", file=sys.stderr)
-    if train == finetune.HEAD_FIRST and not has_head and not is_chosen:
-        print("trains the head, then all weights on from it", file=sys.stderr)
-    job: dict[str, Any] = {
-        "family": given.family,
-        "encoder": given.encoder,
-        "classifier": classifier,
-        "data": data,
-        "settings": settings.Settings(
-            batch_size=_BATCH_SIZE.value,
-            learning_rate=rate,
-            schedule="linear",
-            weight_decay=0.01,
-            epsilon=1e-8,
-            clip_norm=1.0,
-            precision=_PRECISION.value,
-            jit_compile=_JIT_COMPILE.value,
-            seed=_SEED.value,
-        ),
-        "plan": finetune.Plan(
-            epochs=_EPOCHS.value,
-            train=train,
-            patience=_PATIENCE.value,
-            class_weights=_CLASS_WEIGHTS.value,
-        ),
-        "workdir": workdir,
-        "origin": given.origin,
-        "devices": devices,
-        "flags_text": _flags_text(),
-    }
-    selection = None
-    if is_chosen and given.model is not None:
-        few = few_labels.run(
-            **job,
-            pretrained=given.model,
-            readout=_READOUT.value or (),
-            strands=_STRANDS.value or "",
-            tune=not _QUICK.value,
-        )
-        result, selection = few.run, few.to_json()
-        print(few.describe(), file=sys.stderr)
-    else:
-        result = finetune.run(**job, pretrained=pretrained)
-    if not result.is_chief:
-        return
-    model: Any = result.model
-    found = report.write(
-        model,
-        data,
-        workdir / "results",
-        training=result.metrics,
-        selection=selection,
-    )
-    release = command.release_folder(workdir)
-    export.write_release(
-        model,
-        result.config.to_json(),
-        directory=release,
-        name=release.name,
-        metrics=found.to_json(),
+        class_weights=_CLASS_WEIGHTS.value,
+        epochs=_EPOCHS.value,
+        patience=_PATIENCE.value,
+        batch_size=_BATCH_SIZE.value,
+        learning_rate=_LEARNING_RATE.value,
+        dropout=_DROPOUT.value,
+        precision=_PRECISION.value,
+        jit_compile=_JIT_COMPILE.value,
+        seed=_SEED.value,
+        workdir=workdir,
+        distribute=_DISTRIBUTE.value,
         flags_text=_flags_text(),
     )
-    print(found.summary())
+    if found is None:  # another process writes
+        return
+    print(found)
     print(f"results:   {workdir / 'results'}")
-    print(f"model:     {release}")
+    print(f"model:     {found.release}")
     print(
-        f"predict:   python -m genomenet.predict --model={release}"
+        f"predict:   python -m genomenet.predict --model={found.release}"
         " --input=your.fa.gz --output=predictions.tsv"
     )
-
-
-def _data() -> Any:
-    """Reads the examples, and draws from them where that was asked for."""
-    from genomenet.data import catalogue, examples
-
-    if _DATASET.value:
-        path = catalogue.prepare(_DATASET.value, _DATA_DIR.value, verify=_VERIFY.value)
-        data = examples.read_prepared(path, train=_TRAIN_SPLIT.value)
-    else:
-        given = {
-            "train": _TABLE.value,
-            "validation": _VALID_TABLE.value,
-            "test": _TEST_TABLE.value,
-        }
-        tables = {split: path for split, path in given.items() if path}
-        data = examples.read_tables(tables, task=_TASK.value, seed=_SEED.value)
-    train = data["train"]
-    if _SHOTS.value:
-        train = examples.draw_shots(train, data.task, _SHOTS.value, seed=_SEED.value)
-    if _LABEL_FRACTION.value is not None:
-        fraction = _LABEL_FRACTION.value
-        train = examples.draw_fraction(train, data.task, fraction, seed=_SEED.value)
-    return data.with_train(train).with_positive(_POSITIVE.value)
 
 
 def _default_workdir() -> str:

@@ -69,9 +69,8 @@ class Classifier(keras.Model):
         encoder: Fields of the family's config.
         task: "binary", "multiclass", "multi_label" or "regression".
         classes: Names of the classes in the order of the outputs.
-        readout: How a window becomes a vector: pools of the family; one for now.
-        strands: "augment": whether training reads a random strand of each sequence;
-            "average": whether predictions are the mean over both.
+        augment: Whether training reads a random strand of each sequence.
+        both_strands: Whether predictions are the mean over both strands.
         dtype: Policy of the computations, such as "mixed_bfloat16".
         name: Of the model.
         **fields: More fields of `models.classifier.ClassifierConfig`.
@@ -101,30 +100,22 @@ class Classifier(keras.Model):
         *,
         task: str,
         classes: Sequence[str] = (),
-        readout: Sequence[str] = ("mean",),
-        strands: Mapping[str, bool] | None = None,
+        augment: bool = True,
+        both_strands: bool = True,
         dtype: Any = None,
         name: str = "classifier",
         **fields: Any,
     ):
         super().__init__(name=name, dtype=dtype)
-        if len(readout) != 1:
-            raise ValueError(f"readout must hold one pool, got {list(readout)}")
-        strands = {"augment": True, "average": True, **(strands or {})}
         config = classifier.from_dict(
             {
                 "task": task,
                 "classes": list(classes),
-                "pool": readout[0],
-                "augment": strands.pop("augment"),
-                "both_strands": strands.pop("average"),
+                "augment": augment,
+                "both_strands": both_strands,
                 **fields,
             }
         )
-        if strands:
-            raise ValueError(
-                f"strands has no {', '.join(strands)}; it has augment, average"
-            )
         with _policy(self.dtype_policy):
             self.graph = classifier.Classifier(family, encoder, config)
         self._family, self._fields = family, dict(encoder)
@@ -201,8 +192,9 @@ class Classifier(keras.Model):
             task=kind,
             classes=names,
             positive=known.positive,
-            readout=[pool or members.CLASSIFIER_POOL],
-            strands={"augment": augment, "average": both_strands},
+            pool=pool or members.CLASSIFIER_POOL,
+            augment=augment,
+            both_strands=both_strands,
             dtype=dtype,
             **{"window": width, "length": width, "dropout": dropout, **fields},
         )
@@ -540,18 +532,12 @@ class Classifier(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
-        fields = classifier.to_dict(self.config)
         return {
             "name": self.name,
             "dtype": self.dtype_policy.name,
             "family": self._family,
             "encoder": self._fields,
-            "readout": [fields.pop("pool")],
-            "strands": {
-                "augment": fields.pop("augment"),
-                "average": fields.pop("both_strands"),
-            },
-            **fields,
+            **classifier.to_dict(self.config),
         }
 
     @classmethod
@@ -652,18 +638,8 @@ def wrap(graph: classifier.Classifier) -> Classifier:
     Returns:
         The classifier, compiled.
     """
-    fields = classifier.to_dict(graph.config)
-    family = models.get_family(graph.family)
-    model = Classifier(
-        graph.family,
-        family.to_dict(graph.encoder.config),
-        readout=[fields.pop("pool")],
-        strands={
-            "augment": fields.pop("augment"),
-            "average": fields.pop("both_strands"),
-        },
-        **fields,
-    )
+    encoder = models.get_family(graph.family).to_dict(graph.encoder.config)
+    model = Classifier(graph.family, encoder, **classifier.to_dict(graph.config))
     family_lib.transfer(graph, model.graph)
     return model
 

@@ -54,7 +54,7 @@ class Options:
     )
     timeout: float | None = None
     model: str | None = None
-    method: str = "integrated_gradients"
+    method: str | None = None
     target: str | None = None
     jaspar: bool = False
     tax_group: tuple[str, ...] = ()

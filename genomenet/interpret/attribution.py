@@ -26,7 +26,8 @@ from genomenet.motifs import report
 INTEGRATED_GRADIENTS: Final = "integrated_gradients"
 INPUT_X_GRADIENT: Final = "input_x_gradient"
 ATTENTION: Final = "attention"
-METHODS: Final = (INTEGRATED_GRADIENTS, INPUT_X_GRADIENT, ATTENTION)
+MUTATIONS: Final = "mutations"
+METHODS: Final = (INTEGRATED_GRADIENTS, INPUT_X_GRADIENT, MUTATIONS, ATTENTION)
 REFERENCES: Final = ("background", "zeros")
 
 WINDOW: Final = 24
@@ -72,7 +73,7 @@ def explain(
     model: classifier.Classifier,
     sequences: Sequence[NamedCodes],
     *,
-    method: str = INTEGRATED_GRADIENTS,
+    method: str | None = None,
     target: str | None = None,
     reference: str = "background",
     steps: int = 20,
@@ -92,6 +93,10 @@ def explain(
     reference to the input, by Gauss-Legendre quadrature: the scores of a sequence sum
     to the difference of its output and that of the reference.
 
+    Mutations need no gradient: the score of a base is the output minus the mean output
+    of the three sequences with another base in its place. It is what classifiers are
+    asked that read k-mers or positions beside the encoder, or instead of it.
+
     Attention is that of [CLS] to each k-mer in the last block, summed over the heads;
     a base has the mean over the k-mers that cover it, and the scores of a sequence
     have the Euclidean length 1.
@@ -105,7 +110,8 @@ def explain(
     Args:
         model: The classifier.
         sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
-        method: One of `METHODS`.
+        method: One of `METHODS`; None for mutations of a classifier that reads bases
+            itself, else for integrated gradients.
         target: Name of the class whose logit is explained; by default the positive
             one of two. Of regression the scaled number is explained.
         reference: "background" as above, or "zeros".
@@ -125,6 +131,16 @@ def explain(
         al., DNABERT (2021) for attention. Differences: attention of all windows of
         a long sequence counts alike.
     """
+    reads_bases = len(classifier.encoder_readouts(model.config.readout)) < len(
+        model.config.readout
+    )
+    if method is None:
+        method = MUTATIONS if reads_bases else INTEGRATED_GRADIENTS
+    if reads_bases and method in (INTEGRATED_GRADIENTS, INPUT_X_GRADIENT):
+        raise ValueError(
+            f"method={method} asks the encoder alone, and the classifier also reads"
+            f" bases ({', '.join(model.config.readout)}): take method={MUTATIONS}"
+        )
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if reference not in REFERENCES:
@@ -151,7 +167,10 @@ def explain(
     else:
         target = target_of(model.config, target)
         points = steps if method == INTEGRATED_GRADIENTS else 0
-        score = _gradient(model, _output(model.config, target), reference, points)
+        output = _output(model.config, target)
+        score = _gradient(model, output, reference, points)
+        if method == MUTATIONS:
+            score = _mutations(model, output, batch_size)
     longest = max((len(codes) for _, codes in sequences), default=0)
     padded = np.full((len(sequences), longest), alphabet.PAD, np.uint8)
     for row, (_, codes) in zip(padded, sequences, strict=True):
@@ -385,6 +404,43 @@ def _gradient(
         )
         spread = members.on_spans(np.asarray(total, np.float32))
         return _spread(model, spread, rows)[0]
+
+    return score
+
+
+def _mutations(
+    model: classifier.Classifier, output: tuple[int, float], batch_size: int
+) -> Scorer:
+    """Returns what scores rows by putting every other base in each place."""
+    number, sign = output
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def read(bases: Any) -> Any:
+        return model({"bases": bases}, training=False)["logits"][:, number] * sign
+
+    def mutants(row: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(L,) → (3·N, L): each of its N bases, A, C, G or T, with the three others."""
+        (places,) = np.nonzero(row < alphabet.NUM_BASES)
+        found = np.repeat(row[None], 3 * len(places), axis=0)
+        at = np.repeat(places, 3)
+        shift = np.tile(np.arange(1, alphabet.NUM_BASES), len(places))
+        found[np.arange(len(at)), at] = (row[at] + shift) % alphabet.NUM_BASES
+        return found
+
+    def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        size = 16 * batch_size
+        whole = read(tf.constant(rows)).numpy()
+        found = np.zeros(rows.shape, np.float32)
+        for values, row, own in zip(found, rows, whole, strict=True):
+            others = mutants(row)
+            if not len(others):
+                continue
+            rest = np.repeat(row[None], -len(others) % size, axis=0)
+            padded = np.concatenate([others, rest]).reshape(-1, size, len(row))
+            outputs = np.concatenate([read(tf.constant(p)).numpy() for p in padded])
+            means = outputs[: len(others)].reshape(-1, 3).mean(axis=1)
+            values[row < alphabet.NUM_BASES] = own - means
+        return found
 
     return score
 

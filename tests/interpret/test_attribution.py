@@ -366,3 +366,28 @@ def test_a_graph_scores_as_eager_steps_do(family, method):
     graph = attribution.explain(model, sequences, method=method, steps=2)
     np.testing.assert_allclose(graph.scores, eager.scores, atol=1e-5)
     assert np.abs(eager.scores).max() > 1e-3
+
+
+def test_mutations_are_those_of_a_slow_writing():
+    """Of a classifier that reads k-mers itself, which no gradient reaches."""
+    model = build("selfgenomenet", readout=("mean", "kmers3"))
+    named = draws(40, 33)
+    named[1][1][5] = alphabet.N
+    found = attribution.explain(model, named, target="yes")
+    assert found.method == "mutations"
+    for number, (_, codes) in enumerate(named):
+        own = logits(model, codes)[0]
+        for place in range(len(codes)):
+            if codes[place] == alphabet.N:
+                assert found.scores[number, place] == 0
+                continue
+            others = []
+            for base in range(4):
+                if base != codes[place]:
+                    mutant = codes.copy()
+                    mutant[place] = base
+                    others.append(logits(model, mutant)[0])
+            expected = own - np.mean(others)
+            assert found.scores[number, place] == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ValueError, match=r"reads bases .*take method=mutations"):
+        attribution.explain(model, named, method="input_x_gradient", target="yes")

@@ -1,0 +1,90 @@
+"""One call fits what the command fits."""
+
+import json
+
+import numpy as np
+import pytest
+
+import genomenet
+from genomenet.api import fit as fit_lib
+from genomenet.data import examples
+from tests import harness
+
+MOTIF = "GATTACAGATTACA"
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    path.mkdir()
+    content = {
+        "format": 1,
+        "family": "selfgenomenet",
+        "model": {**harness.SELFGENOMENET, "stride": 4, "gaps": [1]},
+        "training": {},
+    }
+    (path / "config.json").write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    rng = np.random.default_rng(0)
+    sequences, labels = [], []
+    for number in range(120):
+        text = "".join(rng.choice(list("ACGT"), 60))
+        if number % 2:
+            text = text[:20] + MOTIF + text[34:]
+        sequences.append(text)
+        labels.append(("no", "yes")[number % 2])
+    return sequences, labels
+
+
+@pytest.fixture(scope="module")
+def table(labelled, tmp_path_factory):
+    rows = "".join(f"{s}\t{y}\n" for s, y in zip(*labelled, strict=True))
+    path = tmp_path_factory.mktemp("tables") / "sites.tsv"
+    path.write_text("sequence\tlabel\n" + rows)
+    return path
+
+
+OPTIONS = {"epochs": 3, "learning_rate": 1e-2, "batch_size": 16, "seed": 3}
+
+
+def test_the_call_is_the_command(preset, table, labelled, tmp_path, binary):
+    """Prediction for prediction, from a file and from sequences and labels."""
+    from absl import flags
+
+    module = binary("finetune")
+    arguments = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    workdir = f"--workdir={tmp_path / 'run'}"
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(
+        ["finetune", f"--model={preset}", f"--table={table}", *arguments, workdir]
+    )
+    module.main(["finetune"])
+    released = genomenet.load_model(tmp_path / "run" / "export" / "run")
+    expected = released.predict(labelled[0])
+    kept = json.loads((tmp_path / "run" / "results" / "metrics.json").read_text())
+    for data in (table, labelled):
+        found = genomenet.fit_classifier(preset, data, **OPTIONS)
+        np.testing.assert_array_equal(found.classifier.predict(labelled[0]), expected)
+        assert found.metrics["auroc"].value == kept["metrics"]["auroc"]["value"]
+    assert found.workdir is found.release is None
+    assert {"roc", "confusion"} <= found.plots.keys()
+    assert all(png.startswith(b"\x89PNG") for png in found.plots.values())
+    assert len(found.predictions) == kept["counts"]["rows"]
+    assert "auroc" in repr(found)
+    assert "data:image/png" in found._repr_html_()
+
+
+def test_what_cannot_be_read_is_refused(preset, labelled, tmp_path):
+    with pytest.raises(ValueError, match="120 sequences have 3 labels"):
+        fit_lib.read_data((labelled[0], labelled[1][:3]))
+    with pytest.raises(ValueError, match=r"none\.tsv"):
+        fit_lib.read_data(tmp_path / "none.tsv")
+    with pytest.raises(ValueError, match="nothing_of_this_name"):
+        genomenet.fit_classifier(preset, "nothing_of_this_name")
+    data = fit_lib.read_data(labelled, positive="no")
+    assert fit_lib.read_data(data).task.positive == "no"
+    assert len(fit_lib.read_data(labelled, shots=5)[examples.TRAIN]) == 10
