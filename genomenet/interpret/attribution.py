@@ -70,7 +70,7 @@ class Attribution:
 
 
 def explain(
-    model: classifier.Classifier,
+    model: Any,
     sequences: Sequence[NamedCodes],
     *,
     method: str | None = None,
@@ -108,7 +108,7 @@ def explain(
     strands the scores are the mean of both.
 
     Args:
-        model: The classifier.
+        model: A classifier, as `genomenet.load_model` returns it or its graph.
         sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
         method: One of `METHODS`; None for mutations of a classifier that reads bases
             itself, else for integrated gradients.
@@ -131,6 +131,7 @@ def explain(
         al., DNABERT (2021) for attention. Differences: attention of all windows of
         a long sequence counts alike.
     """
+    model = classifier.graph_of(model)
     reads_bases = len(classifier.encoder_readouts(model.config.readout)) < len(
         model.config.readout
     )

@@ -322,6 +322,12 @@ def num_parameters(
     return members.num_parameters(fields, head=False) + head
 
 
+def graph_of(model: Any) -> Any:
+    """Returns the classifier of codes in one that takes sequences; else the model."""
+    graph = getattr(model, "graph", None)
+    return graph if isinstance(graph, Classifier) else model
+
+
 def encoder_readouts(names: Sequence[str]) -> list[str]:
     """Returns those readouts that are made by the encoder."""
     return [name for name in names if name not in KMERS and name != ONE_HOT]

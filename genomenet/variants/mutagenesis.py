@@ -85,6 +85,7 @@ def saturation_mutagenesis(
         raise ValueError("no sequence was given")
     if isinstance(model, str | os.PathLike):
         model = folder_lib.load_model(model)
+    model = classifier.graph_of(model)
     effects = np.full((len(codes), max(map(len, codes)), 4), np.nan, np.float32)
     scorers: dict[int, scores.Scorer] = {}  # a shape is compiled once
     for row, one in enumerate(codes):

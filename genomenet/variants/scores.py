@@ -56,6 +56,7 @@ class Scorer:
             content = folder_lib.read_config(catalog.model_folder(model))
             pool = pool or content.get("pool")
             model = folder_lib.load_model(model)
+        model = classifier.graph_of(model)
         family = outputs.family_of(model)
         self.window: int = window or outputs.window_of(model)
         outputs.check_window(model, self.window)

@@ -75,6 +75,13 @@ def test_the_call_is_the_command(preset, table, labelled, tmp_path, binary):
     assert all(png.startswith(b"\x89PNG") for png in found.plots.values())
     assert len(found.predictions) == kept["counts"]["rows"]
     assert "auroc" in repr(found)
+    genome = {"chr1": labelled[0][1] * 3}
+    ref = genome["chr1"][99]
+    alt = "ACGT"["ACGT".index(ref) - 1]
+    scored = genomenet.variant_effects(
+        found.classifier, [("chr1", 100, ref, alt)], genome
+    )
+    assert list(scored["status"]) == ["ok"]
     assert "data:image/png" in found._repr_html_()
 
 
