@@ -95,6 +95,7 @@ def test_pretraining_export_and_embedding(preset, tiny_genome, tmp_path, command
     np.testing.assert_allclose(found, ours, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fine_tuning_prediction_and_attribution(preset, table, tmp_path, command):
     workdir = tmp_path / "run"
     command(

@@ -180,6 +180,7 @@ def test_own_compile_is_kept(preset):
     assert float(model.optimizer.learning_rate) == 0.25
 
 
+@pytest.mark.slow
 def test_batches_by_hand(preset):
     sequences, truth = examples(8)
     model = make(preset)
@@ -193,6 +194,7 @@ def test_batches_by_hand(preset):
     assert np.isfinite(model.test_on_batch(sequences, truth)[0])
 
 
+@pytest.mark.slow
 def test_strings_through_tf_data(preset):
     import tensorflow as tf
 

@@ -133,6 +133,7 @@ def test_every_run_has_a_row(files, sampler, quick, tmp_path, capsys):
     assert err[-1].startswith("run 44/44 | small CNN, shots 5, seed 1 | ETA 0:")
 
 
+@pytest.mark.slow
 def test_finished_runs_are_skipped(files, sampler, quick, tmp_path):
     models = [str(files / "tiny")]
     whole = runner.run(FEW, models, sampler, seeds=2, workdir=tmp_path / "whole")

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from genomenet.dna import encode
@@ -14,6 +15,7 @@ from tests import harness
 BERT = {**harness.BERT, "max_position_embeddings": 64}
 
 
+@pytest.mark.slow
 def test_every_reader_of_a_release_agrees(tmp_path):
     config = classifier.ClassifierConfig(
         task="multiclass",

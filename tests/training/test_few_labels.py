@@ -111,6 +111,7 @@ def test_training_all_weights_is_dropped_where_it_does_not_help(
     assert (tmp_path / "run" / "config.json").is_file()
 
 
+@pytest.mark.slow
 def test_training_all_weights_is_kept_where_it_helps(tmp_path, monkeypatch):
     monkeypatch.setattr(few_labels, "_is_better", lambda gain: True)
     fast = settings.Settings(batch_size=16, learning_rate=1e-2)

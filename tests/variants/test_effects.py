@@ -225,6 +225,7 @@ def test_strands_are_as_the_classifier_was_evaluated():
     assert default["prob_yes"] == one["prob_yes"] != both["prob_yes"]
 
 
+@pytest.mark.slow
 def test_several_models():
     given, contigs = variants(30), genome()
     models = [encoder(), masked_lm()]
