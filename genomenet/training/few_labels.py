@@ -19,10 +19,10 @@ from genomenet.models import classifier as classifier_lib
 from genomenet.models import family as family_lib
 from genomenet.training import finetune, loop, readouts
 from genomenet.training import settings as settings_lib
-from genomenet.training import workdir as workdir_lib
 
 _BASES: Final = 1 << 14  # that are embedded at once
 _TRIAL: Final = "trial"
+_TRIALS: Final = 3  # folds on which training all weights is tried
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Result:
             for strands, value in choice.of_strands.items()
         )
         line = (
-            f"reads {', '.join(choice.readout)} of {_STRANDS[choice.strands]}:"
+            f"linear head: {', '.join(choice.readout)} of {_STRANDS[choice.strands]}:"
             f" {len(choice.tried)} linear heads were compared by cross-validation"
             f" ({name} {scores}; {choice.score:.3f} on rows that the choice had not"
             " seen)"
@@ -59,11 +59,11 @@ class Result:
         if choice.strands == classifier_lib.FORWARD and choice.is_clear:
             line += "; strands tell the classes apart, so only one is read"
         if self.losses:
-            verb = "kept" if self.is_tuned else "dropped"
             line += (
-                f"; training all weights {verb}: held-out loss"
-                f" {self.losses['all']:.3f} against {self.losses['head']:.3f}"
+                f"; held-out loss {self.losses['head']:.3f}, of training the head and"
+                f" then all weights {self.losses['all']:.3f}"
             )
+            line += ", which is kept" if self.is_tuned else ", which is not kept"
         return line
 
     def to_json(self) -> dict[str, Any]:
@@ -131,9 +131,12 @@ def run(
     """Learns a classifier from at most `finetune.FEW` sequences.
 
     The encoder is read once. Linear heads over its readouts are compared by
-    cross-validation, and the best becomes the classifier. All weights are then trained
-    on from it, on rows without a fifth (or beside the validation split); where that
-    is better on those by more than a standard error, the result is kept.
+    cross-validation. On three of the folds the best is compared with what is done
+    without a choice: a head over the family's pool of both strands, and from it on all
+    weights. The linear head is the classifier where its held-out loss is lower by more
+    than a standard error, or `tune` is False. Of a readout or strands that are given
+    the linear head is the classifier, unless training all weights on from it is better
+    by more than a standard error.
 
     Args:
         family: As for `finetune.run`.
@@ -186,67 +189,62 @@ def run(
         )
         return build(family, encoder, chosen, pretrained, head)
 
+    is_fixed = bool(readout or strands)
+
     def train_all(
-        model: classifier_lib.Classifier, data: examples.Data, **changes: Any
-    ):
+        known: examples.Data, folder: pathlib.Path, rows: np.ndarray | None = None
+    ) -> loop.Result:
+        """Trains all weights: on from the head of what is fixed, else head first."""
+        how = finetune.ALL if is_fixed else finetune.HEAD_FIRST
         return finetune.run(
             family=family,
             encoder=encoder,
-            classifier=chosen,
-            data=data,
+            classifier=chosen if is_fixed else classifier,
+            data=known,
             settings=settings,
-            pretrained=model,
+            plan=dataclasses.replace(plan, train=how),
+            workdir=folder,
+            pretrained=make(rows) if is_fixed else pretrained,
             origin=origin,
             devices=devices,
             flags_text=flags_text,
-            **{
-                "plan": dataclasses.replace(plan, train=finetune.ALL),
-                "workdir": workdir,
-                **changes,
-            },
         )
 
-    model, losses, tuned = make(), {}, None
+    losses: dict[str, float] = {}
     if tune:
-        held_out, start, known = data.get(examples.VALIDATION), model, data
-        if held_out is None:
-            is_held = choice.folds == 0
+        each: dict[str, list[np.ndarray]] = {"head": [], "all": []}
+        for fold in range(_TRIALS):
+            is_held = choice.folds == fold
             held_out = train.take(np.flatnonzero(is_held))
-            start = make(np.flatnonzero(~is_held))
-            known = dataclasses.replace(
-                data,
-                splits={
-                    examples.TRAIN: train.take(np.flatnonzero(~is_held)),
-                    examples.VALIDATION: held_out,
-                },
-            )
-        folder = pathlib.Path(workdir, _TRIAL)
-        trial = train_all(start, known, workdir=folder)
-        label = _scaled(held_out.labels, classifier)
-        each = {
-            name: readouts.losses(predict_logits(one, held_out), label, data.task)
-            for name, one in (("head", start), ("all", trial.model))
-        }
-        losses = {name: float(np.mean(row)) for name, row in each.items()}
-        if _is_better(each["head"] - each["all"]):
-            tuned = trial
-            if examples.VALIDATION not in data.splits:
-                epochs = _best_epoch(folder)
-                more = dataclasses.replace(plan, train=finetune.ALL, epochs=epochs)
-                tuned = train_all(model, data, plan=more)
-    if tuned is None:
-        kept = finetune.keep(
-            model,
-            data,
-            settings,
-            plan,
-            workdir,
-            origin=origin,
-            devices=devices,
-            flags_text=flags_text,
-        )
-        return Result(run=kept, choice=choice, losses=losses, is_tuned=False)
-    return Result(run=tuned, choice=choice, losses=losses, is_tuned=True)
+            known = train.take(np.flatnonzero(~is_held))
+            if not len(held_out) or not _is_complete(known, data.task):
+                continue
+            folder = pathlib.Path(workdir, _TRIAL, str(fold))
+            rest = dataclasses.replace(data, splits={examples.TRAIN: known})
+            trial = train_all(rest, folder, np.flatnonzero(~is_held))
+            label = _scaled(held_out.labels, classifier)
+            tried_models = {"head": make(np.flatnonzero(~is_held)), "all": trial.model}
+            for name, one in tried_models.items():
+                logits = predict_logits(one, held_out)
+                each[name].append(readouts.losses(logits, label, data.task))
+        if each["all"]:
+            rows = {name: np.concatenate(parts) for name, parts in each.items()}
+            losses = {name: float(np.mean(values)) for name, values in rows.items()}
+            gain = rows["head"] - rows["all"]
+            if _is_better(gain) if is_fixed else not _is_better(-gain):
+                run = train_all(data, pathlib.Path(workdir))
+                return Result(run=run, choice=choice, losses=losses, is_tuned=True)
+    kept = finetune.keep(
+        make(),
+        data,
+        settings,
+        plan,
+        workdir,
+        origin=origin,
+        devices=devices,
+        flags_text=flags_text,
+    )
+    return Result(run=kept, choice=choice, losses=losses, is_tuned=False)
 
 
 def with_readout(
@@ -413,10 +411,11 @@ def _is_better(gain: np.ndarray) -> bool:
     return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def _best_epoch(folder: pathlib.Path) -> int:
-    """Returns the epochs after which the validation loss was lowest."""
-    rows = [r for r in workdir_lib.read_metrics(folder) if "val_loss" in r]
-    return 1 + int(np.argmin([row["val_loss"] for row in rows]))
+def _is_complete(train: examples.Examples, task: tasks.Task) -> bool:
+    """Whether rows can be learnt from: of every class one, and not all labels alike."""
+    if task.kind in (tasks.BINARY, tasks.MULTICLASS):
+        return len(np.unique(train.labels)) == len(task.classes)
+    return bool(np.ptp(train.labels, axis=0).any())
 
 
 def _is_number(run: loop.Result) -> bool:

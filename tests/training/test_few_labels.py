@@ -106,8 +106,8 @@ def test_training_all_weights_is_dropped_where_it_does_not_help(
     found = run(data, tmp_path / "run", **names)
     assert not found.is_tuned
     assert found.losses["head"] == pytest.approx(found.losses["all"], abs=1e-4)
-    assert "training all weights dropped" in found.describe()
-    assert (tmp_path / "run" / "trial" / "metrics.jsonl").is_file()
+    assert "which is not kept" in found.describe()
+    assert (tmp_path / "run" / "trial" / "0" / "metrics.jsonl").is_file()
     assert (tmp_path / "run" / "config.json").is_file()
 
 
@@ -119,9 +119,23 @@ def test_training_all_weights_is_kept_where_it_helps(tmp_path, monkeypatch):
     plan = finetune.Plan(epochs=2)
     found = run(problem(), tmp_path / "run", settings=fast, plan=plan, **names)
     assert found.is_tuned
-    assert found.run.metrics["steps"] in (3, 6)  # one epoch, or two
     assert found.run.model.config.strands == "both"
+    assert "which is kept" in found.describe()
     again = run(problem(), tmp_path / "run", settings=fast, plan=plan, **names)
     assert again.run.resumed
     for a, b in zip(found.run.model.weights, again.run.model.weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_without_a_clear_gain_of_the_linear_head_all_weights_are_trained(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(few_labels, "_is_better", lambda gain: False)
+    found = run(problem(), tmp_path / "run")
+    assert found.is_tuned
+    assert not found.run.model.config.readout  # the family's pool, as without a choice
+    monkeypatch.setattr(few_labels, "_is_better", lambda gain: True)
+    other = run(problem(), tmp_path / "other")
+    assert not other.is_tuned
+    assert other.run.model.config.readout == other.choice.readout
