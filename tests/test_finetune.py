@@ -123,7 +123,7 @@ def test_mistakes_are_one_line_each(preset, tmp_path):
     for arguments, message in (
         ([f"--table={good}", "--init=pretrained"], "tiny has no trained weights"),
         ([f"--table={one}"], "one.tsv: one class only, yes"),
-        ([f"--table={good}", "--shots=100"], "fewer than --shots=100"),
+        ([f"--table={good}", "--shots=100"], "fewer than shots=100"),
         ([f"--table={good}", "--learning_rate=0"], "learning_rate must be > 0, got 0"),
     ):
         done = call(f"--model={preset}", f"--workdir={tmp_path}/w", *arguments)
