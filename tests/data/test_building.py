@@ -148,9 +148,9 @@ def test_what_cannot_be_written_is_named(fasta, tmp_path, monkeypatch, error):
 def test_a_stopped_command_leaves_nothing(tmp_path, number):
     data, pipe = tmp_path / "data", tmp_path / "x.fa"
     os.mkfifo(pipe)
-    command = [sys.executable, "-m", "genomenet.build_dataset", f"fasta={pipe}"]
+    command = [sys.executable, "-m", "genomenet.build_dataset", f"--fasta={pipe}"]
     with subprocess.Popen(
-        [*command, "name=mine", f"data_dir={data}"],
+        [*command, "--name=mine", f"--data_dir={data}"],
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=processes.take_signals,
@@ -267,5 +267,5 @@ def test_beam_is_asked_for_where_it_is_missing(fasta, tmp_path, monkeypatch):
             "mine",
             lambda d: recipes.GenomeChunks(name="mine", sources=[fasta], data_dir=d),
             data_dir=tmp_path / "data",
-            beam_options="runner=DirectRunner",
+            beam_options="--runner=DirectRunner",
         )

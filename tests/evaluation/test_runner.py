@@ -360,11 +360,11 @@ def test_results_are_written(files, sampler, quick, tmp_path):
 def test_the_command_from_end_to_end(files, tmp_path):
     folder = tmp_path / "out"
     command = [
-        *(sys.executable, "-m", "genomenet.evaluate", "protocol=label_fraction"),
-        f"models={files / 'tiny'}",
-        f"table={files / 'train.tsv'}",
-        f"test_table={files / 'test.tsv'}",
-        *("fractions=0.5", "seeds=1", f"workdir={folder}"),
+        *(sys.executable, "-m", "genomenet.evaluate", "--protocol=label_fraction"),
+        f"--models={files / 'tiny'}",
+        f"--table={files / 'train.tsv'}",
+        f"--test_table={files / 'test.tsv'}",
+        *("--fractions=0.5", "--seeds=1", f"--workdir={folder}"),
     ]
 
     def start(*more):
@@ -392,7 +392,7 @@ def test_the_command_from_end_to_end(files, tmp_path):
     assert {path.name for path in folder.iterdir()} == {
         *(".lock", "protocol.json", "results.csv", "results.md", "results.png")
     }
-    with start("k=3") as refused:
+    with start("--k=3") as refused:
         _, err = refused.communicate(timeout=120)
     assert refused.returncode == 1
     assert err.splitlines()[-1].startswith(f"evaluate: {folder} holds another")

@@ -156,7 +156,7 @@ def test_a_broken_file_leaves_no_output(model, tmp_path):
     fasta = tmp_path / "x.fa"
     fasta.write_text(">a\n" + "ACGT" * 500 + "\n>b\nACGT!\n")
     output = tmp_path / "o.parquet"
-    arguments = [f"model={model}", f"input={fasta}", f"output={output}"]
+    arguments = [f"--model={model}", f"--input={fasta}", f"--output={output}"]
     done = subprocess.run(
         [sys.executable, "-m", "genomenet.embed", *arguments],
         capture_output=True,
