@@ -375,7 +375,7 @@ def test_the_command_from_end_to_end(files, tmp_path):
     with start() as first:
         for line in first.stderr:
             seen.append(line)
-            if line.startswith("run 3/6"):
+            if line.startswith("run 3/9"):
                 first.send_signal(signal.SIGINT)
     assert first.returncode == 128 + signal.SIGINT
     assert seen[-1] == "run the same command again to go on\n"
@@ -384,11 +384,11 @@ def test_the_command_from_end_to_end(files, tmp_path):
     with start() as second:
         out, err = second.communicate(timeout=600)
     assert second.returncode == 0, err
-    assert f"run {done + 1}/6 | " in err
-    assert "run 1/6" not in err
+    assert f"run {done + 1}/9 | " in err
+    assert "run 1/9" not in err
     assert "| auroc by label_fraction | 0.5 |" in out
     rows = tables.read_csv(folder / "results.csv")
-    assert len(rows) == 6
+    assert len(rows) == 9
     assert {path.name for path in folder.iterdir()} == {
         *(".lock", "protocol.json", "results.csv", "results.md", "results.png")
     }
