@@ -14,6 +14,7 @@ from genomenet import models
 from genomenet.dna import alphabet, encode, kmer
 from genomenet.layers import strand
 from genomenet.models import classifier
+from genomenet.models import family as family_lib
 from genomenet.release import parts
 
 ALTERNATIVES: Final = 3
@@ -22,7 +23,7 @@ ALTERNATIVES: Final = 3
 _POSITIONS: Final = 16  # k-mers predicted a row in a full batch
 
 
-def family_of(model: keras.Model) -> Any:
+def family_of(model: keras.Model) -> family_lib.Family:
     """Returns the family of an encoder or classifier.
 
     Args:
@@ -93,12 +94,11 @@ class Outputs:
         family = family_of(model)
         if isinstance(model, classifier.Classifier):
             most = batch_size * max(model.config.length, model.config.window)
-            apply = parts.over_rows(
-                max(1, most // model.config.window), family.width(model.encoder.config)
-            )
+            size = max(1, most // model.config.window)
+            apply = parts.over_rows(size, model.vector_width)
 
-            def read(rows: Any) -> Any:
-                return _classify(model, rows, apply)
+            def call(rows: Any) -> Any:
+                return _classify(model, rows, both_strands, apply)
         else:
             pool = pool or family.POOLS[0]
             if pool not in family.POOLS or pool == "none":
@@ -108,13 +108,12 @@ class Outputs:
             def read(rows: Any) -> Any:
                 return tf.cast(family.embed(model, {"bases": rows}, pool), tf.float32)
 
-        @tf.function(autograph=False)
-        def call(rows: Any) -> Any:
-            if not both_strands:
-                return read(rows)
-            return (read(rows) + read(strand.reverse_complement(rows))) / 2.0
+            def call(rows: Any) -> Any:
+                if not both_strands:
+                    return read(rows)
+                return (read(rows) + read(strand.reverse_complement(rows))) / 2.0
 
-        self._call: Any = call
+        self._call: Any = tf.function(call, autograph=False)
 
     def rows(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Reads windows.
@@ -155,11 +154,13 @@ class MaskedKmers:
         self.window, self.batch_size = window, batch_size
         self._both_strands = both_strands
         self._k: int = model.config.kmer
-        family = family_of(model)
+        predict_masked = family_of(model).predict_masked
+        if predict_masked is None:
+            raise ValueError(f"{model.name} predicts no masked k-mers")
 
         @tf.function(autograph=False, reduce_retracing=False)
         def call(rows: Any, is_masked: Any, at: Any, targets: Any) -> Any:
-            found = family.predict_masked(model, {"bases": rows}, is_masked, at)
+            found = predict_masked(model, {"bases": rows}, is_masked, at)
             return tf.gather(found, targets, batch_dims=2)  # (B, P, 1 + alternatives)
 
         self._call: Any = call
@@ -254,11 +255,13 @@ def _encoder(model: Any) -> Any:
     return model.encoder if isinstance(model, classifier.Classifier) else model
 
 
-def _classify(model: classifier.Classifier, rows: Any, apply: Any) -> Any:
+def _classify(
+    model: classifier.Classifier, rows: Any, both_strands: bool, apply: classifier.Apply
+) -> Any:
     """Returns logits of all classes and probabilities, or the values."""
-    vectors, is_valid = model.read(rows, apply=apply)
-    logits = model.predict_logits(vectors, is_valid, training=False)
-    values = classifier.probabilities(model.config, logits)
+    logits, values = classifier.outputs(
+        model, rows, both_strands=both_strands, apply=apply
+    )
     if model.config.task == classifier.REGRESSION:
         return values
     if model.config.task == classifier.BINARY:

@@ -459,20 +459,47 @@ def predict(model: Classifier, bases: Any, *, apply: Apply | None = None) -> Any
     Returns:
         As `probabilities`.
     """
+    return outputs(model, bases, apply=apply)[1]
+
+
+def outputs(
+    model: Classifier,
+    bases: Any,
+    *,
+    both_strands: bool | None = None,
+    apply: Apply | None = None,
+) -> tuple[Any, Any]:
+    """Reads sequences, on one strand or both.
+
+    Args:
+        model: The classifier.
+        bases: As for `predict`.
+        both_strands: Whether to read both strands; as the config says if None.
+        apply: As for `predict`.
+
+    Returns:
+        The logits, their mean where both strands are read; and as `probabilities`: of
+        the mean logits where the config names `strands`, else their mean.
+    """
     config = model.config
+    both = config.both_strands if both_strands is None else both_strands
+    strands = [bases, strand.reverse_padded(bases)] if both else [bases]
 
     def read(rows: Any) -> Any:
         if apply is None:
-            logits = model({"bases": rows}, training=False)["logits"]
-        else:
-            vectors, is_valid = model.read(rows, apply=apply)
-            logits = model.predict_logits(vectors, is_valid, training=False)
-        return logits if config.strands else probabilities(config, logits)
+            return model({"bases": rows}, training=False)["logits"]
+        vectors, is_valid = model.read(rows, apply=apply)
+        return model.predict_logits(vectors, is_valid, training=False)
 
-    found = read(bases)
-    if config.both_strands:
-        found = (found + read(strand.reverse_padded(bases))) / 2.0
-    return probabilities(config, found) if config.strands else found
+    each = [read(rows) for rows in strands]
+    logits = _mean(each)
+    if config.strands:
+        return logits, probabilities(config, logits)
+    return logits, _mean([probabilities(config, one) for one in each])
+
+
+def _mean(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else (values[0] + values[1]) / 2.0
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:

@@ -65,6 +65,9 @@ class Family(Protocol):
         CLASSIFIER_RATE: Peak learning rate of fine-tuning, in batches of 32.
         attend: Model and batch → how much a prediction looks at each of `spans`,
             (B, P); None for a family without attention.
+        predict_masked: Model, batch, which k-mers are masked and which are predicted →
+            log-probabilities, as `models.bert.predict_masked`; None for a family that
+            predicts none.
     """
 
     @property
@@ -77,6 +80,10 @@ class Family(Protocol):
     def CLASSIFIER_POOL(self) -> str: ...  # noqa: N802
     @property
     def CLASSIFIER_RATE(self) -> float: ...  # noqa: N802
+    @property
+    def predict_masked(
+        self,
+    ) -> Callable[[Any, Mapping[str, Any], Any, Any], Any] | None: ...
     @property
     def attend(self) -> Callable[[Any, Mapping[str, Any]], Any] | None: ...
 

@@ -309,14 +309,9 @@ def predict_logits(
         float64, (N, outputs).
     """
 
-    def logits(rows: Any) -> Any:
-        return model({"bases": rows}, training=False)["logits"]
-
     @tf.function(autograph=False, reduce_retracing=True)
     def read(rows: Any) -> Any:
-        if not model.config.both_strands:
-            return logits(rows)
-        return (logits(rows) + logits(strand.reverse_padded(rows))) / 2.0
+        return classifier_lib.outputs(model, rows)[0]
 
     return _in_parts(read, split).astype(np.float64)
 

@@ -72,7 +72,7 @@ class Scorer:
             model, **options, pool=pool if self._is_encoder else None
         )
         self._masked = None
-        if self._is_encoder and hasattr(family, "predict_masked"):
+        if self._is_encoder and family.predict_masked is not None:
             self._masked = outputs.MaskedKmers(model, **options)
         self.keys = self._keys(model)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genomenet.dna import encode, kmer
-from genomenet.inference import predict
+from genomenet.inference import outputs, predict
 from genomenet.models import bert, selfgenomenet
 from genomenet.models import classifier as classifier_lib
 from genomenet.variants import score_files
@@ -137,6 +137,27 @@ def check_classifier(count):
             found = table["logit_yes"][row]
             np.testing.assert_allclose(found, effect[0], atol=1e-5)
     assert num_ok > count / 3
+
+
+def test_a_classifier_of_chosen_readouts_is_read_as_it_predicts():
+    """Its vectors are wider than the encoder's, and its logits are averaged."""
+    config = classifier_lib.ClassifierConfig(
+        task="binary",
+        classes=("no", "yes"),
+        readout=("bins", "kmers3"),
+        strands="both",
+        both_strands=True,
+        window=WINDOW,
+        length=WINDOW,
+    )
+    model = classifier_lib.Classifier("bert", harness.BERT, config)
+    harness.set_weights(model.weights, scale=0.5)
+    rows = np.random.default_rng(0).integers(0, 4, (5, 100)).astype(np.uint8)
+    found = outputs.Outputs(model, window=100, batch_size=2).rows(rows)
+    expected = predict.Predictor(model).predict(list(rows))
+    np.testing.assert_allclose(found[:, 2:], expected, atol=1e-5)
+    odds = np.log(expected[:, 1] / expected[:, 0])
+    np.testing.assert_allclose(found[:, 1], odds, rtol=1e-3, atol=1e-4)
 
 
 def test_a_classifier_equals_brute_force():

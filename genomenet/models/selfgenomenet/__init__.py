@@ -31,6 +31,7 @@ __all__ = [
     "loss",
     "num_parameters",
     "on_spans",
+    "predict_masked",
     "read_out",
     "reader",
     "shortest",
@@ -48,6 +49,7 @@ READOUTS: Final = ("bins",)  # beside the pools
 CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
 CLASSIFIER_RATE: Final = 2e-3  # peak, of fine-tuning in batches of 32; see docs/log.md
 attend: Final = None  # it has no attention
+predict_masked: Final = None  # nor masked tokens
 
 
 def build(config: Config, **kwargs: Any) -> SelfGenomeNet:
