@@ -1,10 +1,10 @@
 """What tests of models share, and checks that all must pass; on any Keras backend."""
 
-import contextlib
-
 import keras
 import numpy as np
 from keras import ops
+
+from genomenet.layers import precision
 
 SELFGENOMENET = {
     "length": 40,
@@ -65,17 +65,6 @@ def gradients(function, variables):
     return [None if x is None else np.asarray(tf.convert_to_tensor(x)) for x in found]
 
 
-@contextlib.contextmanager
-def dtype_policy(name):
-    """Makes `name` the policy of the layers built inside."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def check_layer(make, x, *, shape, path, tolerance=1e-6):
     """Checks one layer: shapes, gradients, mixed precision, serialisation, saving.
 
@@ -109,7 +98,7 @@ def check_layer(make, x, *, shape, path, tolerance=1e-6):
     model = keras.Model(inputs, layer(inputs))
     check_saving(model, x, path, tolerance=tolerance)
 
-    with dtype_policy("mixed_bfloat16"):
+    with precision.policy("mixed_bfloat16"):
         mixed = make()
         assert keras.backend.standardize_dtype(mixed(x).dtype) == "bfloat16"
         mixed.set_weights(layer.get_weights())
@@ -161,7 +150,7 @@ def check_objective(family, model, batch):
         assert np.isfinite(gradient).all(), weight.path
         assert np.abs(gradient).max() > 0, weight.path
 
-    with dtype_policy("mixed_bfloat16"):
+    with precision.policy("mixed_bfloat16"):
         mixed = family.build(model.config)
         mixed.set_weights(model.get_weights())
         rounded = family.loss(mixed, batch, training=True).per_example

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import keras
@@ -18,7 +17,7 @@ from genomenet.api import inputs
 from genomenet.data import tasks
 from genomenet.evaluation import metrics
 from genomenet.inference import predict as predict_lib
-from genomenet.layers import random, strand
+from genomenet.layers import precision, random, strand
 from genomenet.models import classifier
 from genomenet.models import family as family_lib
 from genomenet.release import start as start_lib
@@ -116,7 +115,7 @@ class Classifier(keras.Model):
                 **fields,
             }
         )
-        with _policy(self.dtype_policy):
+        with precision.policy(self.dtype_policy):
             self.graph = classifier.Classifier(family, encoder, config)
         self._family, self._fields = family, dict(encoder)
         members = models.get_family(family)
@@ -642,17 +641,6 @@ def wrap(graph: classifier.Classifier) -> Classifier:
     model = Classifier(graph.family, encoder, **classifier.to_dict(graph.config))
     family_lib.transfer(graph, model.graph)
     return model
-
-
-@contextlib.contextmanager
-def _policy(policy: Any) -> Iterator[None]:
-    """Makes layers with a dtype policy, and puts the old one back."""
-    old = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(old)
 
 
 def _is_auto(value: Any) -> bool:

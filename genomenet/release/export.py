@@ -13,6 +13,7 @@ import numpy as np
 
 from genomenet import atomic, models
 from genomenet.dna import alphabet, encode
+from genomenet.layers import precision
 from genomenet.models import classifier as classifier_lib
 from genomenet.models import family as family_lib
 from genomenet.release import card, folder, signatures, weights
@@ -87,12 +88,8 @@ def write_release(
 
 def _in_float32(model: keras.Model, config: Mapping[str, Any]) -> keras.Model:
     """Returns the same weights in a model that computes in float32."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with precision.policy("float32"):
         copy = folder.build(config)
-    finally:
-        keras.config.set_dtype_policy(policy)
     for ours, theirs in zip(copy.weights, model.weights, strict=True):
         ours.assign(theirs)
     return copy

@@ -18,11 +18,11 @@ import keras
 from genomenet import catalog, json_file, models
 from genomenet.models import classifier
 from genomenet.models import family as family_lib
-from genomenet.release import download
+from genomenet.release import download, listing
 from genomenet.training import settings as settings_lib
 
 FORMAT: Final = 1
-WEIGHTS: Final = "model.weights.h5"
+WEIGHTS: Final = listing.WEIGHTS
 _OF_MODEL: Final = ("family", "model", "classifier", "pool")
 # Control characters, halves of a character, line ends, and what turns text around.
 _UNPRINTABLE: Final = ("Cc", "Cs", "Zl", "Zp")

@@ -7,7 +7,7 @@ from typing import Final
 from genomenet import catalog
 from genomenet.release import download
 
-_WEIGHTS: Final = "model.weights.h5"
+WEIGHTS: Final = "model.weights.h5"
 
 
 def list_models() -> dict[str, str]:
@@ -19,10 +19,10 @@ def list_models() -> dict[str, str]:
     """
     states = dict.fromkeys(download.names(), "remote")
     for name in catalog.model_names():
-        is_here = (catalog.models_root() / name / _WEIGHTS).is_file()
+        is_here = (catalog.models_root() / name / WEIGHTS).is_file()
         states[name] = "local" if is_here else states.get(name, "preset")
     for name, state in states.items():
-        if state == "remote" and download.cached(name, _WEIGHTS) is not None:
+        if state == "remote" and download.cached(name, WEIGHTS) is not None:
             states[name] = "local"
     return dict(sorted(states.items()))
 

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 import keras
 
 from genomenet.data import sources
+from genomenet.layers import precision
 from genomenet.models import family as family_lib
 from genomenet.training import gradients
 from genomenet.training import progress as progress_lib
@@ -216,13 +217,12 @@ def weights_of(settings: settings_lib.Settings) -> Iterator[None]:
     The seed is that of Python's generator, from which Keras takes the seeds of
     initial weights and of dropout.
     """
-    policy, state = keras.config.dtype_policy(), random.getstate()
-    keras.config.set_dtype_policy(settings.precision)
+    state = random.getstate()
     random.seed(settings.seed)
     try:
-        yield
+        with precision.policy(settings.precision):
+            yield
     finally:
-        keras.config.set_dtype_policy(policy)
         random.setstate(state)
 
 

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from genomenet.dna import alphabet, kmer
+from genomenet.layers import precision
 from genomenet.models import bert
 from tests import harness
 
@@ -52,7 +53,7 @@ def test_objective(masking):
     ):
         assert gradient is not None, weight.path
         assert np.abs(gradient).max() > 0, weight.path
-    with harness.dtype_policy("mixed_bfloat16"):
+    with precision.policy("mixed_bfloat16"):
         mixed = bert.build(model.config)
         mixed.set_weights(model.get_weights())
         rounded = bert.loss(mixed, batch, training=True)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from genomenet.dna import alphabet
+from genomenet.layers import precision
 from genomenet.models import selfgenomenet
 from genomenet.models.selfgenomenet import backbone
 from tests import harness
@@ -100,7 +101,7 @@ def test_last_is_the_default_pool_and_others_are_refused():
 
 
 def test_pools_in_half_precision_are_means_of_the_states_they_pool():
-    with harness.dtype_policy("mixed_bfloat16"):
+    with precision.policy("mixed_bfloat16"):
         model = build()
     batch = {"bases": pad(rows_of([900, 600]), 900)}
     states = harness.array(model(batch)["context"])
