@@ -142,7 +142,7 @@ class BertMaskedLM(Encoder, bert.BertMaskedLM):
                     f"sequences[{index}] has {len(sequence)} bases, the model reads at"
                     f" most {longest} at once"
                 )
-        call = _compiled(self, "masked", _predict_tokens)
+        call = _compiled(self, "masked", _predict_words)
         return [self._masked(call, sequence, batch_size) for sequence in codes]
 
     def _masked(
@@ -153,32 +153,30 @@ class BertMaskedLM(Encoder, bert.BertMaskedLM):
         # Whether word v has base b at offset j: (V, k, 4).
         has = np.array([["ACGT".index(x) for x in word] for word in words])
         has = np.eye(4, dtype=np.float32)[has]
-        ids = kmer.tokenize(sequence, k)
-        ids = np.concatenate([[kmer.CLS_ID], ids, [kmer.SEP_ID]]).astype(np.int32)
         base = np.arange(length)[:, None]
         token = base - np.arange(k)[None]  # the k-mer with the base at offset j
         is_there = (token >= 0) & (token <= length - k)  # (L, k)
-        at = np.where(is_there, token, 0) + 1  # behind [CLS]
+        at = np.where(is_there, token, 0)
         found = np.zeros((length, 4), np.float32)
         for first in range(0, length, batch_size):
             rows = np.minimum(np.arange(first, first + batch_size), length - 1)
-            masked = np.repeat(ids[None], batch_size, axis=0)
+            bases = np.repeat(sequence[None], batch_size, axis=0)
+            is_masked = np.zeros((batch_size, length - k + 1), bool)
             line, offset = np.nonzero(is_there[rows])
-            masked[line, at[rows][line, offset]] = kmer.MASK_ID
-            words_at = np.asarray(call(masked, at[rows].astype(np.int32)))  # (B, k, V)
-            bases = np.einsum("bkv,vkc->bkc", words_at, has)
+            is_masked[line, at[rows][line, offset]] = True
+            words_at = np.asarray(  # (B, k, V)
+                call(bases, is_masked, at[rows].astype(np.int32))
+            )
+            each = np.einsum("bkv,vkc->bkc", words_at, has)
             count = is_there[rows].sum(axis=1, keepdims=True)
-            found[rows] = (bases * is_there[rows][..., None]).sum(axis=1) / count
+            found[rows] = (each * is_there[rows][..., None]).sum(axis=1) / count
         return found
 
 
-def _predict_tokens(model: Any, ids: Any, at: Any) -> Any:
-    """Returns probabilities of the words at some tokens: (B, k, V) of bases only."""
-    inputs = {"token_ids": ids, "padding_mask": ops.ones_like(ids, dtype="bool")}
-    states = model.backbone(inputs)["sequence_output"]
-    states = ops.take_along_axis(states, at[..., None], axis=1)
-    logits = ops.cast(model.predict_tokens(states), "float32")
-    return ops.softmax(logits[..., kmer.NUM_SPECIAL :], axis=-1)
+def _predict_words(model: Any, bases: Any, is_masked: Any, at: Any) -> Any:
+    """Returns probabilities of the words at some k-mers: (B, k, V) of bases only."""
+    logs = bert.predict_masked(model, {"bases": bases}, is_masked, at)
+    return ops.softmax(logs[..., kmer.NUM_SPECIAL :], axis=-1)
 
 
 def _compiled(model: Any, key: Any, call: Callable[..., Any]) -> Callable[..., Any]:

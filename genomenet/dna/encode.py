@@ -159,6 +159,36 @@ def reverse_complement_one_hot(x: npt.ArrayLike) -> npt.NDArray[Any]:
     return _four_channels(x)[..., ::-1, ::-1].copy()
 
 
+def substitutions(
+    codes: npt.NDArray[np.uint8],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]:
+    """Returns every single substitution of a sequence.
+
+    Args:
+        codes: Its codes, uint8, (L,).
+
+    Returns:
+        Positions, (M,), each of an A, C, G or T three times in a row, and the base that
+        takes its place, uint8, (M,), those that are not there in the order A, C, G, T.
+    """
+    (places,) = np.nonzero(codes < alphabet.NUM_BASES)
+    bases = np.broadcast_to(
+        np.arange(alphabet.NUM_BASES, dtype=np.uint8), (len(places), 4)
+    )
+    return np.repeat(places, 3), bases[bases != codes[places, None]]
+
+
+def substituted(
+    codes: npt.NDArray[np.uint8],
+    places: npt.NDArray[np.intp],
+    bases: npt.NDArray[np.uint8],
+) -> npt.NDArray[np.uint8]:
+    """Returns a sequence with one substitution a row: uint8, (M, L)."""
+    rows = np.repeat(codes[None], len(places), axis=0)
+    rows[np.arange(len(places)), places] = bases
+    return rows
+
+
 def _shown(sequence: str | bytes | npt.NDArray[np.uint8], position: int) -> str:
     """Shows the character at a position: printable as itself, else as its byte."""
     part = sequence[position : position + 4]  # one UTF-8 character has up to 4 bytes

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from genomenet import atomic, models
-from genomenet.dna import alphabet
+from genomenet.dna import alphabet, encode
 from genomenet.inference import record_windows
 from genomenet.layers import strand, windows
 from genomenet.models import classifier
@@ -419,21 +419,12 @@ def _mutations(
     def read(bases: Any) -> Any:
         return model({"bases": bases}, training=False)["logits"][:, number] * sign
 
-    def mutants(row: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(L,) → (3·N, L): each of its N bases, A, C, G or T, with the three others."""
-        (places,) = np.nonzero(row < alphabet.NUM_BASES)
-        found = np.repeat(row[None], 3 * len(places), axis=0)
-        at = np.repeat(places, 3)
-        shift = np.tile(np.arange(1, alphabet.NUM_BASES), len(places))
-        found[np.arange(len(at)), at] = (row[at] + shift) % alphabet.NUM_BASES
-        return found
-
     def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         size = 16 * batch_size
         whole = read(tf.constant(rows)).numpy()
         found = np.zeros(rows.shape, np.float32)
         for values, row, own in zip(found, rows, whole, strict=True):
-            others = mutants(row)
+            others = encode.substituted(row, *encode.substitutions(row))
             if not len(others):
                 continue
             rest = np.repeat(row[None], -len(others) % size, axis=0)

@@ -160,18 +160,16 @@ def _effects(
     found = np.full((len(codes), alphabet.NUM_BASES), np.nan, np.float32)
     (known,) = np.nonzero(codes < alphabet.NUM_BASES)
     found[known, codes[known]] = 0.0
-    changes = [(at, b) for at in known.tolist() for b in range(4) if b != codes[at]]
-    for first in range(0, len(changes), _AT_ONCE):
-        part = np.array(changes[first : first + _AT_ONCE])
-        mutants = np.repeat(codes[None], len(part), axis=0)
-        mutants[np.arange(len(part)), part[:, 0]] = part[:, 1]
+    places, bases = encode.substitutions(codes)
+    for first in range(0, len(places), _AT_ONCE):
+        at, base = places[first : first + _AT_ONCE], bases[first : first + _AT_ONCE]
         values = scorer.score(
             codes[None],
-            mutants,
-            np.zeros(len(part), np.intp),
-            [(at, at + 1) for at in part[:, 0].tolist()],
+            encode.substituted(codes, at, base),
+            np.zeros(len(at), np.intp),
+            [(place, place + 1) for place in at.tolist()],
         )
-        found[part[:, 0], part[:, 1]] = values[:, column]
+        found[at, base] = values[:, column]
     return found
 
 

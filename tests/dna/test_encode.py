@@ -165,3 +165,16 @@ def test_reverse_complement_one_hot_does_not_share_memory():
     x = encode.one_hot([0, 1])
     encode.reverse_complement_one_hot(x)[:] = 7
     np.testing.assert_array_equal(x, encode.one_hot([0, 1]))
+
+
+def test_every_substitution_once():
+    codes = encode.encode("ANGT")
+    places, bases = encode.substitutions(codes)
+    assert places.tolist() == [0, 0, 0, 2, 2, 2, 3, 3, 3]
+    assert bases.tolist() == [1, 2, 3, 0, 1, 3, 0, 1, 2]
+    rows = encode.substituted(codes, places, bases)
+    texts = {encode.decode(row).decode() for row in rows}
+    assert texts == {f"{a}NGT" for a in "CGT"} | {f"AN{b}T" for b in "ACT"} | {
+        f"ANG{c}" for c in "ACG"
+    }
+    assert not len(encode.substitutions(encode.encode("NN"))[0])
