@@ -55,14 +55,37 @@ def binary():
     known, names = set(flags.FLAGS), []
 
     def load(name):
-        names.append(f"genomenet.{name}")
-        return importlib.import_module(names[-1])
+        module = f"genomenet.{name}"
+        if module not in names:
+            names.append(module)
+        return importlib.import_module(module)
 
     yield load
     for flag in set(flags.FLAGS) - known:
         delattr(flags.FLAGS, flag)
     for name in names:
         del sys.modules[name]
+
+
+@pytest.fixture
+def call(binary, capsys):
+    """Runs the main of a binary: its status, and what it prints and reports."""
+    from absl import flags
+    from absl.testing import flagsaver
+
+    def call(name, *arguments):
+        main = binary(name).main
+        with flagsaver.flagsaver():
+            flags.FLAGS([name, *arguments])
+            try:
+                main([name])
+                code = 0
+            except SystemExit as e:
+                code = e.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

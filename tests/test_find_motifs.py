@@ -6,8 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from genomenet.api import motifs
 from genomenet.motifs import compare, pwm, rgadem
@@ -15,25 +13,15 @@ from genomenet.motifs.discovery import discover
 
 
 @pytest.fixture
-def run(binary, monkeypatch, capsys, tmp_path):
+def run(call, monkeypatch, tmp_path):
     """Runs main with flags and a stand-in for the library; returns what it prints."""
     (tmp_path / "x.fa").write_text(">a\nACGT\n>b\nTTTT\n")
     (tmp_path / "y.fa").write_text(">c\nGGGG\n")
 
-    main = binary("find_motifs").main
-
     def run(arguments, found):
         monkeypatch.setattr(motifs, "find", found)
         monkeypatch.chdir(tmp_path)
-        with flagsaver.flagsaver():
-            flags.FLAGS(["find_motifs", "--input=x.fa", "--output=o", *arguments])
-            try:
-                main(["find_motifs"])
-                code = 0
-            except SystemExit as e:
-                code = e.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        return call("find_motifs", "--input=x.fa", "--output=o", *arguments)
 
     return run
 

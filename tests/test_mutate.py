@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from genomenet.variants import mutagenesis
 
 
 @pytest.fixture
-def run(binary, monkeypatch, capsys, tiny_fasta, tmp_path):
+def run(call, monkeypatch, tiny_fasta, tmp_path):
     """Runs main with flags and a stand-in for the model; returns what it prints."""
-    main = binary("mutate").main
 
     def mutated(model, codes, *, names, score, **options):
         assert model == "m"
@@ -25,15 +22,7 @@ def run(binary, monkeypatch, capsys, tiny_fasta, tmp_path):
     def run(output):
         monkeypatch.setattr(mutagenesis, "saturation_mutagenesis", mutated)
         given = [f"--input={tiny_fasta}", f"--output={tmp_path / output}"]
-        with flagsaver.flagsaver():
-            flags.FLAGS(["mutate", "--model=m", "--score=value", *given])
-            try:
-                main(["mutate"])
-                code = 0
-            except SystemExit as e:
-                code = e.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        return call("mutate", "--model=m", "--score=value", *given)
 
     return run
 

@@ -4,29 +4,17 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from genomenet.inference import inputs, predict_files
 
 
 @pytest.fixture
-def run(binary, monkeypatch, capsys):
+def run(call, monkeypatch):
     """Runs main with flags and a stand-in for the library; returns what it prints."""
-
-    main = binary("predict").main
 
     def run(arguments, predicted):
         monkeypatch.setattr(predict_files, "predict_files", predicted)
-        with flagsaver.flagsaver():
-            flags.FLAGS(["predict", "--model=m", "--output=o.tsv", *arguments])
-            try:
-                main(["predict"])
-                code = 0
-            except SystemExit as e:
-                code = e.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        return call("predict", "--model=m", "--output=o.tsv", *arguments)
 
     return run
 

@@ -3,29 +3,18 @@
 import collections
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from genomenet.variants import score_files
 
 
 @pytest.fixture
-def run(binary, monkeypatch, capsys):
+def run(call, monkeypatch):
     """Runs main with flags and a stand-in for the library; returns what it prints."""
-    main = binary("score_variants").main
 
     def run(arguments, score_file):
         monkeypatch.setattr(score_files, "score_file", score_file)
-        with flagsaver.flagsaver():
-            needed = ["--model=m,n", "--vcf=c.vcf", "--genome=g.fa", "--output=o.vcf"]
-            flags.FLAGS(["score_variants", *needed, *arguments])
-            try:
-                main(["score_variants"])
-                code = 0
-            except SystemExit as e:
-                code = e.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        needed = ["--model=m,n", "--vcf=c.vcf", "--genome=g.fa", "--output=o.vcf"]
+        return call("score_variants", *needed, *arguments)
 
     return run
 
