@@ -192,7 +192,7 @@ def run(
     is_fixed = bool(readout or strands)
 
     def train_all(
-        known: examples.Data, folder: pathlib.Path, rows: np.ndarray | None = None
+        known: examples.Data, folder: pathlib.Path, begin: keras.Model
     ) -> loop.Result:
         """Trains all weights: on from the head of what is fixed, else head first."""
         how = finetune.ALL if is_fixed else finetune.HEAD_FIRST
@@ -204,7 +204,7 @@ def run(
             settings=settings,
             plan=dataclasses.replace(plan, train=how),
             workdir=folder,
-            pretrained=make(rows) if is_fixed else pretrained,
+            pretrained=begin,
             origin=origin,
             devices=devices,
             flags_text=flags_text,
@@ -221,10 +221,10 @@ def run(
                 continue
             folder = pathlib.Path(workdir, _TRIAL, str(fold))
             rest = dataclasses.replace(data, splits={examples.TRAIN: known})
-            trial = train_all(rest, folder, np.flatnonzero(~is_held))
+            head = make(np.flatnonzero(~is_held))
+            trial = train_all(rest, folder, head if is_fixed else pretrained)
             label = _scaled(held_out.labels, classifier)
-            tried_models = {"head": make(np.flatnonzero(~is_held)), "all": trial.model}
-            for name, one in tried_models.items():
+            for name, one in (("head", head), ("all", trial.model)):
                 logits = predict_logits(one, held_out)
                 each[name].append(readouts.losses(logits, label, data.task))
         if each["all"]:
@@ -232,7 +232,8 @@ def run(
             losses = {name: float(np.mean(values)) for name, values in rows.items()}
             gain = rows["head"] - rows["all"]
             if _is_better(gain) if is_fixed else not _is_better(-gain):
-                run = train_all(data, pathlib.Path(workdir))
+                begin = make() if is_fixed else pretrained
+                run = train_all(data, pathlib.Path(workdir), begin)
                 return Result(run=run, choice=choice, losses=losses, is_tuned=True)
     kept = finetune.keep(
         make(),
