@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -109,10 +108,7 @@ class _TsvRows:
 
     def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
         for row in rows:
-            values = [
-                "" if math.isnan(value) else f"{value:.6g}"
-                for value in row[-self._width :]
-            ]
+            values = map(writers.digits, row[-self._width :])
             self._csv.writerow([*row[: -self._width], *values])
 
     def close(self) -> None:
@@ -129,18 +125,8 @@ class _ParquetRows:
         import pyarrow as pa
 
         del is_packed
-        self._pa = pa
         kinds: dict[str, Any] = dict.fromkeys(header[-width:], pa.float32())
         kinds |= {"name": pa.string(), "start": pa.int64(), "end": pa.int64()}
-        self._schema = pa.schema([(n, kinds.get(n, pa.string())) for n in header])
-        self._file = writers.RowGroups(path, self._schema)
-
-    def write(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        columns = [
-            self._pa.array(column, field.type, from_pandas=True)  # NaN is null
-            for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
-        ]
-        self._file.write(self._pa.table(columns, schema=self._schema))
-
-    def close(self) -> None:
-        self._file.close()
+        schema = pa.schema([(n, kinds.get(n, pa.string())) for n in header])
+        file = writers.RowGroups(path, schema)
+        self.write, self.close = file.write_rows, file.close

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import pathlib
 import shutil
@@ -65,6 +66,11 @@ def open_writer(path: pathlib.Path, suffix: str, width: int) -> Writer:
     return _Hdf5Writer(path, width)
 
 
+def digits(value: float) -> str:
+    """Returns a number in six digits, nothing for NaN: as tables of text hold it."""
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
 class RowGroups:
     """A Parquet file whose rows are written in large groups.
 
@@ -77,7 +83,8 @@ class RowGroups:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._concat: Any = pa.concat_tables
+        self._pa: Any = pa
+        self._schema = schema
         self._held: list[Any] = []
         self._rows = self._bytes = 0
         self._file: Any = pq.ParquetWriter(path, schema)
@@ -90,6 +97,14 @@ class RowGroups:
         if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
             self._flush()
 
+    def write_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Appends rows, a value for each column; NaN and None are null."""
+        columns = [
+            self._pa.array(column, field.type, from_pandas=True)
+            for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
+        ]
+        self.write(self._pa.table(columns, schema=self._schema))
+
     def close(self) -> None:
         """Writes the last group and the footer."""
         try:
@@ -101,7 +116,7 @@ class RowGroups:
         held, self._held = self._held, []
         self._rows = self._bytes = 0
         if held:
-            self._file.write_table(self._concat(held))
+            self._file.write_table(self._pa.concat_tables(held))
 
 
 class _ParquetWriter:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from genomenet import atomic
 from genomenet.dna import alphabet, encode
+from genomenet.inference import writers
 from genomenet.models import classifier
 from genomenet.release import folder as folder_lib
 from genomenet.variants import scores
@@ -147,7 +148,7 @@ def write(found: Mutagenesis, path: str | os.PathLike[str]) -> None:
         ):
             letters = encode.decode(codes).decode()
             for at, (letter, row) in enumerate(zip(letters, rows, strict=False)):
-                values = ("" if np.isnan(x) else f"{x:.6g}" for x in row.tolist())
+                values = map(writers.digits, row.tolist())
                 line = "\t".join([name, str(at), letter, *values])
                 file.write(f"{line}\n".encode())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import html
-import math
 import pathlib
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final
@@ -122,10 +121,7 @@ def writing(
 
         def write(scored: effects.Scored) -> None:
             for row in rows(scored):
-                values = [
-                    "" if math.isnan(value) else f"{value:.6g}"
-                    for value in row[len(FIXED) :]
-                ]
+                values = map(writers.digits, row[len(FIXED) :])
                 writer.writerow([*row[: len(FIXED)], *values])
 
         yield write
@@ -137,16 +133,15 @@ class _Parquet:
     def __init__(self, path: pathlib.Path, names: Sequence[str]):
         import pyarrow as pa
 
-        self._pa = pa
         kinds: list[Any] = [pa.string()] * len(FIXED)
         kinds += [pa.float64()] * (len(names) - len(FIXED))
         kinds[FIXED.index("pos")] = pa.int64()
-        self._schema = pa.schema(list(zip(names, kinds, strict=True)))
-        self._file = writers.RowGroups(path, self._schema)
+        schema = pa.schema(list(zip(names, kinds, strict=True)))
+        self._file = writers.RowGroups(path, schema)
         self._held: list[tuple[Any, ...]] = []
 
     def write(self, scored: effects.Scored) -> None:
-        self._held += rows(scored)
+        self._held += [tuple(map(_text, row)) for row in rows(scored)]
         if len(self._held) >= 4096:
             self._flush()
 
@@ -157,15 +152,8 @@ class _Parquet:
             self._file.close()
 
     def _flush(self) -> None:
-        if not self._held:
-            return
-        columns = [
-            self._pa.array(map(_text, column), field.type, from_pandas=True)
-            for column, field in zip(
-                zip(*self._held, strict=True), self._schema, strict=True
-            )
-        ]
-        self._file.write(self._pa.table(columns, schema=self._schema))
+        if self._held:
+            self._file.write_rows(self._held)
         self._held = []
 
 
@@ -173,7 +161,7 @@ def _text(value: Any) -> Any:
     """Returns a value that Parquet can hold: bytes that are no UTF-8 are replaced."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return value
 
 
 def _shown(value: Any) -> str:

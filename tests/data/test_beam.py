@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from genomenet.data import building, integrity, recipes, sources
+from genomenet.data import (
+    building,
+    integrity,
+    packed_chunks,
+    prepared,
+    recipes,
+    sources,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -55,7 +62,11 @@ def test_the_examples_are_the_same(files, tmp_path):
     assert read(beam) == read(plain)
     facts = [building.metadata(path) for path in (beam, plain)]
     assert all(one.pop("files") for one in facts)  # shards may be in another order
+    packed = packed_chunks.load(plain / packed_chunks.FILE)
+    assert facts[1].pop("digest") == packed.digest
     assert facts[0] == facts[1]
+    # The shards of the Beam build hold the same bases.
+    assert prepared.read(beam).chunks.digest == packed.digest
     integrity.check(beam, whole=True)
     assert not list(beam.glob("*incomplete*"))
 
