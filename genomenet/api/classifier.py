@@ -15,6 +15,7 @@ from keras import ops
 from genomenet import models
 from genomenet.api import inputs
 from genomenet.data import tasks
+from genomenet.dna import encode
 from genomenet.evaluation import metrics
 from genomenet.inference import predict as predict_lib
 from genomenet.layers import precision, random, strand
@@ -588,7 +589,7 @@ class Classifier(keras.Model):
         return data.map(read)
 
     def _pad(self, codes: Sequence[inputs.Codes]) -> dict[str, inputs.Codes]:
-        return {"bases": inputs.pad(codes, max(map(len, codes)))}
+        return {"bases": encode.pad(codes)}
 
     def _index_classes(self, weights: Mapping[Any, float]) -> dict[int, float]:
         numbers = inputs.read_labels(list(weights), self._task)

@@ -176,14 +176,6 @@ def weigh(
     return weights
 
 
-def pad(codes: Sequence[Codes], length: int) -> Codes:
-    """Returns sequences as rows, padded on the right: uint8, (N, L)."""
-    rows = np.full((len(codes), length), alphabet.PAD, np.uint8)
-    for row, sequence in zip(rows, codes, strict=True):
-        row[: len(sequence)] = sequence
-    return rows
-
-
 class Batches(keras.utils.PyDataset):
     """Labelled sequences in batches of at most four padded lengths.
 
@@ -236,6 +228,6 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """Returns a dict with "bases", (B, L), the labels, and where given weights."""
         length, rows = self._batches[index]
-        bases = pad([self._codes[row] for row in rows], length)
+        bases = encode.pad([self._codes[row] for row in rows], length)
         batch = ({"bases": bases}, self._labels[rows])
         return batch if self._weights is None else (*batch, self._weights[rows])

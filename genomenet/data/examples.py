@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet.data import integrity, sources, tables, tasks
-from genomenet.dna import alphabet
+from genomenet.dna import alphabet, encode
 
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"
@@ -73,11 +73,10 @@ class Examples:
         Args:
             length: L; that of the longest sequence by default.
         """
-        lengths = self.lengths
-        length = length or int(lengths.max(initial=1))
-        rows = np.full((len(self), length), alphabet.PAD, np.uint8)
-        rows[np.arange(length)[None] < lengths[:, None]] = self.codes
-        return rows
+        return encode.pad(
+            [self[row] for row in range(len(self))],
+            length or int(self.lengths.max(initial=1)),
+        )
 
     def groups(self) -> list[bytes]:
         """Returns for each sequence what it shares with its reverse complement."""

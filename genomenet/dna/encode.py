@@ -4,6 +4,7 @@ Codes are those of `genomenet.dna.alphabet`. L is a length in bases.
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -157,6 +158,26 @@ def reverse_complement_one_hot(x: npt.ArrayLike) -> npt.NDArray[Any]:
     """
     # The order A, C, G, T makes the complement a flip of the channels.
     return _four_channels(x)[..., ::-1, ::-1].copy()
+
+
+def pad(
+    sequences: Sequence[npt.NDArray[np.uint8]], length: int | None = None
+) -> npt.NDArray[np.uint8]:
+    """Returns sequences as rows, padded on the right.
+
+    Args:
+        sequences: Codes, uint8, (L,) each, none longer than `length`.
+        length: Bases of a row; those of the longest sequence by default.
+
+    Returns:
+        uint8, (N, L).
+    """
+    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+    width = int(lengths.max(initial=0)) if length is None else length
+    rows = np.full((len(lengths), width), alphabet.PAD, np.uint8)
+    if len(lengths):
+        rows[np.arange(width) < lengths[:, None]] = np.concatenate(sequences)
+    return rows
 
 
 def substitutions(

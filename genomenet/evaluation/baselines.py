@@ -10,7 +10,7 @@ import numpy.typing as npt
 import threadpoolctl
 
 from genomenet.data import tasks
-from genomenet.dna import alphabet, kmer
+from genomenet.dna import alphabet, encode, kmer
 
 _BLOCK: Final = 1 << 22  # bases whose k-mers are counted at once
 
@@ -151,9 +151,7 @@ class OneHotRegression(KmerLogisticRegression):
         self.length = length
 
     def _read(self, codes: Sequence[npt.NDArray[np.uint8]]) -> Any:
-        rows = np.full((len(codes), self.length), alphabet.PAD, np.uint8)
-        for row, found in zip(rows, codes, strict=True):
-            row[: len(found)] = found[: self.length]
+        rows = encode.pad([each[: self.length] for each in codes], self.length)
         table = np.eye(alphabet.PAD + 1, alphabet.NUM_BASES)
         return table[rows].reshape(len(codes), -1)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.dna import alphabet, reader
+from genomenet.dna import alphabet, encode, reader
 
 
 class Window(NamedTuple):
@@ -137,10 +137,10 @@ def batched(
     for window in windows:
         rows.append(window)
         if len(rows) == batch_size:
-            yield rows, _pad(rows, batch_size, length)
+            yield rows, _pad([row.codes for row in rows], batch_size, length)
             rows = []
     if rows:
-        yield rows, _pad(rows, batch_size, length)
+        yield rows, _pad([row.codes for row in rows], batch_size, length)
 
 
 def by_length(
@@ -165,16 +165,13 @@ def by_length(
         length = len(sequences[order[0]])
         size = min(batch_size, max(1, most // length)) if most else batch_size
         numbers, order = order[:size], order[size:]
-        rows = np.full((size, length), alphabet.PAD, np.uint8)
-        rows[len(numbers) :] = alphabet.N
-        for row, number in zip(rows, numbers, strict=False):
-            row[: len(sequences[number])] = sequences[number]
-        yield numbers, rows
+        yield numbers, _pad([sequences[number] for number in numbers], size, length)
 
 
-def _pad(rows: list[Window], batch_size: int, length: int) -> npt.NDArray[np.uint8]:
+def _pad(
+    rows: list[npt.NDArray[np.uint8]], batch_size: int, length: int
+) -> npt.NDArray[np.uint8]:
+    """Returns a batch of rows, padded on the right; rows that are missing hold N."""
     codes = np.full((batch_size, length), alphabet.N, np.uint8)
-    for row, window in zip(codes, rows, strict=False):
-        row[: len(window.codes)] = window.codes
-        row[len(window.codes) :] = alphabet.PAD
+    codes[: len(rows)] = encode.pad(rows, length)
     return codes

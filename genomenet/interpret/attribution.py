@@ -172,12 +172,10 @@ def explain(
         score = _gradient(model, output, reference, points)
         if method == MUTATIONS:
             score = _mutations(model, output, batch_size)
-    longest = max((len(codes) for _, codes in sequences), default=0)
-    padded = np.full((len(sequences), longest), alphabet.PAD, np.uint8)
-    for row, (_, codes) in zip(padded, sequences, strict=True):
-        row[: len(codes)] = codes
-    scores = np.zeros(padded.shape, np.float32)
     all_codes = [codes for _, codes in sequences]
+    padded = encode.pad(all_codes)
+    longest = padded.shape[1]
+    scores = np.zeros(padded.shape, np.float32)
     for numbers, rows in record_windows.by_length(all_codes, batch_size=batch_size):
         found = score(rows)
         if model.config.both_strands:

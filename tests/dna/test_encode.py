@@ -178,3 +178,16 @@ def test_every_substitution_once():
         f"ANG{c}" for c in "ACG"
     }
     assert not len(encode.substitutions(encode.encode("NN"))[0])
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [3], [2, 5, 0, 5]])
+@pytest.mark.parametrize("more", [None, 0, 4])
+def test_rows_are_padded_on_the_right(lengths, more):
+    sequences = [random_codes(length, largest=alphabet.N) for length in lengths]
+    longest = max(lengths, default=0)
+    rows = encode.pad(sequences, None if more is None else longest + more)
+    assert rows.shape == (len(lengths), longest + (more or 0))
+    assert rows.dtype == np.uint8
+    for row, sequence in zip(rows, sequences, strict=True):
+        np.testing.assert_array_equal(row[: len(sequence)], sequence)
+        assert (row[len(sequence) :] == alphabet.PAD).all()
