@@ -48,6 +48,7 @@ def _convert() -> None:
     _check(output)
     from genomenet import startup
 
+    startup.check(models=[_INPUT.value] if _INPUT.value else ())
     startup.load_tensorflow()
     from genomenet.porting import hf_bert
     from genomenet.release import export, folder

@@ -95,12 +95,19 @@ def main(argv: Sequence[str]) -> None:
     if _DATASET.value and _TEST_TABLE.value:
         raise app.UsageError("--test_table goes with --table")
     settings = _settings()
+    from genomenet import startup
+
+    with startup.refusing("evaluate"):
+        startup.check(
+            models=_MODELS.value,
+            dataset=_DATASET.value,
+            data_dir=_DATA_DIR.value,
+            files=[_TABLE.value, _TEST_TABLE.value],
+        )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         is_hangup = number == signal.SIGHUP
         if not (is_hangup and signal.getsignal(number) is signal.SIG_IGN):  # nohup
             signal.signal(number, _stop)
-    from genomenet import startup
-
     startup.load_tensorflow()
     from genomenet.training import loop
 

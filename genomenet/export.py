@@ -49,8 +49,9 @@ def _export(name: str) -> pathlib.Path:
         raise ValueError(f"--name={name} is not the name of a folder")
     if output.exists() and not _OVERWRITE.value:
         raise ValueError(f"{output} exists: give --overwrite to replace it")
-    from genomenet import startup
+    from genomenet import json_file, startup
 
+    json_file.read(workdir / "config.json")
     startup.load_tensorflow()
     from genomenet import models
     from genomenet.release import export, folder

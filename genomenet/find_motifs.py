@@ -122,6 +122,7 @@ def main(argv: Sequence[str]) -> None:
         if _MODEL.value is not None:
             from genomenet import startup
 
+            startup.check(models=[_MODEL.value], files=_INPUT.value)
             startup.load_tensorflow()
         sequences, controls = motifs.read(_INPUT.value, label=_LABEL.value)
         if _CONTROL.value:

@@ -174,6 +174,13 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError("--valid_table and --test_table go with --table")
     from genomenet import startup
 
+    with startup.refusing("finetune"):
+        startup.check(
+            models=[_MODEL.value],
+            dataset=_DATASET.value,
+            data_dir=_DATA_DIR.value,
+            files=[_TABLE.value, _VALID_TABLE.value, _TEST_TABLE.value],
+        )
     startup.load_tensorflow()
     from genomenet.training import command
 

@@ -53,6 +53,8 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
 
+    with startup.refusing("mutate"):
+        startup.check(models=[_MODEL.value], files=_INPUT.value)
     startup.load_tensorflow()
     from genomenet.dna import reader
     from genomenet.variants import mutagenesis

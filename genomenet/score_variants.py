@@ -79,6 +79,8 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
 
+    with startup.refusing("score_variants"):
+        startup.check(models=_MODEL.value, files=[_VCF.value, *_GENOME.value])
     startup.load_tensorflow()
     from genomenet.variants import effects, score_files
 

@@ -138,10 +138,17 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
-    if _is_tensorflow():
-        # Imports of TensorFlow take seconds: usage errors come first.
-        from genomenet import startup
+    from genomenet import startup
 
+    is_packed = pathlib.Path(_DATASET.value).suffix == ".npz"
+    with startup.refusing("train"):
+        startup.check(
+            models=[_MODEL.value],
+            dataset=None if _FASTA.value or is_packed else _DATASET.value,
+            data_dir=_DATA_DIR.value,
+            files=[] if (workdir / "genome.npz").exists() else _FASTA.value or [],
+        )
+    if _is_tensorflow():
         startup.load_tensorflow()
     from genomenet.training import command
 
