@@ -1,4 +1,4 @@
-"""Predicts every single substitution: `python -m genomenet.mutate --help`."""
+"""Predicts every single mutation: `python -m genomenet.mutate --help`."""
 
 from __future__ import annotations
 
@@ -45,10 +45,19 @@ _BOTH_STRANDS = flags.DEFINE_bool(
     None,
     "Average over both strands (default: classifiers as evaluated, encoders yes).",
 )
+_DELETIONS = flags.DEFINE_bool(
+    "deletions", False, "Delete each base as well; the sequence then ends in N."
+)
+_INSERTIONS = flags.DEFINE_bool(
+    "insertions",
+    False,
+    "Insert each of the four bases before each position as well; the last base is cut"
+    " off.",
+)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Writes the effects of all substitutions."""
+    """Writes the effects of all mutations."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
@@ -67,6 +76,9 @@ def main(argv: Sequence[str]) -> None:
             score=_SCORE.value,
             batch_size=_BATCH_SIZE.value,
             both_strands=_BOTH_STRANDS.value,
+            deletions=_DELETIONS.value,
+            insertions=_INSERTIONS.value,
+            show_progress=True,
         )
         mutagenesis.write(found, _OUTPUT.value)
     except (ValueError, OSError, ImportError) as e:

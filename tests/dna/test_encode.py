@@ -178,3 +178,11 @@ def test_every_substitution_once():
         f"ANG{c}" for c in "ACG"
     }
     assert not len(encode.substitutions(encode.encode("NN"))[0])
+
+
+def test_a_base_is_taken_out_or_put_in():
+    codes, places = encode.encode("ACGT"), np.arange(4)
+    rows = encode.deleted(codes, places)
+    assert [encode.decode(x) for x in rows] == [b"CGTN", b"AGTN", b"ACTN", b"ACGN"]
+    rows = encode.inserted(codes, places, np.array([3, 2, 1, 0], np.uint8))
+    assert [encode.decode(x) for x in rows] == [b"TACG", b"AGCG", b"ACCG", b"ACGA"]
