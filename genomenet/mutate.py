@@ -54,6 +54,18 @@ _INSERTIONS = flags.DEFINE_bool(
     "Insert each of the four bases before each position as well; the last base is cut"
     " off.",
 )
+_FIGURES = flags.DEFINE_string(
+    "figures",
+    None,
+    "Folder for a logo and heat map of each sequence as PNG, and HTML pages of ten"
+    " sequences; needs the extra motifs.",
+)
+_BIGWIG = flags.DEFINE_string(
+    "bigwig",
+    None,
+    "Folder for tracks, A.bw, C.bw, G.bw, T.bw and base.bw, in which each record is a"
+    " contig; needs the extra tracks.",
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -64,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
 
     startup.load_tensorflow()
     from genomenet.dna import reader
-    from genomenet.variants import mutagenesis
+    from genomenet.variants import effect_tracks, figures, mutagenesis
 
     try:
         mutagenesis.check_name(_OUTPUT.value)
@@ -81,6 +93,11 @@ def main(argv: Sequence[str]) -> None:
             show_progress=True,
         )
         mutagenesis.write(found, _OUTPUT.value)
+        if _BIGWIG.value is not None:
+            effect_tracks.write_tracks(found, _BIGWIG.value)
+        if _FIGURES.value is not None:
+            pages = figures.write_figures(found, _FIGURES.value, show_progress=True)
+            print(f"figures in {pages[0]}")
     except (ValueError, OSError, ImportError) as e:
         print(f"mutate: {e}", file=sys.stderr)
         sys.exit(1)

@@ -69,6 +69,16 @@ def test_deletions_and_insertions(run, tmp_path):
         assert "insertions" not in found
 
 
+def test_figures_and_tracks(run, tmp_path):
+    pytest.importorskip("logomaker")
+    pytest.importorskip("pybigtools")
+    folders = tmp_path / "figures", tmp_path / "tracks"
+    code, out, _ = run("o.npz", f"--figures={folders[0]}", f"--bigwig={folders[1]}")
+    assert code == 0
+    assert out.startswith(f"figures in {folders[0] / 'page_1.html'}\n")
+    assert len(list(folders[1].iterdir())) == 5
+
+
 def test_an_error_is_one_line(run, tmp_path):
     assert run("out.txt") == (
         1,
