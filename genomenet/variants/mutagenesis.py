@@ -21,6 +21,7 @@ from genomenet.variants import scores
 BASES: Final = "ACGT"
 
 _AT_ONCE: Final = 1024  # mutants that are in memory together
+_TOLD: Final = 8192  # substitutions after which the bar moves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -217,20 +218,14 @@ def _substituted(
     advance: Callable[[int], object],
 ) -> npt.NDArray[np.float32]:
     """Returns the effects of substitutions in one sequence, (L, 4)."""
-    column = list(scorer.keys).index(score)
     found = np.full((len(codes), alphabet.NUM_BASES), np.nan, np.float32)
     (known,) = np.nonzero(codes < alphabet.NUM_BASES)
     found[known, codes[known]] = 0.0
     places, bases = encode.substitutions(codes)
-    for first in range(0, len(places), _AT_ONCE):
-        at, base = places[first : first + _AT_ONCE], bases[first : first + _AT_ONCE]
-        values = scorer.score(
-            codes[None],
-            encode.substituted(codes, at, base),
-            np.zeros(len(at), np.intp),
-            [(place, place + 1) for place in at.tolist()],
-        )
-        found[at, base] = values[:, column]
+    for first in range(0, len(places), _TOLD):
+        part = slice(first, first + _TOLD)
+        at, base = places[part], bases[part]
+        found[at, base] = scorer.substitutions(codes, at, base, score)
         advance(len(at))
     return found
 
