@@ -1,4 +1,4 @@
-"""Predicts every single substitution: `python -m genomenet.mutate --help`."""
+"""Predicts every single mutation: `python -m genomenet.mutate --help`."""
 
 from __future__ import annotations
 
@@ -45,10 +45,31 @@ _BOTH_STRANDS = flags.DEFINE_bool(
     None,
     "Average over both strands (default: classifiers as evaluated, encoders yes).",
 )
+_DELETIONS = flags.DEFINE_bool(
+    "deletions", False, "Delete each base as well; the sequence then ends in N."
+)
+_INSERTIONS = flags.DEFINE_bool(
+    "insertions",
+    False,
+    "Insert each of the four bases before each position as well; the last base is cut"
+    " off.",
+)
+_FIGURES = flags.DEFINE_string(
+    "figures",
+    None,
+    "Folder for a logo and heat map of each sequence as PNG, and HTML pages of ten"
+    " sequences; needs the extra motifs.",
+)
+_BIGWIG = flags.DEFINE_string(
+    "bigwig",
+    None,
+    "Folder for tracks, A.bw, C.bw, G.bw, T.bw and base.bw, in which each record is a"
+    " contig; needs the extra tracks.",
+)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Writes the effects of all substitutions."""
+    """Writes the effects of all mutations."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
@@ -57,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
         startup.check(models=[_MODEL.value], files=_INPUT.value)
     startup.load_tensorflow()
     from genomenet.dna import reader
-    from genomenet.variants import mutagenesis
+    from genomenet.variants import effect_tracks, figures, mutagenesis
 
     try:
         mutagenesis.check_name(_OUTPUT.value)
@@ -69,8 +90,16 @@ def main(argv: Sequence[str]) -> None:
             score=_SCORE.value,
             batch_size=_BATCH_SIZE.value,
             both_strands=_BOTH_STRANDS.value,
+            deletions=_DELETIONS.value,
+            insertions=_INSERTIONS.value,
+            show_progress=True,
         )
         mutagenesis.write(found, _OUTPUT.value)
+        if _BIGWIG.value is not None:
+            effect_tracks.write_tracks(found, _BIGWIG.value)
+        if _FIGURES.value is not None:
+            pages = figures.write_figures(found, _FIGURES.value, show_progress=True)
+            print(f"figures in {pages[0]}")
     except (ValueError, OSError, ImportError) as e:
         print(f"mutate: {e}", file=sys.stderr)
         sys.exit(1)

@@ -17,6 +17,7 @@ TINY = {
     "find_motifs": "--sequences=200 --length=60 --num_motifs=1",
     "masked_lm_step": "--model={model} --batch_size=2 --steps=1",
     "masking": "--batch_size=2 --length=64 --rounds=1",
+    "mutagenesis": "--length=30 --batch_size=8 --rounds=1",
     "pipeline": "--dataset={dataset} --length=40 --batch_size=4 --seconds=0.1",
     "predict": "--input={fasta} --rounds=1",
     "pretrain_step": "--batch_size=4 --units=16 --steps=1",

@@ -57,7 +57,7 @@ ALLOWED = {
     "motifs": {"dna", "atomic"},
     "motifs/discovery": {"dna"},
     "interpret": {"dna", "atomic", "layers", "models", "inference", "motifs"},
-    "variants": {"dna", "atomic", "catalog", "data", "inference", "models", "release"},
+    "variants": _BASE | {"dna", "data", "inference", "models", "motifs", "release"},
 }
 THIRD_PARTY = {
     "atomic": set(),

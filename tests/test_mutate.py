@@ -12,17 +12,24 @@ def run(call, monkeypatch, tiny_fasta, tmp_path):
 
     def mutated(model, codes, *, names, score, **options):
         assert model == "m"
-        assert options == {"batch_size": 64, "both_strands": None}
+        deletions, insertions = options.pop("deletions"), options.pop("insertions")
+        expected = {"batch_size": 64, "both_strands": None, "show_progress": True}
+        assert options == expected
         effects = np.full((3, 700, 4), np.nan, np.float32)
         effects[:, :300] = np.arange(4)
         return mutagenesis.Mutagenesis(
-            score=score, names=names, codes=codes, effects=effects
+            score=score,
+            names=names,
+            codes=codes,
+            effects=effects,
+            deletions=effects[..., 1] + 4 if deletions else None,
+            insertions=effects + 6 if insertions else None,
         )
 
-    def run(output):
+    def run(output, *more):
         monkeypatch.setattr(mutagenesis, "saturation_mutagenesis", mutated)
         given = [f"--input={tiny_fasta}", f"--output={tmp_path / output}"]
-        return call("mutate", "--model=m", "--score=value", *given)
+        return call("mutate", "--model=m", "--score=value", *given, *more)
 
     return run
 
@@ -46,6 +53,30 @@ def test_a_tsv_file(run, tmp_path):
     assert lines[1].startswith("contig_1\t0\t")
     assert lines[1].endswith("\t0\t1\t2\t3")
     assert lines[301].endswith("\t\t\t\t")
+
+
+def test_deletions_and_insertions(run, tmp_path):
+    assert run("out.tsv", "--deletions", "--insertions")[0] == 0
+    lines = (tmp_path / "out.tsv").read_text().splitlines()
+    assert lines[0].split("\t")[3:] == [
+        *("A", "C", "G", "T", "deletion"),
+        *("insertion_A", "insertion_C", "insertion_G", "insertion_T"),
+    ]
+    assert lines[1].split("\t")[3:] == list("012356789")
+    assert run("out.npz", "--deletions")[0] == 0
+    with np.load(tmp_path / "out.npz") as found:
+        assert found["deletions"].shape == (3, 700)
+        assert "insertions" not in found
+
+
+def test_figures_and_tracks(run, tmp_path):
+    pytest.importorskip("logomaker")
+    pytest.importorskip("pybigtools")
+    folders = tmp_path / "figures", tmp_path / "tracks"
+    code, out, _ = run("o.npz", f"--figures={folders[0]}", f"--bigwig={folders[1]}")
+    assert code == 0
+    assert out.startswith(f"figures in {folders[0] / 'page_1.html'}\n")
+    assert len(list(folders[1].iterdir())) == 5
 
 
 def test_an_error_is_one_line(run, tmp_path):

@@ -24,6 +24,7 @@ CLASSIFIER_POOL: Final = "max"
 CLASSIFIER_RATE: Final = 1e-2
 attend: Final = None
 predict_masked: Final = None
+resume: Final = None
 
 _HIDDEN: Final = 0.2  # share of bases that are hidden
 

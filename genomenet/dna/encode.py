@@ -210,6 +210,33 @@ def substituted(
     return rows
 
 
+def deleted(
+    codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp]
+) -> npt.NDArray[np.uint8]:
+    """Returns a sequence less one base a row, N at its end: uint8, (M, L)."""
+    longer = np.append(codes, np.uint8(alphabet.N))
+    columns = np.arange(len(codes))
+    return longer[columns + (columns >= places[:, None])]
+
+
+def inserted(
+    codes: npt.NDArray[np.uint8],
+    places: npt.NDArray[np.intp],
+    bases: npt.NDArray[np.uint8],
+) -> npt.NDArray[np.uint8]:
+    """Returns a sequence with one more base a row, cut at its length: uint8, (M, L).
+
+    Args:
+        codes: Its codes, uint8, (L,).
+        places: Positions of the new bases, (M,), 0 to L - 1.
+        bases: Their codes, uint8, (M,).
+    """
+    columns = np.arange(len(codes))
+    rows = codes[columns - (columns > places[:, None])]
+    rows[np.arange(len(places)), places] = bases
+    return rows
+
+
 def _shown(sequence: str | bytes | npt.NDArray[np.uint8], position: int) -> str:
     """Shows the character at a position: printable as itself, else as its byte."""
     part = sequence[position : position + 4]  # one UTF-8 character has up to 4 bytes

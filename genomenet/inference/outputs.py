@@ -128,7 +128,7 @@ class Outputs:
         found = []
         for start in range(0, len(codes), self.batch_size):
             part = codes[start : start + self.batch_size]
-            values = self._call(tf.constant(_filled(part, self.batch_size)))
+            values = self._call(tf.constant(filled(part, self.batch_size)))
             found.append(values.numpy()[: len(part)])
         return np.concatenate(found)
 
@@ -240,7 +240,7 @@ class MaskedKmers:
             for column, allele in enumerate([codes[start:end], *alts]):
                 known[here] = allele
                 targets[row, :count, column] = kmer.tokenize(known, self._k)
-        codes = _filled(np.stack([codes for codes, *_ in rows]), num_rows)
+        codes = filled(np.stack([codes for codes, *_ in rows]), num_rows)
         logs = self._call(*map(tf.constant, (codes, is_masked, at, targets))).numpy()[
             : len(rows)
         ]
@@ -259,9 +259,14 @@ def _classify(
     model: classifier.Classifier, rows: Any, both_strands: bool, apply: classifier.Apply
 ) -> Any:
     """Returns logits of all classes and probabilities, or the values."""
-    logits, values = classifier.outputs(
-        model, rows, both_strands=both_strands, apply=apply
+    return of_classifier(
+        model,
+        *classifier.outputs(model, rows, both_strands=both_strands, apply=apply),
     )
+
+
+def of_classifier(model: classifier.Classifier, logits: Any, values: Any) -> Any:
+    """Returns the row of `Outputs`, from what `classifier.outputs` returns."""
     if model.config.task == classifier.REGRESSION:
         return values
     if model.config.task == classifier.BINARY:
@@ -269,7 +274,7 @@ def _classify(
     return tf.concat([logits, values], axis=-1)
 
 
-def _filled(codes: npt.NDArray[np.uint8], num_rows: int) -> npt.NDArray[np.uint8]:
+def filled(codes: npt.NDArray[np.uint8], num_rows: int) -> npt.NDArray[np.uint8]:
     """Returns rows, and below them rows of N up to a count."""
     rest = ((0, num_rows - len(codes)), (0, 0))
     return np.pad(codes, rest, constant_values=alphabet.N)

@@ -44,16 +44,21 @@ def bins(x: Any, is_real: Any, count: int = NUM_BINS) -> Any:
     Returns:
         The same type, (B, K·C), the first bin first.
     """
+    shares = bin_shares(is_real, count)
+    real = ops.where(is_real[..., None], ops.cast(x, "float32"), 0.0)
+    found = ops.matmul(shares, real)  # (B, K, C)
+    return ops.cast(ops.reshape(found, (-1, count * x.shape[-1])), x.dtype)
+
+
+def bin_shares(is_real: Any, count: int = NUM_BINS) -> Any:
+    """Returns the weights of positions in `bins`: bool (B, T) → float32 (B, K, T)."""
     total = ops.sum(ops.cast(is_real, "int32"), axis=1)[:, None]  # (B, 1)
     number = ops.arange(count, dtype="int32")[None]
     first = number * total // count  # (B, K)
     stop = ops.maximum((number + 1) * total // count, first + 1)
-    columns = ops.arange(ops.shape(x)[1], dtype="int32")[None, None]
+    columns = ops.arange(ops.shape(is_real)[1], dtype="int32")[None, None]
     is_in = ops.logical_and(columns >= first[..., None], columns < stop[..., None])
-    shares = ops.cast(is_in, "float32") / ops.cast(stop - first, "float32")[..., None]
-    real = ops.where(is_real[..., None], ops.cast(x, "float32"), 0.0)
-    found = ops.matmul(shares, real)  # (B, K, C)
-    return ops.cast(ops.reshape(found, (-1, count * x.shape[-1])), x.dtype)
+    return ops.cast(is_in, "float32") / ops.cast(stop - first, "float32")[..., None]
 
 
 def kmer_width(k: int, *, canonical: bool) -> int:

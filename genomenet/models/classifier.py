@@ -32,6 +32,9 @@ KMERS: Final = {f"kmers{k}": k for k in range(3, 7)}
 Apply = Callable[[Callable[[Any], Any], Any], Any]
 """Calls a function on rows in parts."""
 
+ReadOut = Callable[[Sequence[str]], Sequence[Any]]
+"""Names of readouts of the encoder → the vectors of windows."""
+
 STRAND_STREAM: Final = 16
 """The stream of `layers.random` that draws the strand of a row."""
 
@@ -211,32 +214,45 @@ class Classifier(keras.Model):
 
         Windows of N only do not count, unless a row has no others.
         """
+        pieces, is_valid = self.split(bases)
+        shape = ops.shape(pieces)  # (B, W, Lw)
+        flat = ops.reshape(pieces, (-1, shape[2]))
+
+        def embed(rows: Any) -> Any:
+            return self.read_window(rows, training=training)
+
+        vectors = embed(flat) if apply is None else apply(embed, flat)
+        vectors = ops.reshape(vectors, (-1, shape[1], vectors.shape[-1]))
+        return vectors, is_valid
+
+    def split(self, bases: Any) -> tuple[Any, Any]:
+        """Returns the windows of rows, (B, W, Lw), and which count, (B, W)."""
         pieces, is_valid = windows.split(
             bases, length=self.config.window, shortest=self._shortest
         )
         is_read = ops.any(pieces < alphabet.NUM_BASES, axis=2)
         is_read = ops.logical_and(is_read, is_valid)
         has_any = ops.any(is_read, axis=1, keepdims=True)
-        is_valid = ops.where(has_any, is_read, is_valid)
-        shape = ops.shape(pieces)  # (B, W, Lw)
-        flat = ops.reshape(pieces, (-1, shape[2]))
+        return pieces, ops.where(has_any, is_read, is_valid)
 
-        def embed(rows: Any) -> Any:
-            return self._read_window(rows, training)
+    def read_window(
+        self, rows: Any, *, training: bool = False, read_out: ReadOut | None = None
+    ) -> Any:
+        """Returns the vectors of windows: (N, L) → (N, C).
 
-        vectors = embed(flat) if apply is None else apply(embed, flat)
-        vectors = ops.reshape(vectors, (-1, shape[1], vectors.shape[-1]))
-        return vectors, is_valid
-
-    def _read_window(self, rows: Any, training: bool) -> Any:
-        """Returns the vectors of windows: (N, L) → (N, C)."""
+        `read_out` reads the encoder in place of the family's function.
+        """
         members, config = models.get_family(self.family), self.config
         batch = {"bases": rows}
-        if not config.readout:
+        if not config.readout and read_out is None:
             return members.embed(self.encoder, batch, config.pool, training=training)
+        if not config.readout and read_out is not None:
+            return read_out((config.pool,))[0]
         names = encoder_readouts(config.readout)
         found: dict[str, Any] = {}
-        if names:
+        if names and read_out is not None:
+            found = dict(zip(names, read_out(names), strict=True))
+        elif names:
             states = members.read_out(self.encoder, batch, names, training=training)
             found = dict(zip(names, states, strict=True))
         for name in config.readout:
@@ -491,7 +507,11 @@ def outputs(
         vectors, is_valid = model.read(rows, apply=apply)
         return model.predict_logits(vectors, is_valid, training=False)
 
-    each = [read(rows) for rows in strands]
+    return over_strands(config, [read(rows) for rows in strands])
+
+
+def over_strands(config: ClassifierConfig, each: list[Any]) -> tuple[Any, Any]:
+    """Returns what `outputs` does, from the logits of one strand or both."""
     logits = _mean(each)
     if config.strands:
         return logits, probabilities(config, logits)

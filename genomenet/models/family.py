@@ -52,6 +52,20 @@ class LossOutput(NamedTuple):
     metrics: dict[str, Any]
 
 
+class Resume(NamedTuple):
+    """How a family reads mutants of a sequence without reading all of it again.
+
+    Attributes:
+        keep: Model and a sequence, codes (1, L) → what its mutants share with it.
+        read_out: Model, what was kept, mutants (M, L), names as for
+            `Family.read_out`, the first base that differs in any of them and one past
+            the last → what `Family.read_out` returns for them.
+    """
+
+    keep: Callable[[Any, Any], Any]
+    read_out: Callable[[Any, Any, Any, Sequence[str], Any, Any], Sequence[Any]]
+
+
 class Family(Protocol):
     """The functions and names of one package in `genomenet.models`.
 
@@ -68,6 +82,8 @@ class Family(Protocol):
         predict_masked: Model, batch, which k-mers are masked and which are predicted →
             log-probabilities, as `models.bert.predict_masked`; None for a family that
             predicts none.
+        resume: How mutants are read where states depend on the bases before them
+            only; None where all depend on all.
     """
 
     @property
@@ -86,6 +102,9 @@ class Family(Protocol):
     ) -> Callable[[Any, Mapping[str, Any], Any, Any], Any] | None: ...
     @property
     def attend(self) -> Callable[[Any, Mapping[str, Any]], Any] | None: ...
+
+    @property
+    def resume(self) -> Resume | None: ...
 
     def from_dict(self, values: Mapping[str, Any]) -> Any:
         """Returns the config of JSON values; raises a ValueError that names a field."""

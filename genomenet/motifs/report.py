@@ -25,7 +25,7 @@ _COLUMN: Final = 0.32  # inches that a base of a logo is wide
 _LINE: Final = 50  # bases of a line
 _HEIGHT: Final = 1.35  # inches of a line
 _MOST_PIXELS: Final = 60_000  # of a picture's height; Matplotlib's limit is 65,536
-_STYLE: Final = """
+STYLE: Final = """
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1c2430;
   max-width: 1320px; margin: 2em auto; padding: 0 1.5em; background: #fff; }
@@ -89,7 +89,7 @@ def write_report(
     )
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
-        f"<title>{count}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{count}</title><style>{STYLE}</style></head><body>",
         f'<h1>{count}</h1><p class="about">in {of}</p>',
         _warnings(notes),
         _table(motifs, columns) if motifs else "<p>No motif was found.</p>",
@@ -144,13 +144,6 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
         # One scale for all lines.
         highest = np.maximum(heights, 0).sum(1).max()
         limits = np.minimum(heights, 0).sum(1).min(), highest or 1.0
-    try:
-        import logomaker
-        import pandas
-    except ImportError as e:
-        raise ImportError(
-            "logos need logomaker: pip install 'genomenet[motifs]'"
-        ) from e
     from matplotlib import figure
 
     lines = -(-len(heights) // _LINE)
@@ -158,27 +151,51 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> bytes:
     width, height = 0.8 + _COLUMN * columns, _HEIGHT * lines
     dpi = min(160.0, _MOST_PIXELS / height)
     drawing = figure.Figure(figsize=(width, height), dpi=dpi)
-    table = pandas.DataFrame(heights, columns=list("ACGT"))
     step = 1 if len(heights) <= 30 else 10
     for line in range(lines):
         first = line * _LINE
         bottom = (lines - 1 - line + 0.17) / lines
         axes = drawing.add_axes((0.55 / width, bottom, 1 - 0.6 / width, 0.78 / lines))
-        part = table.iloc[first : first + _LINE]
-        if part.to_numpy().any():  # logomaker warns where there is nothing to draw
-            logomaker.Logo(part, ax=axes, color_scheme="classic")
+        part = heights[first : first + _LINE]
+        draw_letters(axes, part, first=first)
         axes.spines[["top", "right", "bottom"]].set_visible(False)
         axes.set_xlim(first - 0.5, first + columns - 0.5)
         axes.set_ylim(*limits)
         axes.set_ylabel(name, fontsize=10, labelpad=2)
         if is_motif:
             axes.set_yticks(limits)
-        ticks = part.index[(part.index + 1) % step == 0]
+        ticks = [n for n in range(first, first + len(part)) if (n + 1) % step == 0]
         axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
         axes.tick_params(labelsize=8, length=0, pad=2)
     content = io.BytesIO()
     drawing.savefig(content, format="png")
     return content.getvalue()
+
+
+def draw_letters(
+    axes: Any, heights: npt.NDArray[np.floating], *, first: int = 0
+) -> None:
+    """Draws letters into the axes of a figure.
+
+    Args:
+        axes: Of Matplotlib.
+        heights: Of the letters A, C, G, T, (L, 4); those below zero hang down.
+        first: Where on the x axis the first of them stands.
+
+    Raises:
+        ImportError: If logomaker is not installed.
+    """
+    try:
+        import logomaker
+        import pandas
+    except ImportError as e:
+        raise ImportError(
+            "logos need logomaker: pip install 'genomenet[motifs]'"
+        ) from e
+    if heights.any():  # logomaker warns where there is nothing to draw
+        places = range(first, first + len(heights))
+        table = pandas.DataFrame(heights, columns=list("ACGT"), index=places)
+        logomaker.Logo(table, ax=axes, color_scheme="classic")
 
 
 class _Column:

@@ -1,14 +1,15 @@
-"""Effects of every single substitution of a sequence."""
+"""Effects of every single substitution, deletion and insertion of a sequence."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import tqdm
 
 from genomenet import atomic
 from genomenet.dna import alphabet, encode
@@ -20,6 +21,7 @@ from genomenet.variants import scores
 BASES: Final = "ACGT"
 
 _AT_ONCE: Final = 1024  # mutants that are in memory together
+_TOLD: Final = 8192  # substitutions after which the bar moves
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,12 +35,18 @@ class Mutagenesis:
         effects: Mutant against the sequence as it is, float32, (N, L, 4), channels A,
             C, G, T; 0 for the base that is there, NaN at N and beyond the end of a
             shorter sequence.
+        deletions: Effects of the sequence less one base, float32, (N, L), NaN as in
+            `effects`; None where they were not asked for.
+        insertions: Effects of a base before each position, float32, (N, L, 4), NaN
+            beyond the end of a shorter sequence; None where they were not asked for.
     """
 
     score: str
     names: list[str]
     codes: list[npt.NDArray[np.uint8]]
     effects: npt.NDArray[np.float32]
+    deletions: npt.NDArray[np.float32] | None = None
+    insertions: npt.NDArray[np.float32] | None = None
 
     @property
     def centred(self) -> npt.NDArray[np.float32]:
@@ -55,8 +63,14 @@ def saturation_mutagenesis(
     batch_size: int = 64,
     both_strands: bool | None = None,
     pool: str | None = None,
+    deletions: bool = False,
+    insertions: bool = False,
+    show_progress: bool = False,
 ) -> Mutagenesis:
     """Predicts every single substitution of sequences, each read as a whole.
+
+    After a deletion the sequence ends in N, and after an insertion its last base is
+    cut off: all are read at one length, as `genomenet.variant_effects` reads indels.
 
     Args:
         model: Name or folder of a model, or a Keras model.
@@ -68,12 +82,16 @@ def saturation_mutagenesis(
         batch_size: Sequences read at once.
         both_strands: As for `genomenet.variant_effects`.
         pool: As for `genomenet.variant_effects`.
+        deletions: Whether to delete each base as well.
+        insertions: Whether to insert each of the four bases before each position.
+        show_progress: Whether to show a bar.
 
     Returns:
         The effects.
 
     Raises:
-        ValueError: If the model or a sequence is not usable, or there is no such score.
+        ValueError: If the model or a sequence is not usable, or there is no such score;
+            a likelihood is one of substitutions only.
     """
     if isinstance(sequences, str | bytes):
         sequences = [sequences]
@@ -87,21 +105,50 @@ def saturation_mutagenesis(
     if isinstance(model, str | os.PathLike):
         model = folder_lib.load_model(model)
     model = classifier.graph_of(model)
-    effects = np.full((len(codes), max(map(len, codes)), 4), np.nan, np.float32)
+    longest = max(map(len, codes))
+    effects = np.full((len(codes), longest, 4), np.nan, np.float32)
+    deleted = effects[..., 0].copy() if deletions else None
+    inserted = effects.copy() if insertions else None
     scorers: dict[int, scores.Scorer] = {}  # a shape is compiled once
-    for row, one in enumerate(codes):
-        scorer = scorers.get(len(one))
-        if scorer is None:
-            scorer = scorers[len(one)] = scores.Scorer(
-                model,
-                window=len(one),
-                batch_size=batch_size,
-                both_strands=both_strands,
-                pool=pool,
-            )
-        score = _checked(score, scorer, model)
-        effects[row, : len(one)] = _effects(scorer, one, score)
-    return Mutagenesis(score=str(score), names=names, codes=codes, effects=effects)
+    total = sum(map(len, codes)) * (3 + deletions + 4 * insertions)
+    with tqdm.tqdm(
+        total=total, unit=" mutants", unit_scale=True, disable=not show_progress
+    ) as bar:
+        for row, one in enumerate(codes):
+            scorer = scorers.get(len(one))
+            if scorer is None:
+                scorer = scorers[len(one)] = scores.Scorer(
+                    model,
+                    window=len(one),
+                    batch_size=batch_size,
+                    both_strands=both_strands,
+                    pool=pool,
+                )
+            score = _checked(score, scorer, model)
+            if score == scores.LIKELIHOOD and (deletions or insertions):
+                raise ValueError(
+                    "a likelihood is one of substitutions only: for deletions and"
+                    f" insertions give score={scores.L2} or {scores.COSINE}"
+                )
+            here = slice(0, len(one))
+            effects[row, here] = _substituted(scorer, one, score, bar.update)
+            if deleted is not None:
+                (places,) = np.nonzero(one < alphabet.NUM_BASES)
+                values = _shifted(scorer, one, score, places, None, bar.update)
+                deleted[row, places] = values
+            if inserted is not None:
+                places = np.repeat(np.arange(len(one)), 4)
+                bases = np.tile(np.arange(4, dtype=np.uint8), len(one))
+                values = _shifted(scorer, one, score, places, bases, bar.update)
+                inserted[row, here] = values.reshape(-1, 4)
+    return Mutagenesis(
+        score=str(score),
+        names=names,
+        codes=codes,
+        effects=effects,
+        deletions=deleted,
+        insertions=inserted,
+    )
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -124,53 +171,87 @@ def write(found: Mutagenesis, path: str | os.PathLike[str]) -> None:
 
     Args:
         found: The effects.
-        path: An .npz file with `effects`, `centred`, `names` and `score`; or a .tsv
-            file with a row a base: name, position from 0, base, and the effects of A,
-            C, G and T, empty where there is none.
+        path: An .npz file with `effects`, `centred`, `names`, `score` and, where there
+            are some, `deletions` and `insertions`; or a .tsv file with a row a base:
+            name, position from 0, base, the effects of A, C, G and T, then of the
+            deletion, and of A, C, G and T before the base; empty where there is none.
 
     Raises:
         ValueError: If the name says no format.
     """
     check_name(path)
+    optional = {"deletions": found.deletions, "insertions": found.insertions}
+    more: dict[str, Any] = {k: x for k, x in optional.items() if x is not None}
     with atomic.replacing(path) as partial, partial.open("wb") as file:
         if os.fspath(path).endswith(".npz"):
-            np.savez_compressed(
-                file,
-                effects=found.effects,
-                centred=found.centred,
-                names=np.array(found.names),
-                score=np.array(found.score),
-            )
+            arrays: dict[str, Any] = {
+                "effects": found.effects,
+                "centred": found.centred,
+                "names": np.array(found.names),
+                "score": np.array(found.score),
+            }
+            np.savez_compressed(file, **arrays, **more)
             return
-        file.write(b"name\tposition\tbase\tA\tC\tG\tT\n")
-        for name, codes, rows in zip(
-            found.names, found.codes, found.effects, strict=True
-        ):
+        columns = list(BASES)
+        values = [found.effects]
+        if found.deletions is not None:
+            columns.append("deletion")
+            values.append(found.deletions[..., None])
+        if found.insertions is not None:
+            columns += [f"insertion_{base}" for base in BASES]
+            values.append(found.insertions)
+        file.write(("\t".join(["name", "position", "base", *columns]) + "\n").encode())
+        table = np.concatenate(values, axis=2)
+        for name, codes, rows in zip(found.names, found.codes, table, strict=True):
             letters = encode.decode(codes).decode()
             for at, (letter, row) in enumerate(zip(letters, rows, strict=False)):
-                values = map(writers.digits, row.tolist())
-                line = "\t".join([name, str(at), letter, *values])
+                line = "\t".join(
+                    [name, str(at), letter, *map(writers.digits, row.tolist())]
+                )
                 file.write(f"{line}\n".encode())
 
 
-def _effects(
-    scorer: scores.Scorer, codes: npt.NDArray[np.uint8], score: str
+def _substituted(
+    scorer: scores.Scorer,
+    codes: npt.NDArray[np.uint8],
+    score: str,
+    advance: Callable[[int], object],
 ) -> npt.NDArray[np.float32]:
-    """Returns the effects on one sequence, (L, 4)."""
-    column = list(scorer.keys).index(score)
+    """Returns the effects of substitutions in one sequence, (L, 4)."""
     found = np.full((len(codes), alphabet.NUM_BASES), np.nan, np.float32)
     (known,) = np.nonzero(codes < alphabet.NUM_BASES)
     found[known, codes[known]] = 0.0
     places, bases = encode.substitutions(codes)
+    for first in range(0, len(places), _TOLD):
+        part = slice(first, first + _TOLD)
+        at, base = places[part], bases[part]
+        found[at, base] = scorer.substitutions(codes, at, base, score)
+        advance(len(at))
+    return found
+
+
+def _shifted(
+    scorer: scores.Scorer,
+    codes: npt.NDArray[np.uint8],
+    score: str,
+    places: npt.NDArray[np.intp],
+    bases: npt.NDArray[np.uint8] | None,
+    advance: Callable[[int], object],
+) -> npt.NDArray[np.float32]:
+    """Returns the effects of insertions, or of deletions where there are no bases."""
+    column = list(scorer.keys).index(score)
+    found = np.zeros(len(places), np.float32)
     for first in range(0, len(places), _AT_ONCE):
-        at, base = places[first : first + _AT_ONCE], bases[first : first + _AT_ONCE]
-        values = scorer.score(
-            codes[None],
-            encode.substituted(codes, at, base),
-            np.zeros(len(at), np.intp),
-            [(place, place + 1) for place in at.tolist()],
+        part = slice(first, first + _AT_ONCE)
+        at = places[part]
+        rows = (
+            encode.deleted(codes, at)
+            if bases is None
+            else encode.inserted(codes, at, bases[part])
         )
-        found[at, base] = values[:, column]
+        of, spans = np.zeros(len(at), np.intp), [scores.NO_SPAN] * len(at)
+        found[part] = scorer.score(codes[None], rows, of, spans)[:, column]
+        advance(len(at))
     return found
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import catalog
-from genomenet.inference import outputs
+from genomenet.dna import encode
+from genomenet.inference import outputs, substitutions
 from genomenet.models import classifier
 from genomenet.release import folder as folder_lib
 
@@ -71,6 +72,12 @@ class Scorer:
         self.outputs = outputs.Outputs(
             model, **options, pool=pool if self._is_encoder else None
         )
+        self._substitutions = substitutions.Substitutions(
+            model,
+            batch_size=batch_size,
+            both_strands=bool(both_strands),
+            pool=pool if self._is_encoder else None,
+        )
         self._masked = None
         if self._is_encoder and family.predict_masked is not None:
             self._masked = outputs.MaskedKmers(model, **options)
@@ -118,12 +125,47 @@ class Scorer:
         """
         before = self.outputs.rows(references).astype(np.float64)[of]
         after = self.outputs.rows(alternatives).astype(np.float64)
+        columns = self._differences(before, after)
+        if self._masked is not None:
+            likelihood = self._likelihood(references, alternatives, of, spans)
+            columns = np.concatenate([columns, likelihood[:, None]], axis=1)
+        return columns
+
+    def substitutions(
+        self,
+        codes: Codes,
+        places: npt.NDArray[np.intp],
+        bases: Codes,
+        key: str,
+    ) -> Floats:
+        """Returns one score of substitutions in one window.
+
+        What a substitution cannot change is not computed again.
+
+        Args:
+            codes: The window, uint8, (W,).
+            places: Positions, ascending, (M,).
+            bases: What takes their place, uint8, (M,).
+            key: One of `keys`.
+
+        Returns:
+            float64, (M,), as `score` returns them.
+        """
+        if key == LIKELIHOOD:
+            rows = encode.substituted(codes, places, bases)
+            spans = [(place, place + 1) for place in places.tolist()]
+            of = np.zeros(len(places), np.intp)
+            return self._likelihood(codes[None], rows, of, spans)
+        before, after = self._substitutions.rows(codes, places, bases)
+        differences = self._differences(before.astype(np.float64), after)
+        return differences[:, list(self.keys).index(key)]
+
+    def _differences(self, before: Any, after: Any) -> Floats:
+        """Returns the scores that are made of outputs, (N, scores)."""
         if not self._is_encoder:
             return after - before
-        columns = [_cosine(before, after), np.linalg.norm(after - before, axis=1)]
-        if self._masked is not None:
-            columns.append(self._likelihood(references, alternatives, of, spans))
-        return np.stack(columns, axis=1)
+        distance = np.linalg.norm(after - before, axis=1)
+        return np.stack([_cosine(before, after), distance], axis=1)
 
     def _likelihood(
         self,

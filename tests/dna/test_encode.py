@@ -191,3 +191,11 @@ def test_rows_are_padded_on_the_right(lengths, more):
     for row, sequence in zip(rows, sequences, strict=True):
         np.testing.assert_array_equal(row[: len(sequence)], sequence)
         assert (row[len(sequence) :] == alphabet.PAD).all()
+
+
+def test_a_base_is_taken_out_or_put_in():
+    codes, places = encode.encode("ACGT"), np.arange(4)
+    rows = encode.deleted(codes, places)
+    assert [encode.decode(x) for x in rows] == [b"CGTN", b"AGTN", b"ACTN", b"ACGN"]
+    rows = encode.inserted(codes, places, np.array([3, 2, 1, 0], np.uint8))
+    assert [encode.decode(x) for x in rows] == [b"TACG", b"AGCG", b"ACCG", b"ACGA"]

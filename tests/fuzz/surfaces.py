@@ -215,6 +215,44 @@ def wrong_bed(path, value, _):
     return None if value == sorted(expected) else f"{value} is not {sorted(expected)}"
 
 
+def write_vcf(folder):
+    path = folder / "calls.vcf"
+    head = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    alts = ("C", "ACG,<DEL>", "*", "G[chr2:8[")
+    rows = [
+        f"chr{1 + n % 2}\t{10 * n}\trs{n}\tA\t{alts[n % 4]}\t.\tPASS\tDP={n}\n"
+        for n in range(12)
+    ]
+    path.write_text(head + "".join(rows))
+    return path
+
+
+def read_vcf(path):
+    from genomenet.variants import vcf
+
+    def refuse(error):
+        raise error
+
+    found = list(vcf.read(str(path), refuse))
+    return [
+        x if isinstance(x, bytes) else (x.line, x.contig, x.position, x.ref, x.alts)
+        for x in found
+    ]
+
+
+def wrong_vcf(path, value, _):
+    expected, is_body = [], False
+    for line in io.BytesIO(path.read_bytes()):
+        if is_body and line.strip() and not line.startswith(b"#"):
+            text = line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+            contig, position, _, ref, alts, *_ = text.split("\t")
+            line = line, contig, int(position), ref, tuple(alts.split(","))
+        elif line.startswith(b"#CHROM\t"):
+            is_body = True
+        expected.append(line)
+    return None if value == expected else f"{value} is not {expected}"
+
+
 def write_counts(folder):
     from genomenet.data import kmer_ranking
     from genomenet.dna import encode, kmer
@@ -539,6 +577,7 @@ SURFACES = {
             share=3,
         ),
         Surface("bed", write_bed, read_bed, wrong_bed, share=4),
+        Surface("vcf", write_vcf, read_vcf, wrong_vcf, share=4),
         Surface("kmer_counts", write_counts, read_counts, wrong_counts, share=2),
         *(
             Surface(f"motifs_{x}", motif_file(x), read_motifs, wrong_motifs)

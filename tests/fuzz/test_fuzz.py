@@ -7,7 +7,7 @@ from tests.fuzz import attack, surfaces
 # Those that take a millisecond an input.
 QUICK = (
     *("fasta", "fasta_gzip", "genbank", "embl", "two_bit", "table_tsv", "table_csv"),
-    *("bed", "kmer_counts", "torch_zip", "torch_legacy", "packed_genome"),
+    *("bed", "vcf", "kmer_counts", "torch_zip", "torch_legacy", "packed_genome"),
     *("motifs_meme", "motifs_jaspar", "motifs_transfac", "motifs_json"),
 )
 

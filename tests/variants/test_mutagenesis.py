@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from genomenet.dna import encode
 from genomenet.inference import predict
 from genomenet.models import bert, classifier
 from genomenet.variants import mutagenesis, score_files
@@ -41,6 +42,31 @@ def test_each_mutant_is_predicted(model):
     np.testing.assert_allclose(found.centred[0].sum(axis=1), 0, atol=1e-6)
 
 
+def test_deletions_and_insertions(model):
+    texts = [TEXT, TEXT[:25] + "nR"]
+    found = mutagenesis.saturation_mutagenesis(
+        model, texts, score="prob_b", deletions=True, insertions=True
+    )
+    assert found.deletions is not None
+    assert found.insertions is not None
+    predictor = predict.Predictor(model)
+    for row, text in enumerate(texts):
+        size = len(text)
+        rows = [text[:at] + text[at + 1 :] + "N" for at in range(size)]
+        rows += [
+            (text[:at] + base + text[at:])[:size]
+            for at in range(size)
+            for base in "ACGT"
+        ]
+        values = predictor.predict([encode.encode(x) for x in (text, *rows)])[:, 1]
+        expected = values[1:] - values[0]
+        expected[:size][found.codes[row] > 3] = np.nan
+        mine = found.deletions[row, :size], found.insertions[row, :size].reshape(-1)
+        np.testing.assert_allclose(np.concatenate(mine), expected, atol=1e-5)
+    assert np.isnan(found.deletions[1, 25:]).all()
+    assert np.isnan(found.insertions[1, 27:]).all()
+
+
 def test_a_masked_language_model_gives_likelihoods():
     model = bert.build(bert.from_dict(harness.BERT))
     harness.set_weights(model.weights)
@@ -52,6 +78,8 @@ def test_a_masked_language_model_gives_likelihoods():
     np.testing.assert_allclose(
         found.effects[0, 20, here], table["likelihood"], rtol=1e-4
     )
+    with pytest.raises(ValueError, match="give score=l2 or cosine"):
+        mutagenesis.saturation_mutagenesis(model, TEXT, deletions=True)
 
 
 def test_arguments_are_checked(model):

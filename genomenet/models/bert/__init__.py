@@ -36,6 +36,7 @@ __all__ = [
     "predict_masked",
     "read_out",
     "reader",
+    "resume",
     "shortest",
     "spans",
     "to_dict",
@@ -51,6 +52,7 @@ READOUTS: Final = ("bins", "embeddings_mean", "embeddings_bins")  # beside the p
 CLASSIFIER_POOL: Final = "mean"
 _BELOW: Final = "embeddings_"
 CLASSIFIER_RATE: Final = 3e-4  # peak, of fine-tuning in batches of 32
+resume: Final = None  # every state depends on all bases
 
 
 def build(config: Config, **kwargs: Any) -> BertMaskedLM:

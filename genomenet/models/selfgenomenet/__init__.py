@@ -9,7 +9,8 @@ from keras import ops
 
 from genomenet.dna import alphabet, tiling
 from genomenet.layers import readout
-from genomenet.models.selfgenomenet import backbone
+from genomenet.models import family
+from genomenet.models.selfgenomenet import backbone, mutants
 from genomenet.models.selfgenomenet.backbone import SelfGenomeNet
 from genomenet.models.selfgenomenet.config import SelfGenomeNetConfig as Config
 from genomenet.models.selfgenomenet.config import from_dict, to_dict
@@ -34,6 +35,7 @@ __all__ = [
     "predict_masked",
     "read_out",
     "reader",
+    "resume",
     "shortest",
     "spans",
     "to_dict",
@@ -50,6 +52,7 @@ CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
 CLASSIFIER_RATE: Final = 2e-3  # peak, of fine-tuning in batches of 32; see docs/log.md
 attend: Final = None  # it has no attention
 predict_masked: Final = None  # nor masked tokens
+resume: Final = family.Resume(keep=mutants.keep, read_out=mutants.read_out)
 
 
 def build(config: Config, **kwargs: Any) -> SelfGenomeNet:

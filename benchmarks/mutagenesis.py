@@ -1,0 +1,83 @@
+r"""Measures every substitution of a sequence against predicting each mutant.
+
+    python -m benchmarks.mutagenesis
+    python -m benchmarks.mutagenesis --model=selfgenomenet_1000 --length=1000
+
+An untrained classifier of Self-GenomeNet reads the sequence as one window. One side
+is what `genomenet.saturation_mutagenesis` does; the other predicts each mutant as
+`score_variants` does, in batches of the same size. Both run in turn; one JSON line
+with mutants a second, medians, the first call left out.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Sequence
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from absl import app, flags
+
+from genomenet import catalog
+from genomenet.dna import encode
+from genomenet.inference import outputs, substitutions
+from genomenet.models import classifier
+from genomenet.release import folder
+
+_MODEL = flags.DEFINE_string("model", "selfgenomenet", "Name of a preset.")
+_LENGTH = flags.DEFINE_integer("length", 150, "Bases of the sequence.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Mutants at once.", lower_bound=1)
+_BOTH_STRANDS = flags.DEFINE_bool("both_strands", True, "Whether to read both strands.")
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Times each is run.", lower_bound=1)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints one JSON line."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    content = folder.read_config(catalog.model_folder(_MODEL.value))
+    config = classifier.ClassifierConfig(
+        task=classifier.BINARY,
+        classes=("no", "yes"),
+        pool="max",
+        window=_LENGTH.value,
+        length=_LENGTH.value,
+        both_strands=_BOTH_STRANDS.value,
+    )
+    model = classifier.Classifier(content["family"], content["model"], config)
+    options = {"batch_size": _BATCH_SIZE.value, "both_strands": _BOTH_STRANDS.value}
+    ours = substitutions.Substitutions(model, **options)
+    plain = outputs.Outputs(model, window=_LENGTH.value, **options)
+    codes = np.random.default_rng(0).integers(0, 4, _LENGTH.value).astype(np.uint8)
+    places, bases = encode.substitutions(codes)
+    mutants = encode.substituted(codes, places, bases)
+    sides = {
+        "ours": lambda: ours.rows(codes, places, bases)[1],
+        "each_mutant": lambda: plain.rows(mutants),
+    }
+    rows = {side: call() for side, call in sides.items()}
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(_ROUNDS.value):
+        for side, call in sides.items():
+            start = time.perf_counter()
+            call()
+            seconds[side].append(time.perf_counter() - start)
+    medians = {side: statistics.median(found) for side, found in seconds.items()}
+    line = {
+        "model": f"{_MODEL.value}, untrained",
+        "length": _LENGTH.value,
+        **options,
+        "largest_difference": float(np.abs(rows["ours"] - rows["each_mutant"]).max()),
+        "mutants_per_second": {
+            side: round(len(mutants) / median, 1) for side, median in medians.items()
+        },
+        "times_faster": round(medians["each_mutant"] / medians["ours"], 3),
+    }
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,209 @@
+"""Figures of the effects of all mutations: logos above heat maps, PNG and HTML."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tqdm
+
+from genomenet import atomic
+from genomenet.dna import alphabet
+from genomenet.motifs import report
+from genomenet.variants import mutagenesis
+
+PAGE: Final = 10
+"""Sequences of an HTML page."""
+
+_LINE: Final = 100  # bases of a line
+_COLUMN: Final = 0.13  # inches that a base is wide
+_ROW: Final = 0.13  # inches that a row of the heat map is high
+_LOGO: Final = 0.8  # inches
+_MARGIN: Final = (0.95, 1.0)  # inches to the left and to the right
+_GAP: Final = 0.45  # inches between lines, with the positions
+_MOST_PIXELS: Final = 60_000  # of a picture's height; Matplotlib's limit is 65,536
+_COLOURS: Final = "RdBu_r"
+
+
+def write_figures(
+    found: mutagenesis.Mutagenesis,
+    directory: str | os.PathLike[str],
+    *,
+    show_progress: bool = False,
+) -> list[pathlib.Path]:
+    """Draws every sequence: 1.png and so on, and HTML pages of ten sequences each.
+
+    Args:
+        found: The effects.
+        directory: The folder, made if it does not exist; files of the same names are
+            replaced, each whole.
+        show_progress: Whether to show a bar.
+
+    Returns:
+        The pages, page_1.html and so on, each complete in itself.
+
+    Raises:
+        ImportError: If logomaker is not installed.
+    """
+    folder, pages = pathlib.Path(directory), []
+    count = -(-len(found.names) // PAGE)
+    numbers = tqdm.trange(
+        len(found.names), desc="figures", unit="", disable=not show_progress
+    )
+    parts: list[str] = []
+    for number in numbers:
+        png = draw(found, number)
+        with atomic.replacing(folder / f"{number + 1}.png") as partial:
+            partial.write_bytes(png)
+        parts.append(_section(found, number, png))
+        if len(parts) == PAGE or number + 1 == len(found.names):
+            path = folder / f"page_{len(pages) + 1}.html"
+            atomic.write_text(path, _page(found, parts, len(pages) + 1, count))
+            pages.append(path)
+            parts = []
+    return pages
+
+
+def draw(found: mutagenesis.Mutagenesis, number: int) -> bytes:
+    """Draws one sequence, 100 bases a line: a logo, and under it a heat map.
+
+    A letter is as high as the base that is there is above the mean of all four, in
+    the score. The heat map has a row for each base in its place, with a point at the
+    one that is there, and further rows for deletions and for insertions.
+
+    Args:
+        found: The effects.
+        number: Of the sequence, from 0.
+
+    Returns:
+        A PNG file.
+
+    Raises:
+        ImportError: If logomaker is not installed.
+    """
+    from matplotlib import figure
+
+    rows, names = _rows(found, number)
+    heights = _heights(found, number)
+    codes = found.codes[number]
+    lines, columns = -(-len(codes) // _LINE), min(len(codes), _LINE)
+    map_height = _ROW * len(rows)
+    line_height = _LOGO + map_height + _GAP
+    width = sum(_MARGIN) + _COLUMN * columns
+    height = line_height * lines
+    dpi = min(160.0, _MOST_PIXELS / height)
+    drawing = figure.Figure(figsize=(width, height), dpi=dpi)
+    limit = float(np.nanmax(np.abs(rows), initial=0.0)) or 1.0
+    low = min(float(heights.sum(1).min(initial=0.0)), 0.0)
+    high = max(float(heights.sum(1).max(initial=0.0)), 0.0)
+    room = 0.05 * (high - low) or 1.0
+    image: Any = None
+    for line in range(lines):
+        first = line * _LINE
+        part = slice(first, min(first + _LINE, len(codes)))
+        share = (part.stop - first) * _COLUMN / width
+        left, bottom = _MARGIN[0] / width, height - (line + 1) * line_height + 0.35
+        logo = drawing.add_axes(
+            (left, (bottom + map_height + 0.04) / height, share, _LOGO / height)
+        )
+        report.draw_letters(logo, heights[part], first=first)
+        logo.axhline(0, color="#5a6675", linewidth=0.5)
+        logo.set_xlim(first - 0.5, part.stop - 0.5)
+        logo.set_ylim(low - room, high + room)
+        logo.spines[["top", "right", "bottom"]].set_visible(False)
+        logo.set_xticks([])
+        logo.tick_params(labelsize=6, length=2, pad=1)
+        axes = drawing.add_axes((left, bottom / height, share, map_height / height))
+        axes.set_facecolor("#d9d9d9")
+        image = axes.imshow(
+            rows[:, part],
+            aspect="auto",
+            interpolation="nearest",
+            cmap=_COLOURS,
+            vmin=-limit,
+            vmax=limit,
+            extent=(first - 0.5, part.stop - 0.5, len(rows) - 0.5, -0.5),
+        )
+        known = np.flatnonzero(codes[part] < alphabet.NUM_BASES) + first
+        axes.plot(known, codes[known], ".", color="#1c2430", markersize=2)
+        axes.set_yticks(range(len(names)), names)
+        ticks = [n for n in range(first, part.stop) if (n + 1) % 10 == 0]
+        axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
+        axes.tick_params(labelsize=6, length=0, pad=2)
+        for row in range(alphabet.NUM_BASES, len(rows), alphabet.NUM_BASES):
+            axes.axhline(row - 0.5, color="white", linewidth=1)
+    place = 1 - 0.85 / width, (height - line_height + 0.35) / height
+    scale = drawing.add_axes((*place, 0.1 / width, map_height / height))
+    bar = drawing.colorbar(image, cax=scale)
+    bar.ax.tick_params(labelsize=6, length=2, pad=1)
+    bar.outline.set_visible(False)
+    content = io.BytesIO()
+    drawing.savefig(content, format="png")
+    return content.getvalue()
+
+
+def _rows(
+    found: mutagenesis.Mutagenesis, number: int
+) -> tuple[npt.NDArray[np.float32], list[str]]:
+    """Returns the rows of the heat map, (rows, L), and their names."""
+    length = len(found.codes[number])
+    rows, names = [found.effects[number, :length].T], list(mutagenesis.BASES)
+    if found.insertions is not None:
+        rows.append(found.insertions[number, :length].T)
+        names += [f"insert {base}" for base in mutagenesis.BASES]
+    if found.deletions is not None:
+        rows.append(found.deletions[number, :length][None])
+        names.append("delete")
+    return np.concatenate(rows), names
+
+
+def _heights(found: mutagenesis.Mutagenesis, number: int) -> npt.NDArray[np.float32]:
+    """Returns the centred effect of the base that is there, at its letter: (L, 4)."""
+    codes = found.codes[number]
+    letters = np.eye(6, alphabet.NUM_BASES, dtype=np.float32)[codes]
+    return np.nan_to_num(found.centred[number, : len(codes)]) * letters
+
+
+def _section(found: mutagenesis.Mutagenesis, number: int, png: bytes) -> str:
+    """Returns what a page holds of a sequence."""
+    name = html.escape(found.names[number])
+    data = base64.b64encode(png).decode()
+    return (
+        f"<h2>{name}</h2>"
+        f'<p class="about">{len(found.codes[number]):,} bases, {number + 1}.png</p>'
+        f'<img alt="{name}" style="max-width:100%"'
+        f' src="data:image/png;base64,{data}">'
+    )
+
+
+def _page(
+    found: mutagenesis.Mutagenesis, parts: Sequence[str], page: int, count: int
+) -> str:
+    """Returns a page with its sequences and links to the others."""
+    title = f"Effects of every mutation on {html.escape(found.score)}"
+    links = " ".join(
+        f"<b>{n}</b>" if n == page else f'<a href="page_{n}.html">{n}</a>'
+        for n in range(1, count + 1)
+    )
+    about = (
+        "Letters: how far the base that is there lies above the mean of all four."
+        " Colours: the mutant against the sequence as it is; red is higher, blue is"
+        " lower. Points: the base that is there. Grey: N. Positions are counted from 1."
+    )
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+            f"<title>{title}</title><style>{report.STYLE}</style></head><body>",
+            f'<h1>{title}</h1><p class="about">{about}</p>',
+            f"<p>Page {links}</p>" if count > 1 else "",
+            *parts,
+            "</body></html>\n",
+        ]
+    )
