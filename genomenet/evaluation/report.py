@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import examples, positive, tables, tasks
+from genomenet.data import examples, mirrored, positive, tables, tasks
 from genomenet.evaluation import metrics, plots
 from genomenet.inference import predict
 from genomenet.models import classifier
@@ -86,6 +86,13 @@ def describe(data: examples.Data) -> Iterator[str]:
             )
     if count := examples.contradictions(data) if data.task.classes else 0:
         yield f"WARNING: {count:,} sequences have several labels, on either strand"
+    # Such pairs are among the sequences with several labels.
+    for one, two, share in mirrored.pairs(data) if count else []:
+        yield (
+            f"WARNING: {share:.0%} of the sequences of {one!r} and {two!r} are each"
+            " other's reverse complement: only a model that reads one strand can tell"
+            " them apart"
+        )
     if data.task.kind in (tasks.BINARY, tasks.MULTICLASS):
         rare = list(_rare(data))
         yield from rare[:_SHOWN]
