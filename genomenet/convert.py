@@ -47,8 +47,9 @@ def _convert() -> None:
     output = pathlib.Path(str(_OUTPUT.value or _TO_HF.value))
     _check(output)
     from genomenet import startup
+    from genomenet.data import existing
 
-    startup.check(models=[_INPUT.value] if _INPUT.value else ())
+    existing.check(models=[_INPUT.value] if _INPUT.value else ())
     startup.load_tensorflow()
     from genomenet.porting import hf_bert
     from genomenet.release import export, folder

@@ -96,9 +96,10 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError("--test_table goes with --table")
     settings = _settings()
     from genomenet import startup
+    from genomenet.data import existing
 
     with startup.refusing("evaluate"):
-        startup.check(
+        existing.check(
             models=_MODELS.value,
             dataset=_DATASET.value,
             data_dir=_DATA_DIR.value,

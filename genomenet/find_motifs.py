@@ -121,8 +121,9 @@ def main(argv: Sequence[str]) -> None:
         options = _options()
         if _MODEL.value is not None:
             from genomenet import startup
+            from genomenet.data import existing
 
-            startup.check(models=[_MODEL.value], files=_INPUT.value)
+            existing.check(models=[_MODEL.value], files=_INPUT.value)
             startup.load_tensorflow()
         sequences, controls = motifs.read(_INPUT.value, label=_LABEL.value)
         if _CONTROL.value:

@@ -173,9 +173,10 @@ def main(argv: Sequence[str]) -> None:
     if _DATASET.value and (_VALID_TABLE.value or _TEST_TABLE.value):
         raise app.UsageError("--valid_table and --test_table go with --table")
     from genomenet import startup
+    from genomenet.data import existing
 
     with startup.refusing("finetune"):
-        startup.check(
+        existing.check(
             models=[_MODEL.value],
             dataset=_DATASET.value,
             data_dir=_DATA_DIR.value,

@@ -73,9 +73,10 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
+    from genomenet.data import existing
 
     with startup.refusing("mutate"):
-        startup.check(models=[_MODEL.value], files=_INPUT.value)
+        existing.check(models=[_MODEL.value], files=_INPUT.value)
     startup.load_tensorflow()
     from genomenet.dna import reader
     from genomenet.variants import effect_tracks, figures, mutagenesis

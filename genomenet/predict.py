@@ -77,10 +77,11 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
+    from genomenet.data import existing
     from genomenet.inference import prediction_table
 
     with startup.refusing("predict"):
-        startup.check(models=[_MODEL.value], files=_INPUT.value)
+        existing.check(models=[_MODEL.value], files=_INPUT.value)
         prediction_table.check_name(_OUTPUT.value)
     startup.load_tensorflow()
     from genomenet.inference import predict_files

@@ -78,9 +78,10 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
+    from genomenet.data import existing
 
     with startup.refusing("score_variants"):
-        startup.check(models=_MODEL.value, files=[_VCF.value, *_GENOME.value])
+        existing.check(models=_MODEL.value, files=[_VCF.value, *_GENOME.value])
     startup.load_tensorflow()
     from genomenet.variants import effects, score_files
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 # What moves a terminal or hides text; not what ends lines and draws bars.
@@ -54,36 +54,6 @@ def refusing(command: str) -> Iterator[None]:
     except (ValueError, OSError) as e:
         print(f"{command}: {e}", file=sys.stderr)
         sys.exit(1)
-
-
-def check(
-    *,
-    models: Iterable[str] = (),
-    dataset: str | None = None,
-    data_dir: str | None = None,
-    files: Iterable[str | None] = (),
-) -> None:
-    """Checks that names and files exist.
-
-    Args:
-        models: Names of models, or their folders.
-        dataset: Name of a dataset, or its folder.
-        data_dir: Folder of all prepared datasets.
-        files: Files, patterns, or - for standard input; None is left out.
-
-    Raises:
-        ValueError: If one does not.
-    """
-    from genomenet import catalog
-    from genomenet.data import building
-    from genomenet.dna import files as files_lib
-
-    for name in models:
-        catalog.model_folder(name)
-    if dataset is not None and building.find(dataset, data_dir) is None:
-        catalog.dataset_folder(dataset)
-    if paths := [path for path in files if path is not None]:
-        files_lib.expand(paths)
 
 
 def load_tensorflow() -> None:

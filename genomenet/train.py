@@ -139,10 +139,11 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
     from genomenet import startup
+    from genomenet.data import existing
 
     is_packed = pathlib.Path(_DATASET.value).suffix == ".npz"
     with startup.refusing("train"):
-        startup.check(
+        existing.check(
             models=[_MODEL.value],
             dataset=None if _FASTA.value or is_packed else _DATASET.value,
             data_dir=_DATA_DIR.value,

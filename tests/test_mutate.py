@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from genomenet.data import existing
 from genomenet.variants import mutagenesis
 
 
@@ -27,6 +28,7 @@ def run(call, monkeypatch, tiny_fasta, tmp_path):
         )
 
     def run(output, *more):
+        monkeypatch.setattr(existing, "check", lambda **given: None)
         monkeypatch.setattr(mutagenesis, "saturation_mutagenesis", mutated)
         given = [f"--input={tiny_fasta}", f"--output={tmp_path / output}"]
         return call("mutate", "--model=m", "--score=value", *given, *more)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from genomenet.data import existing
 from genomenet.inference import inputs, predict_files
 
 
@@ -13,6 +14,7 @@ def run(call, monkeypatch):
     """Runs main with flags and a stand-in for the library; returns what it prints."""
 
     def run(arguments, predicted):
+        monkeypatch.setattr(existing, "check", lambda **given: None)
         monkeypatch.setattr(predict_files, "predict_files", predicted)
         return call("predict", "--model=m", "--output=o.tsv", *arguments)
 

@@ -4,6 +4,7 @@ import collections
 
 import pytest
 
+from genomenet.data import existing
 from genomenet.variants import score_files
 
 
@@ -12,6 +13,7 @@ def run(call, monkeypatch):
     """Runs main with flags and a stand-in for the library; returns what it prints."""
 
     def run(arguments, score_file):
+        monkeypatch.setattr(existing, "check", lambda **given: None)
         monkeypatch.setattr(score_files, "score_file", score_file)
         needed = ["--model=m,n", "--vcf=c.vcf", "--genome=g.fa", "--output=o.vcf"]
         return call("score_variants", *needed, *arguments)
