@@ -34,8 +34,18 @@ _STRIDE = flags.DEFINE_integer(
 _POOL = flags.DEFINE_enum(
     "pool",
     None,
-    ["mean", "last", "cls", "max", "none"],
-    "How a window becomes one vector (default: the model's); none: one a patch.",
+    [
+        "mean",
+        "last",
+        "cls",
+        "max",
+        "bins",
+        "embeddings_mean",
+        "embeddings_bins",
+        "none",
+    ],
+    "How a window becomes one vector (default: the model's); bins: the means of 8"
+    " parts, joined; none: one a patch.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 64, "Windows embedded at once.", lower_bound=1

@@ -41,16 +41,17 @@ class Encoder:
 
         Args:
             sequences: A list of str, bytes, Bio.Seq or codes of `dna.alphabet`.
-            pool: How a window becomes a vector; the family's default if None. "none"
-                gives a vector for each token or patch.
+            pool: How a window becomes a vector; the family's default if None. "bins"
+                joins the means of 8 parts; "none" gives a vector for each token or
+                patch.
             window: Bases read at once, by default the length of the model's training
                 rows. The vector of a longer sequence is the mean over its windows,
                 of which the last ends with the sequence.
             batch_size: Windows read at once.
 
         Returns:
-            Float32, (N, C), as the command `embed` writes; for pool "none" a list of
-            N arrays, (T, C).
+            Float32, (N, C), as the command `embed` writes, or of bins (N, 8·C); for
+            pool "none" a list of N arrays, (T, C).
 
         Raises:
             ValueError: If the model has no such pool or window, a sequence is too
@@ -60,8 +61,8 @@ class Encoder:
         pool = str(pool or family.POOLS[0])
         window = int(window or self.config.length)
         shortest, longest = family.shortest(self.config), self.config.max_length
-        if pool not in family.POOLS:
-            raise ValueError(f"pool={pool!r} must be one of {', '.join(family.POOLS)}")
+        if pool not in (pools := (*family.POOLS, *family.READOUTS)):
+            raise ValueError(f"pool={pool!r} must be one of {', '.join(pools)}")
         if not shortest <= window <= longest:
             raise ValueError(f"window={window} must be {shortest} to {longest} bases")
         codes = inputs.read_sequences(sequences, shortest=shortest)
@@ -86,8 +87,9 @@ class Encoder:
         if pool == "none":
             lengths = [len(family.spans(self.config, len(piece))) for piece in pieces]
             return [row[:n] for row, n in zip(rows, lengths, strict=True)]
-        total = np.zeros((len(codes), family.width(self.config)), np.float32)
-        np.add.at(total, owners, np.reshape(rows, (-1, total.shape[1])))
+        width = rows[0].shape[-1] if rows else family.width(self.config)
+        total = np.zeros((len(codes), width), np.float32)
+        np.add.at(total, owners, np.reshape(rows, (-1, width)))
         return total / np.bincount(owners, minlength=len(codes))[:, None]
 
 

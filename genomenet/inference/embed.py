@@ -43,8 +43,8 @@ def embed_files(
         window: Bases of a window; the model's training length by default.
         stride: Bases between windows; the window by default. The last window of a
             record ends with it.
-        pool: How a window becomes one vector; the model's default if None; "none"
-            writes one row a patch or token.
+        pool: How a window becomes one vector; the model's default if None; "bins"
+            joins the means of its 8 parts; "none" writes one row a patch or token.
         batch_size: Windows embedded at once.
         both_strands: Whether to average with the reverse complement's vector.
         max_n: Share of N from which on a window has no information: its vectors are
@@ -166,12 +166,11 @@ def _check(
     both_strands: bool,
 ) -> None:
     config: Any = model.config  # pyright: ignore[reportAttributeAccessIssue]
-    if pool not in family.POOLS:
-        raise ValueError(
-            f"the model has no pool {pool!r}; it has {', '.join(family.POOLS)}"
-        )
-    if both_strands and pool == "none":
-        raise ValueError("both_strands averages windows: it does not go with none")
+    if pool not in (pools := (*family.POOLS, *family.READOUTS)):
+        raise ValueError(f"the model has no pool {pool!r}; it has {', '.join(pools)}")
+    if both_strands and (pool == "none" or pool.endswith("bins")):
+        # The bins of the other strand lie in the opposite order.
+        raise ValueError(f"both_strands averages windows: it does not go with {pool}")
     shortest = family.shortest(config)
     if not shortest <= window <= config.max_length:
         raise ValueError(

@@ -25,7 +25,7 @@ def masked_lm():
 
 def test_embed_is_the_familys(masked_lm):
     texts = ["ACGTACGTTA", "acgunACGTTGCA", "ACG"]
-    for pool in ("mean", "cls", "max"):
+    for pool in ("mean", "cls", "max", "bins", "embeddings_mean", "embeddings_bins"):
         found = masked_lm.embed(texts, pool=pool)
         for row, text in zip(found, texts, strict=True):
             batch = {"bases": encode.encode(text)[None]}
@@ -34,6 +34,15 @@ def test_embed_is_the_familys(masked_lm):
     tokens = masked_lm.embed(texts, pool="none")
     assert [x.shape for x in tokens] == [(8, 16), (11, 16), (1, 16)]
     np.testing.assert_allclose(tokens[0].mean(0), masked_lm.embed(texts)[0], atol=1e-5)
+
+
+def test_bins_are_means_of_parts_in_their_order(masked_lm):
+    text = "ACGTACGTTAACGTACGT"  # 18 bases: 16 tokens, two a bin
+    (tokens,) = masked_lm.embed([text], pool="none")
+    found = masked_lm.embed([text], pool="bins")
+    assert found.shape == (1, 8 * 16)
+    expected = tokens.reshape(8, 2, 16).mean(axis=1)
+    np.testing.assert_allclose(found[0].reshape(8, 16), expected, atol=1e-5)
 
 
 def test_a_long_sequence_is_the_mean_of_its_windows(masked_lm):

@@ -134,11 +134,12 @@ def test_short_records_are_skipped_and_counted(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pool": "cls"}, "no pool 'cls'; it has last, mean, max, none"),
+        ({"pool": "cls"}, "no pool 'cls'; it has last, mean, max, none, bins"),
         ({"window": 501}, "window=501 is out of range: .* 8 to 500"),
         ({"window": 7}, "window=7 is out of range"),
         ({"stride": 100}, "stride=100 must be"),
         ({"pool": "none", "both_strands": True}, "does not go with none"),
+        ({"pool": "bins", "both_strands": True}, "does not go with bins"),
     ],
 )
 def test_options_that_make_no_sense(model, tiny_fasta, tmp_path, options, message):

@@ -100,19 +100,20 @@ def embed(
         model: Self-GenomeNet.
         batch: "bases", codes, (B, L), padded on the right; at least one patch long.
         pool: "last" takes the state after the last whole patch, "mean" and "max"
-            pool over the patches, "none" gives a state for every patch.
+            pool over the patches, "none" gives a state for every patch; or one of
+            `READOUTS`.
         training: Changes nothing here.
 
     Returns:
-        Float, (B, H); for "none" (B, P, H), where states of patches that reach into
-        padding mean nothing.
+        Float, (B, H); for bins (B, 8·H); for "none" (B, P, H), where states of patches
+        that reach into padding mean nothing.
 
     Raises:
-        ValueError: If the pool is not one of `POOLS`.
+        ValueError: If the pool is not one of them.
     """
-    if pool not in POOLS:
+    if pool not in (pools := (*POOLS, *READOUTS)):
         raise ValueError(
-            f"Self-GenomeNet has no pool {pool!r}; it has {', '.join(POOLS)}"
+            f"Self-GenomeNet has no pool {pool!r}; it has {', '.join(pools)}"
         )
     return read_out(model, batch, (pool,), training=training)[0]
 
