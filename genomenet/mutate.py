@@ -81,6 +81,7 @@ def main(argv: Sequence[str]) -> None:
     from genomenet.dna import reader
     from genomenet.variants import effect_tracks, figures, mutagenesis
 
+    written = "nothing was written"
     try:
         mutagenesis.check_name(_OUTPUT.value)
         records = list(reader.read(_INPUT.value))
@@ -96,6 +97,7 @@ def main(argv: Sequence[str]) -> None:
             show_progress=True,
         )
         mutagenesis.write(found, _OUTPUT.value)
+        written = f"{_OUTPUT.value} is complete"
         if _BIGWIG.value is not None:
             effect_tracks.write_tracks(found, _BIGWIG.value)
         if _FIGURES.value is not None:
@@ -105,7 +107,7 @@ def main(argv: Sequence[str]) -> None:
         print(f"mutate: {e}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("mutate: interrupted; nothing was written", file=sys.stderr)
+        print(f"mutate: interrupted; {written}", file=sys.stderr)
         sys.exit(130)
     print(f"{len(records):,} sequences, {found.score}, in {_OUTPUT.value}")
 

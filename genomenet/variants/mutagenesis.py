@@ -112,7 +112,11 @@ def saturation_mutagenesis(
     scorers: dict[int, scores.Scorer] = {}  # a shape is compiled once
     total = sum(map(len, codes)) * (3 + deletions + 4 * insertions)
     with tqdm.tqdm(
-        total=total, unit=" mutants", unit_scale=True, disable=not show_progress
+        total=total,
+        unit=" mutants",
+        unit_scale=True,
+        disable=not show_progress,
+        delay=1,  # not before what is refused
     ) as bar:
         for row, one in enumerate(codes):
             scorer = scorers.get(len(one))
