@@ -31,8 +31,8 @@ _DATASET = flags.DEFINE_string(
 _FASTA = flags.DEFINE_list(
     "fasta",
     None,
-    "Sequence files (FASTA, GenBank, EMBL, 2bit; plain or gzip), patterns, or - for "
-    "standard input, joined by commas.",
+    "Sequence files (FASTA, FASTQ, GenBank, EMBL, 2bit; plain or gzip), patterns, or -"
+    " for standard input, joined by commas.",
 )
 _TABLE = flags.DEFINE_list(
     "table",

@@ -14,6 +14,7 @@ from genomenet.dna import files
 # Bases a byte of a file, for a first guess of the total. Gzip: as measured on genomes.
 _GZIP: Final = 3.4
 _TWO_BIT: Final = 4.0
+_READS: Final = 0.45  # FASTQ: qualities and two headers a read
 _HEADS: Final = {b"\x1f\x8b": _GZIP, b"\x1a\x41": _TWO_BIT, b"\x43\x27": _TWO_BIT}
 
 
@@ -65,6 +66,7 @@ def guessed_bases(paths: Sequence[str]) -> int | None:
         if path == files.STDIN:
             return None
         with open(path, "rb") as file:
-            factor = _HEADS.get(file.read(2), 1.0)
+            head = file.read(2)
+            factor = _HEADS.get(head, _READS if head[:1] == b"@" else 1.0)
         total += os.path.getsize(path) * factor
     return int(total)

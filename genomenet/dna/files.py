@@ -17,12 +17,13 @@ from typing import BinaryIO, Final, TextIO, cast
 
 STDIN: Final = "-"
 FASTA: Final = "FASTA"
+FASTQ: Final = "FASTQ"
 GENBANK: Final = "GenBank"
 EMBL: Final = "EMBL"
 TWO_BIT: Final = "2bit"
 BANNER: Final = "Genetic Sequence Data Bank"  # first line of GenBank release files
 
-_EXPECTED: Final = "expected FASTA, GenBank, EMBL or 2bit, plain or gzip"
+_EXPECTED: Final = "expected FASTA, FASTQ, GenBank, EMBL or 2bit, plain or gzip"
 _GZIP: Final = b"\x1f\x8b"
 _TWO_BIT: Final = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")  # either byte order
 _BOM: Final = b"\xef\xbb\xbf"
@@ -45,9 +46,7 @@ _OTHERS: Final = (
     (_GZIP, "gzip inside gzip: decompress it once"),
     (b"BAM\x01", "a BAM file of alignments"),
     (b"CRAM", "a CRAM file of alignments"),
-    (b"@HD\t", "a SAM file of alignments"),
-    (b"@SQ\t", "a SAM file of alignments"),
-    (b"@", "a FASTQ file of reads"),
+    (b"@", "a SAM file of alignments"),
     (b"##gff", "a GFF file of annotations"),
     (b"##fileformat=VCF", "a VCF file of variants"),
     (b"<", "a web page or XML, perhaps a failed download"),
@@ -274,6 +273,8 @@ def _recognise(stream: _Stream, source: str) -> str:
     head = stream.peek(_HEAD)
     if head.startswith(b">"):
         return FASTA
+    if head.startswith(b"@") and not re.match(rb"@(HD|SQ|RG|PG|CO)\t", head):
+        return FASTQ
     if head.startswith(_TWO_BIT):
         return TWO_BIT
     if re.match(rb"LOCUS\s", head) or BANNER.encode() in head.splitlines()[0]:

@@ -1,7 +1,7 @@
 """Sequence files → checked, normalised records, one at a time.
 
-FASTA, GenBank, EMBL and 2bit, plain or compressed with gzip or bgzip, recognised by
-content. Biopython parses; this module checks what it lets pass.
+FASTA, FASTQ, GenBank, EMBL and 2bit, plain or compressed with gzip or bgzip, recognised
+by content. Biopython parses; this module checks what it lets pass.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 from Bio.GenBank import Scanner
-from Bio.SeqIO import FastaIO, TwoBitIO
+from Bio.SeqIO import FastaIO, QualityIO, TwoBitIO
 
 from genomenet.dna import encode, files
 
@@ -28,6 +28,11 @@ expand = files.expand
 _parse_fasta = cast(
     Callable[[TextIO], Iterator[tuple[str, str]]],
     FastaIO.SimpleFastaParser,  # pyright: ignore[reportUnknownMemberType]
+)
+
+_parse_fastq = cast(
+    Callable[[TextIO], Iterator[tuple[str, str, str]]],
+    QualityIO.FastqGeneralIterator,  # pyright: ignore[reportUnknownMemberType]
 )
 
 _BLOCK: Final = 1 << 20  # letters counted at once
@@ -69,7 +74,8 @@ def read(
     Args:
         paths: Files, patterns such as `genomes/*.fa.gz`, or `-` for standard input.
             Files come in the given order, those of one pattern sorted.
-        unique: Whether a name that was used before, in any of the files, is an error.
+        unique: Whether a name that was used before, in any of the files, is an error;
+            but not of reads (FASTQ), which are too many to remember.
         on_error: Called with what is wrong with a record, which is then left out,
             instead of raising it. What makes a file unreadable is raised anyway.
 
@@ -87,12 +93,13 @@ def read(
     used: dict[str, str] = {}
     for path in expand(paths):
         source = files.shown(path)
-        for name, codes in _sequences(path, source, on_error or _refuse):
-            if unique and name in used:
+        for name, codes, is_read in _sequences(path, source, on_error or _refuse):
+            is_unique = unique and not is_read
+            if is_unique and name in used:
                 cause = f"this name was used before, in {used[name]}"
                 (on_error or _refuse)(files.error(source, cause, record=name))
                 continue
-            if unique:
+            if is_unique:
                 used[name] = source
             yield Record(name=name, codes=codes, source=source)
             del codes  # else it would live while the next record is read
@@ -105,11 +112,13 @@ def _refuse(error: SequenceFileError) -> None:
 
 def _sequences(
     path: str, source: str, on_error: Callable[[SequenceFileError], None]
-) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-    """Yields (name, codes) of one file."""
+) -> Iterator[tuple[str, npt.NDArray[np.uint8], bool]]:
+    """Yields (name, codes, whether it is a read) of one file."""
     with files.opened(path) as (kind, text), _enough_memory(source):
         if kind == files.FASTA:
-            named = _fasta(text, source, on_error)
+            named = _named(_parse_fasta(text), source, on_error, ">")
+        elif kind == files.FASTQ:
+            named = _named(_reads(text, source), source, on_error, "@")
         elif kind == files.TWO_BIT:
             named = _two_bit(path, source)
         else:
@@ -118,6 +127,7 @@ def _sequences(
             if not letters:
                 is_flat = kind in (files.GENBANK, files.EMBL)
                 cause = _NO_SEQUENCE if is_flat else "header without sequence"
+                cause = "a read without bases" if kind == files.FASTQ else cause
                 on_error(files.error(source, cause, record=name))
                 continue
             try:
@@ -126,7 +136,7 @@ def _sequences(
                 on_error(e)
                 continue
             del letters
-            yield name, codes
+            yield name, codes, kind == files.FASTQ
             del codes
 
 
@@ -160,16 +170,19 @@ def _codes(letters: str | bytes, name: str, source: str) -> npt.NDArray[np.uint8
     raise files.error(source, cause)
 
 
-def _fasta(
-    text: TextIO, source: str, on_error: Callable[[SequenceFileError], None]
+def _named(
+    records: Iterator[tuple[str, str]],
+    source: str,
+    on_error: Callable[[SequenceFileError], None],
+    mark: str,
 ) -> Iterator[tuple[str, str]]:
-    """Yields (name, letters) of a FASTA stream."""
+    """Yields (name, letters) of the headers and letters of a FASTA or FASTQ stream."""
     numbers = itertools.count(1)  # no enumerate: it keeps its last item alive
-    for title, letters in _parse_fasta(text):
+    for title, letters in records:
         number = next(numbers)
         words = title.encode("ascii", "surrogateescape").split(None, 1)
         if not words:
-            cause = f"header {number} has no name after its '>'"
+            cause = f"header {number} has no name after its '{mark}'"
             on_error(files.error(source, cause))
             continue
         name = words[0].decode("utf-8", "replace")
@@ -181,6 +194,27 @@ def _fasta(
             letters = letters.replace(blank, "")
         yield name, letters
         del letters
+
+
+def _reads(text: TextIO, source: str) -> Iterator[tuple[str, str]]:
+    """Yields (header, letters) of a FASTQ stream; the qualities are not looked at.
+
+    Both reads of a pair have one name in files of today, "r1 1:N:0" and "r1 2:N:0":
+    here they are r1/1 and r1/2, as they were in older ones.
+    """
+    last = "the first read"
+    try:
+        for title, letters, _ in _parse_fastq(text):
+            name, _, rest = title.partition(" ")
+            if rest[:2] in ("1:", "2:") and not name.endswith(("/1", "/2")):
+                title = f"{name}/{rest[0]}"
+            last = f"the read after {name!a}"
+            yield title, letters
+    except SequenceFileError:
+        raise
+    except ValueError as e:
+        cause = f"{last} is not readable as FASTQ: {e}"
+        raise files.error(source, cause) from None
 
 
 def _flat(

@@ -133,6 +133,13 @@ def wrong_fasta(path, value, _):
     return None if value == expected else f"{value} is not {expected}"
 
 
+def write_fastq(folder):
+    path = folder / "reads.fq"
+    reads = [(f"r{n} 1:N:0:ACGT", letters(30 + n, n)) for n in range(8)]
+    path.write_text("".join(f"@{t}\n{s}\n+\n{'I' * len(s)}\n" for t, s in reads))
+    return path
+
+
 def wrong_records(path, value, sound):
     """Other bases may be what the file says; names and letters are checked."""
     for name, bases in value:
@@ -553,6 +560,7 @@ SURFACES = {
     for surface in (
         Surface("fasta", write_fasta, read_sequences, wrong_fasta, share=8),
         Surface("fasta_gzip", write_gzip, read_sequences, wrong_fasta, share=3),
+        Surface("fastq", write_fastq, read_sequences, wrong_records, share=2),
         Surface(
             "genbank",
             lambda folder: _biopython(folder, "genbank", "genome.gb"),

@@ -202,7 +202,7 @@ def _starts(codes: npt.NDArray[np.uint8], length: int) -> npt.NDArray[np.int64]:
 
 
 def _headers(path: str) -> Iterator[str]:
-    """Yields the headers of a FASTA file; none of a file that is no FASTA."""
+    """Yields the headers of a FASTA file; none of a file of another format."""
     try:
         with files.opened(path) as (kind, text):
             if kind == files.FASTA:
