@@ -43,6 +43,39 @@ _TABLE = flags.DEFINE_list(
 _CLASS_FASTA = flags.DEFINE_list(
     "class_fasta", None, "One sequence file a class: yes=a.fa,no=b.fa."
 )
+_BED = flags.DEFINE_list(
+    "bed",
+    None,
+    "Files of intervals (BED3 to BED12, narrowPeak, or tables with chrom, start, end),"
+    " to be cut from --genome; joined by commas.",
+)
+_GENOME = flags.DEFINE_list("genome", None, "Sequence files of the genome of --bed.")
+_WIDTH = flags.DEFINE_integer(
+    "width",
+    None,
+    "Bases around the summit or middle of an interval; as it is if not given.",
+    lower_bound=1,
+)
+_LABEL_COLUMN = flags.DEFINE_integer(
+    "label_column",
+    None,
+    "Column of --bed with the label, from 1 (default: the fourth if names repeat, else"
+    " all are of one class, the name of the file).",
+    lower_bound=4,
+)
+_EXCLUDE = flags.DEFINE_list(
+    "exclude", None, "Files of intervals from which no sequence may come."
+)
+_NEGATIVES = flags.DEFINE_enum(
+    "negatives",
+    None,
+    ["gc", "shuffle"],
+    "Add a class negative: gc, random windows of the genome, alike in GC and N, in the"
+    " same split; shuffle, the sequences with their dinucleotides shuffled.",
+)
+_PER_POSITIVE = flags.DEFINE_integer(
+    "negatives_per_positive", None, "Negatives for each interval; 1.", lower_bound=1
+)
 _NAME = flags.DEFINE_string("name", None, "Name of the dataset that is made.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -61,7 +94,10 @@ _MIN_LENGTH = flags.DEFINE_integer(
     "Shortest stretch between long runs of N that is used, in bases; 100 if not given.",
 )
 _SPLITS = flags.DEFINE_string(
-    "splits", None, "Percentages of train/validation/test; 90/5/5 if not given."
+    "splits",
+    None,
+    "Percentages of train/validation/test; 90/5/5 if not given. Of --bed also contigs"
+    " of validation and test: chrom:chr8,chr9/chr1.",
 )
 _SPLIT_SEED = flags.DEFINE_integer("split_seed", None, "Seed of the splits; 0.")
 _TASK = flags.DEFINE_enum(
@@ -80,15 +116,22 @@ _BEAM_OPTIONS = flags.DEFINE_string(
 )
 
 _GENOME_ONLY = (_CHUNK_LENGTH, _MIN_LENGTH, _BEAM_OPTIONS)
+_BED_ONLY = (_GENOME, _WIDTH, _LABEL_COLUMN, _EXCLUDE, _NEGATIVES, _PER_POSITIVE)
 
 
 def main(argv: Sequence[str]) -> None:
     """Builds the dataset that the flags describe."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
-    given = [f for f in (_DATASET, _FASTA, _TABLE, _CLASS_FASTA) if f.value]
+    given = [f for f in (_DATASET, _FASTA, _TABLE, _CLASS_FASTA, _BED) if f.value]
     if len(given) != 1:
-        raise app.UsageError("give one of --dataset, --fasta, --table, --class_fasta")
+        raise app.UsageError(
+            "give one of --dataset, --fasta, --table, --class_fasta, --bed"
+        )
+    if given[0] is not _BED:
+        _refuse(_BED_ONLY, "--bed")
+    elif not _GENOME.value:
+        raise app.UsageError("--bed needs the --genome that its intervals are of")
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # not so under nohup
             signal.signal(number, _stop)
@@ -139,6 +182,9 @@ def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:
     if source == "fasta":
         _refuse((_TASK,), "labels")
         files: Any = reader.expand(_FASTA.value or [])
+    elif source == "bed":
+        _refuse(_GENOME_ONLY, "genomes")
+        files = reader.expand(_BED.value or [])
     else:
         _refuse(_GENOME_ONLY, "genomes")
         files = (
@@ -148,7 +194,8 @@ def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:
         )
     from genomenet.data import recipes  # imports TFDS
 
-    base = recipes.GenomeChunks if source == "fasta" else recipes.LabelledSequences
+    of = {"fasta": recipes.GenomeChunks, "bed": recipes.SelectedIntervals}
+    base = of.get(source, recipes.LabelledSequences)
     return name, lambda data_dir: base(
         name=name, sources=files, data_dir=data_dir, **_options()
     )
@@ -173,6 +220,12 @@ def _options() -> dict[str, Any]:
         "splits": _SPLITS.value,
         "seed": _SPLIT_SEED.value,
         "task": _TASK.value,
+        "genome": _GENOME.value,
+        "width": _WIDTH.value,
+        "label_column": _LABEL_COLUMN.value,
+        "exclude": _EXCLUDE.value,
+        "negatives": _NEGATIVES.value,
+        "negatives_per_positive": _PER_POSITIVE.value,
     }
     return {key: value for key, value in values.items() if value is not None}
 

@@ -7,6 +7,7 @@ from genomenet.data.builders.genome_chunks import GenomeChunks
 from genomenet.data.builders.labelled_intervals import LabelledIntervals
 from genomenet.data.builders.labelled_sequences import LabelledSequences
 from genomenet.data.builders.reads import Genome, LabelledReads
+from genomenet.data.builders.selected_intervals import SelectedIntervals
 from genomenet.data.identity import Known
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LabelledIntervals",
     "LabelledReads",
     "LabelledSequences",
+    "SelectedIntervals",
 ]
 
 SEQUENCE_FILES: Final = tuple(

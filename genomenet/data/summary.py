@@ -88,10 +88,33 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
         lines.append(f"{copy} is {name}")
     if facts.get("absent"):
         lines.append(f"not there: {', '.join(facts['absent'])}")
+    if of := facts.get("intervals"):
+        lines += _intervals(of)
     if facts.get("repeated_rows"):
         lines.append(
             f"note: {facts['repeated_rows']:,} rows repeat a sequence (on either "
             f"strand); {facts['with_several_labels']:,} sequences have several labels, "
             f"{facts['in_several_splits']:,} are in several splits"
+        )
+    return lines
+
+
+def _intervals(of: Mapping[str, int]) -> list[str]:
+    """Says which intervals were left out, and what the negatives are."""
+    reasons = {
+        "duplicates": "there before",
+        "outside": "reach beyond their contig",
+        "unknown_contig": "on contigs that the genome lacks",
+        "excluded": "in excluded stretches",
+    }
+    left = [f"{of[key]:,} {why}" for key, why in reasons.items() if of.get(key)]
+    lines = [f"intervals: {of['read']:,} read"]
+    if left:
+        lines.append(f"left out: {', '.join(left)}")
+    if of.get("negatives"):
+        lines.append(f"negatives: {of['negatives']:,}")
+    if of.get("worse"):
+        lines.append(
+            f"note: {of['worse']:,} negatives differ by more than 1 % in GC or N"
         )
     return lines

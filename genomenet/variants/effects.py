@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet.dna import alphabet, encode
-from genomenet.variants import genome as genome_lib
+from genomenet.dna import genome as genome_lib
 from genomenet.variants import scores, vcf
 
 OK: Final = "ok"

@@ -14,8 +14,8 @@ import tqdm
 
 from genomenet import atomic
 from genomenet.data import tables
+from genomenet.dna import genome as genome_lib
 from genomenet.variants import effects, scores, table, vcf
-from genomenet.variants import genome as genome_lib
 
 STOP: Final = "stop"
 SKIP: Final = "skip"

@@ -23,6 +23,8 @@ _REGIONS: Final = {name: REGION for name in ("chrom", "chromosome", "contig")}
 _FORWARD: Final = ("+", ".", "")
 _REVERSE: Final = "-"
 _FEW_NAMES: Final = 5  # intervals below which each may have a label of its own
+_NARROW_PEAK: Final = 10  # columns
+_SUMMIT: Final = "summit"
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|")
 _NO_DATA: Final = ("track", "browser")  # first words of lines for genome browsers
 
@@ -39,6 +41,7 @@ class Interval:
         label: Its label as it was written.
         split: Name of its split, where the source says so, else empty.
         place: Where it comes from, for messages.
+        summit: Of narrowPeak, the base of the summit, counted from the start.
     """
 
     contig: str
@@ -48,6 +51,7 @@ class Interval:
     label: str
     split: str
     place: str
+    summit: int | None = None
 
 
 class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=True):
@@ -178,6 +182,7 @@ def read(
     columns: Mapping[str, str] = _REGIONS,
     label: str | None = None,
     split: str = "",
+    label_column: int | None = None,
 ) -> Iterator[Interval]:
     """Reads a file of intervals, BED or a table with a header.
 
@@ -188,6 +193,7 @@ def read(
         label: Label of all intervals; None for those in the file, or where
             `is_unnamed` its name up to the first dot.
         split: Split of all intervals for which the file names none.
+        label_column: Of BED, the column with the label, from 1, instead of the fourth.
 
     Yields:
         Intervals in file order.
@@ -199,8 +205,8 @@ def read(
     if _is_table(path, columns):
         lines = tables.read_fields(path, required=_REQUIRED, columns=columns)
     else:
-        lines = _bed(path)
-    if label is None and is_unnamed(path, columns):
+        lines = _bed(path, label_column)
+    if label is None and label_column is None and is_unnamed(path, columns):
         label = os.path.basename(path).split(".")[0]
     for number, values in lines:
         start, end = (_whole(values[key], key, path, number) for key in (START, END))
@@ -225,6 +231,7 @@ def read(
             label=name,
             split=tables.split_name(own) or split,
             place=tables.place(path, number),
+            summit=_summit(values, end - start, path, number),
         )
 
 
@@ -363,7 +370,9 @@ def _is_bed(names: Sequence[str]) -> bool:
     )
 
 
-def _bed(path: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _bed(
+    path: str, label_column: int | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields the number of a line of a BED file, from 1, and its fields."""
     names = (*_REQUIRED, tables.LABEL, "score", STRAND)
     with tables.opened(path) as text:
@@ -377,6 +386,8 @@ def _bed(path: str) -> Iterator[tuple[int, dict[str, str]]]:
                 raise tables.error(path, cause, number)
             values: dict[str, str]
             values = dict(zip(names, map(str.strip, fields), strict=False))
+            if len(fields) == _NARROW_PEAK:
+                values[_SUMMIT] = fields[-1].strip()
             if number == 1 and _is_bed(_header(line, _REGIONS)):
                 continue
             if values.get(tables.LABEL) in ("+", "-"):
@@ -386,7 +397,26 @@ def _bed(path: str) -> Iterator[tuple[int, dict[str, str]]]:
             if score != "." and not _NUMBER.fullmatch(score):
                 cause = f"score {score!r} is no number; BED has the strand in column 6"
                 raise tables.error(path, cause, number)
+            if label_column is not None:
+                if not len(_REQUIRED) < label_column <= len(fields):
+                    cause = f"{len(fields)} columns, and no label_column={label_column}"
+                    raise tables.error(path, cause, number)
+                values[tables.LABEL] = fields[label_column - 1].strip()
             yield number, values
+
+
+def _summit(
+    values: Mapping[str, str], length: int, path: str, number: int
+) -> int | None:
+    """Reads the summit of narrowPeak, -1 where there is none."""
+    text = values.get(_SUMMIT, "-1")
+    if text == "-1":
+        return None
+    summit = _whole(text, _SUMMIT, path, number)
+    if summit >= length:
+        cause = f"summit {summit} is beyond an interval of {length} bases"
+        raise tables.error(path, cause, number)
+    return summit
 
 
 def _whole(text: str, name: str, path: str, number: int) -> int:

@@ -19,10 +19,10 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.dna import alphabet, encode
+from genomenet.dna import alphabet, encode, shuffle
 from genomenet.motifs import pwm
 from genomenet.motifs.discovery import background as background_lib
-from genomenet.motifs.discovery import refine, repeats, scan, shuffle, significance
+from genomenet.motifs.discovery import refine, repeats, scan, significance
 
 Named = tuple[str, npt.NDArray[np.uint8]]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genomenet.dna import alphabet, encode
+from genomenet.dna import alphabet, encode, shuffle
 from genomenet.motifs import pwm
-from genomenet.motifs.discovery import discover, shuffle
+from genomenet.motifs.discovery import discover
 
 OCTAMER = "ATGCAAAT"
 TURNED = str.maketrans("ACGT", "TGCA")

@@ -77,6 +77,17 @@ class Genome:
         """
         return name if name in self._lengths else self._known.get(_plain(name))
 
+    @property
+    def names(self) -> list[str]:
+        """The contigs, in their order."""
+        return list(self._lengths)
+
+    def windows(
+        self, contig: str, starts: npt.NDArray[np.int64], length: int
+    ) -> npt.NDArray[np.uint8]:
+        """Returns stretches inside a contig, codes, uint8, (W, length)."""
+        return self._contigs[contig].take(starts, length)
+
     def length(self, contig: str) -> int:
         """Returns the bases of a contig."""
         return self._lengths[contig]

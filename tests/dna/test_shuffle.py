@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genomenet.dna import encode
-from genomenet.motifs.discovery import shuffle
+from genomenet.dna import encode, shuffle
 
 
 def random_codes(length, seed=0, largest=3):

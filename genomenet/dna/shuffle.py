@@ -60,8 +60,8 @@ def shuffle(
     if not 0 <= order <= _LARGEST_ORDER:
         raise ValueError(f"order must be 0 to {_LARGEST_ORDER}, got {order}")
     separator = np.full(1, alphabet.N, np.uint8)
-    text = np.concatenate([part for s in sequences for part in (s, separator)] or [[]])
-    text = text.astype(np.uint8)
+    parts = [part for s in sequences for part in (s, separator)]
+    text = np.concatenate([np.zeros(0, np.uint8), *parts])
     is_base = np.concatenate([[False], text < alphabet.NUM_BASES, [False]])
     bounds = np.flatnonzero(is_base[1:] != is_base[:-1]).reshape(-1, 2)
     # A piece with one edge has one order only.
@@ -86,7 +86,9 @@ def _ranges(
 ) -> npt.NDArray[np.intp]:
     """Returns the numbers of many ranges, one range after the other."""
     before = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    return np.arange(int(lengths.sum()), dtype=np.intp) + np.repeat(
+        starts - before, lengths
+    )
 
 
 def _graph(
@@ -153,9 +155,8 @@ def _walk(graph: _Graph, edges: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     at = graph.tails[graph.first_edges]
     passed = np.empty(len(edges), np.intp)
     # Pieces that have more than `step` edges.
-    num_active = np.searchsorted(
-        -graph.num_edges, -np.arange(graph.num_edges[0]), side="left"
-    )
+    steps = -np.arange(int(graph.num_edges[0]), dtype=np.intp)
+    num_active: npt.NDArray[np.intp] = np.searchsorted(-graph.num_edges, steps)
     for step, active in enumerate(num_active.tolist()):
         here = at[:active]
         edge = edges[pointers[here]]

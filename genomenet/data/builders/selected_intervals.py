@@ -1,0 +1,120 @@
+"""The recipe for intervals as peak callers give them: BED and a genome."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from genomenet.data import selection, sources, tables, tasks
+from genomenet.data.builders import labelled_intervals
+from genomenet.dna import genome as genome_lib
+from genomenet.dna import reader
+
+
+class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=True):
+    """Intervals of one width, cleaned, with negatives where wanted.
+
+    What cannot be used is left out and counted in the metadata: duplicates, what
+    reaches beyond its contig, contigs that the genome lacks, and what overlaps a
+    stretch that is excluded. Intervals that overlap are in one split.
+
+    The rows and the genome, at 2 bits a base, are held in memory.
+
+    Args:
+        name: Name of the dataset.
+        sources: Files of intervals, as for `LabelledIntervals`; of narrowPeak the
+            width lies around the summit.
+        genome: Sequence files with all contigs.
+        exclude: Files of intervals from which no row may come.
+        width: Bases of a row; None takes each interval as it is.
+        label_column: Of BED, the column with the label, from 1.
+        negatives: "gc", "shuffle" or "": see `data.selection.Options`.
+        negatives_per_positive: How many negatives for each row.
+        splits: Percentages, or contigs as `chrom:chr8,chr9/chr1`.
+        seed: Of negatives and splits.
+        **kwargs: Arguments of `LabelledIntervals`.
+
+    Raises:
+        DatasetError: If an option makes no sense, or files are not usable.
+    """
+
+    BASE = "SelectedIntervals"
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        sources: Sequence[str | os.PathLike[str]]
+        | Mapping[str, Sequence[str | os.PathLike[str]]] = (),
+        exclude: Sequence[str | os.PathLike[str]] = (),
+        width: int | None = None,
+        label_column: int | None = None,
+        negatives: str = "",
+        negatives_per_positive: int = 1,
+        splits: str = selection.Options.splits,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        chosen = {
+            "width": width,
+            "negatives": negatives,
+            "negatives_per_positive": negatives_per_positive,
+        }
+        self._selection = selection.Options(**chosen, splits=splits, seed=seed)
+        self.given_exclude: Any = [os.fspath(path) for path in exclude]
+        self._exclude = reader.expand(exclude) if exclude else []
+        self._label_column = label_column
+        self._selected: list[tables.Row] | None = None
+        self._counts: dict[str, int] = {}
+        is_percent = not splits.startswith("chrom:")
+        super().__init__(
+            name=name,
+            sources=sources,
+            seed=seed,
+            **({"splits": splits} if is_percent else {}),
+            **kwargs,
+        )
+        more: dict[str, Any] = {
+            **chosen,
+            "splits": splits,
+            "label_column": label_column,
+        }
+        self.options.update(more)
+        self._original_state.update(exclude=self.given_exclude, **more)
+
+    def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
+        """Returns what the files are recognised by, those to exclude at the end."""
+        return super().fingerprints(paths) + sources.fingerprints(self._exclude)
+
+    def facts(self, survey: tasks.Survey, splits: Sequence[str]) -> dict[str, Any]:
+        """Returns what else is noted: also what was left out."""
+        return super().facts(survey, splits) | {"intervals": self._counts}
+
+    def _rows(
+        self, paths: Sequence[str], *, may_lack_label: bool
+    ) -> Iterator[tables.Row]:
+        """Yields the rows, which are made once."""
+        self._read_paths = list(paths)
+        if self._selected is None:
+            of_file = self._label_of()
+            intervals = [
+                one
+                for path in paths
+                for one in labelled_intervals.read(
+                    path, label=of_file.get(path), label_column=self._label_column
+                )
+            ]
+            for one in intervals:
+                if cause := tables.missing_label(one.label, may_lack_label):
+                    raise sources.DatasetError(f"{one.place}: {cause}")
+            excluded = [
+                one for path in self._exclude for one in labelled_intervals.read(path)
+            ]
+            self._selected, self._counts = selection.select(
+                intervals,
+                excluded,
+                genome_lib.Genome.read(self._genome),
+                self._selection,
+            )
+        return iter(self._selected)
