@@ -43,6 +43,8 @@ def cases(folder):
     fasta, table = f"--fasta={folder}/x.fa", f"--table={folder}/x.tsv"
     data, short = f"--data_dir={folder}/data", "--chunk_length=500"
     classes = f"--class_fasta=a={folder}/x.fa,b={folder}/y.fa"
+    negatives = ("--negatives=gc", "--splits=50/50")
+    bed, genome = f"--bed={folder}/tf.bed", f"--genome={folder}/x.fa"
     return {
         "genome": [fasta, "--name=mine", data, short],
         "again": [fasta, "--name=mine", data, short],
@@ -51,6 +53,9 @@ def cases(folder):
         "other seed": [fasta, "--name=seed", data, short, "--split_seed=4"],
         "table": [table, "--name=table", data, "--splits=50/50"],
         "classes": [classes, "--name=classes", data, "--splits=50/50"],
+        "peaks": [bed, genome, data, "--name=peaks", "--width=40", *negatives],
+        "no genome": [bed, "--name=x"],
+        "width of a table": [table, "--name=x", "--width=40"],
         "catalogue": ["--dataset=ecoli_k12", "--name=coli", data],
         "no file": [f"--fasta={folder}/none.fa", "--name=x", data],
         "not a sequence": [f"--fasta={folder}/x.tsv", "--name=x", data],
@@ -79,6 +84,8 @@ def results(tmp_path_factory):
     (folder / "y.fa").write_text(f">a\n{letters(50, 1)}\n>b\n{letters(60, 2)}\n")
     rows = [f"{letters(30, i)}\t{'no' if i % 2 else 'yes'}" for i in range(20)]
     (folder / "x.tsv").write_text("sequence\tlabel\n" + "\n".join(rows) + "\n")
+    peaks = [f"a\t{start}\t{start + 30}\n" for start in (0, *range(900, 3000, 200))]
+    (folder / "tf.bed").write_text("".join(peaks))
     given = cases(folder)
     done = subprocess.run(
         [sys.executable, "-c", DRIVER],
@@ -165,6 +172,19 @@ def test_what_cannot_be_built_is_one_line(results, name, expected):
     assert "Traceback" not in err
 
 
+def test_peaks_are_cut_and_what_is_left_out_is_told(results):
+    code, out, _ = results[1]["peaks"]
+    assert code == 0
+    for line in (
+        "train: negative 5, tf 5",
+        "validation: negative 6, tf 6",
+        "intervals: 12 read",
+        "left out: 1 reach beyond their contig",
+        "negatives: 11",
+    ):
+        assert line in out.splitlines()
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -178,6 +198,8 @@ def test_what_cannot_be_built_is_one_line(results, name, expected):
         ("manual", "--manual_dir goes with --dataset"),
         ("class without file", "--class_fasta: write class=file, not 'a.fa'"),
         ("stray", "unexpected arguments: stray"),
+        ("no genome", "--bed needs the --genome"),
+        ("width of a table", "--width is for --bed only"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(results, name, expected):
@@ -185,5 +207,5 @@ def test_flags_that_do_not_go_together_are_refused(results, name, expected):
 
 
 def test_nothing_is_left_of_what_failed(results):
-    built = ["classes", "coli", "mine", "seed", "table"]
+    built = ["classes", "coli", "mine", "peaks", "seed", "table"]
     assert sorted(p.name for p in (results[0] / "data").iterdir()) == built
