@@ -65,7 +65,7 @@ class Options:
             )
         if not self.splits.startswith("chrom:"):
             sources.parse_splits(self.splits)
-        elif not 1 <= len(self.splits.split("/")) <= 2:
+        elif not 1 <= len(self.splits.split("/")) <= 2 or self.splits == "chrom:":
             raise sources.DatasetError(
                 f"splits={self.splits}: write the contigs of validation and of test, as"
                 " in chrom:chr8,chr9/chr1"
@@ -103,22 +103,34 @@ def select(
     Returns:
         The rows, and what was counted: intervals "read", those left out as
         "duplicates", "outside" of their contig, of an "unknown_contig" or
-        "excluded"; "negatives", and of them "worse", which differ by more than one
-        percent in GC or N.
+        "excluded"; "negatives", and of them "worse", which differ by one
+        percent or more in GC or N.
 
     Raises:
         DatasetError: If no interval is left, or there are not enough windows.
     """
     counts: collections.Counter[str] = collections.Counter()
     blocked = _Blocked(genome)
-    for one in excluded:
-        blocked.add(genome.find(one.contig), one.start, one.end)
+    is_used = True
+    for number, one in enumerate(excluded):
+        contig = genome.find(one.contig)
+        is_used = (number > 0 and is_used) or contig is not None
+        blocked.add(contig, one.start, one.end)
+    if not is_used:
+        raise sources.DatasetError(
+            "exclude: the genome has none of its contigs: is it of another assembly?"
+        )
     blocked.join()
     rows: list[_Placed] = []
     seen: set[tuple[str, int, int, bool, str]] = set()
     everything = _Blocked(genome)
     for one in intervals:
         counts["read"] += 1
+        if options.negatives and one.label == NEGATIVE:
+            raise sources.DatasetError(
+                f"{one.place}: label {NEGATIVE!r} is that of the negatives which are"
+                " made: give it another name"
+            )
         contig = genome.find(one.contig)
         if contig is None:
             counts["unknown_contig"] += 1
@@ -146,6 +158,10 @@ def select(
             f"none of {counts['read']} intervals is left: {left or 'there is none'}"
         )
     split_of = _splits(rows, genome, options)
+    if sources.SPLITS[0] not in split_of:
+        raise sources.DatasetError(
+            f"splits={options.splits} leaves no interval for train, of {len(rows)}"
+        )
     found = [
         _row(row, split, genome) for row, split in zip(rows, split_of, strict=True)
     ]

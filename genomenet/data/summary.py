@@ -115,6 +115,6 @@ def _intervals(of: Mapping[str, int]) -> list[str]:
         lines.append(f"negatives: {of['negatives']:,}")
     if of.get("worse"):
         lines.append(
-            f"note: {of['worse']:,} negatives differ by more than 1 % in GC or N"
+            f"note: {of['worse']:,} negatives differ by 1 % or more in GC or N"
         )
     return lines

@@ -167,9 +167,20 @@ def test_splits_by_contig(genome):
         ({"splits": "90/20"}, "splits=90/20"),
         ({"splits": "chrom:1/2/3"}, "splits=chrom:1/2/3"),
         ({"splits": "chrom:7"}, "no contig '7'"),
+        ({"splits": "chrom:"}, "splits=chrom:"),
+        ({"splits": "chrom:1/2"}, "no interval for train"),
         ({"splits": "chrom:1/chr1"}, "in two splits"),
     ],
 )
 def test_options_that_make_no_sense(genome, given, message):
     with pytest.raises(sources.DatasetError, match=message):
         selection.select(peaks(2), [], genome, selection.Options(**given))
+
+
+def test_what_would_be_lost_in_silence_is_refused(genome):
+    options = selection.Options(width=50, negatives="shuffle")
+    with pytest.raises(sources.DatasetError, match="none of its contigs"):
+        selection.select(peaks(2), [interval("chr9")], genome, options)
+    given = [interval(label=selection.NEGATIVE)]
+    with pytest.raises(sources.DatasetError, match="label 'negative' is that of"):
+        selection.select(given, [], genome, options)
