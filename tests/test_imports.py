@@ -205,6 +205,14 @@ def test_modules_are_imported_not_names(file):
             assert path.is_dir() or path.with_suffix(".py").is_file(), f"{file}: {name}"
 
 
+@pytest.mark.parametrize(
+    "file", [f for f in FILES if f.startswith(("models/", "layers/", "losses/"))]
+)
+def test_graphs_name_nothing_within_an_expression(file):
+    """AutoGraph reads no ``:=`` and would run such a function as it is, with a note."""
+    assert not any(isinstance(node, ast.NamedExpr) for node in ast.walk(FILES[file]))
+
+
 @files
 def test_no_assert_in_the_library(file):
     """Asserts vanish under `python -O`."""

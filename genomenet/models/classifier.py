@@ -256,9 +256,9 @@ class Classifier(keras.Model):
             states = members.read_out(self.encoder, batch, names, training=training)
             found = dict(zip(names, states, strict=True))
         for name in config.readout:
-            if k := KMERS.get(name):
+            if name in KMERS:
                 canonical = config.strands == BOTH
-                found[name] = readout.kmers(rows, k, canonical=canonical)
+                found[name] = readout.kmers(rows, KMERS[name], canonical=canonical)
             elif name == ONE_HOT:
                 found[name] = readout.one_hot(rows, config.window)
         parts = [ops.cast(found[name], "float32") for name in config.readout]
@@ -366,8 +366,8 @@ def readout_widths(
     width = members.width(members.from_dict(encoder))
 
     def of(name: str) -> int:
-        if k := KMERS.get(name):
-            return readout.kmer_width(k, canonical=config.strands == BOTH)
+        if name in KMERS:
+            return readout.kmer_width(KMERS[name], canonical=config.strands == BOTH)
         if name == ONE_HOT:
             return alphabet.NUM_BASES * config.window
         return width * (readout.NUM_BINS if name.endswith("bins") else 1)

@@ -117,7 +117,8 @@ def embed(
         ValueError: If the pool is not one of `POOLS`, or a sequence is longer than
             the positions; `genomenet.embed` reads it in windows.
     """
-    if pool not in (pools := (*POOLS, *READOUTS)):
+    pools = (*POOLS, *READOUTS)
+    if pool not in pools:
         raise ValueError(f"BERT has no pool {pool!r}; it has {', '.join(pools)}")
     length, longest = batch["bases"].shape[1], model.config.max_length
     if length is not None and length > longest:

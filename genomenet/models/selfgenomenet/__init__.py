@@ -111,7 +111,8 @@ def embed(
     Raises:
         ValueError: If the pool is not one of them.
     """
-    if pool not in (pools := (*POOLS, *READOUTS)):
+    pools = (*POOLS, *READOUTS)
+    if pool not in pools:
         raise ValueError(
             f"Self-GenomeNet has no pool {pool!r}; it has {', '.join(pools)}"
         )
