@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from genomenet.data import intervals as intervals_lib
 from genomenet.data import sources, tables
-from genomenet.data.builders import labelled_intervals
 from genomenet.dna import alphabet, encode, shuffle
 from genomenet.dna import genome as genome_lib
 
-Interval = labelled_intervals.Interval
+Interval = intervals_lib.Interval
 
 GC: Final = "gc"
 SHUFFLE: Final = "shuffle"

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from genomenet.data import intervals as intervals_lib
 from genomenet.data import selection, sources
-from genomenet.data.builders import labelled_intervals
 from genomenet.dna import alphabet, encode
 from genomenet.dna import genome as genome_lib
 
@@ -25,7 +25,7 @@ def genome():
 
 def interval(contig="1", start=5000, end=5300, label="peak", **more):
     given = {"is_reverse": False, "split": "", "place": "p.bed, line 1", **more}
-    return labelled_intervals.Interval(
+    return intervals_lib.Interval(
         contig=contig, start=start, end=end, label=label, **given
     )
 

@@ -197,10 +197,10 @@ def write_bed(folder):
 
 
 def read_bed(path):
-    from genomenet.data.builders import labelled_intervals
+    from genomenet.data import intervals as intervals_lib
 
-    found = labelled_intervals.read(str(path), label="peak")
-    rows = labelled_intervals.cut(found, [str(path.with_name("genome.fa"))])
+    found = intervals_lib.read(str(path), label="peak")
+    rows = intervals_lib.cut(found, [str(path.with_name("genome.fa"))])
     return sorted((row.id, row.sequence.decode()) for row in rows)
 
 

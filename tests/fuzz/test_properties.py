@@ -7,8 +7,8 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
+from genomenet.data import intervals as intervals_lib
 from genomenet.data import packed_chunks, tables
-from genomenet.data.builders import labelled_intervals
 from genomenet.dna import alphabet, encode, reader
 
 few = hypothesis.settings(
@@ -77,8 +77,8 @@ def test_intervals(tmp_path, genome, rows):
     path = tmp_path / "x.bed"
     lines = [f"chr1\t{a}\t{a + n}\tname\t0\t{strand}\n" for a, n, strand in rows]
     path.write_text("".join(lines))
-    found = labelled_intervals.cut(
-        labelled_intervals.read(str(path), label="peak"), [str(tmp_path / "genome.fa")]
+    found = intervals_lib.cut(
+        intervals_lib.read(str(path), label="peak"), [str(tmp_path / "genome.fa")]
     )
     other = str.maketrans("ACGTN", "TGCAN")
     for row, (a, n, strand) in zip(found, rows, strict=True):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from genomenet.data import intervals as intervals_lib
 from genomenet.data import selection, sources, tables, tasks
 from genomenet.data.builders import labelled_intervals
 from genomenet.dna import genome as genome_lib
@@ -101,7 +102,7 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
             intervals = [
                 one
                 for path in paths
-                for one in labelled_intervals.read(
+                for one in intervals_lib.read(
                     path, label=of_file.get(path), label_column=self._label_column
                 )
             ]
@@ -109,7 +110,7 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
                 if cause := tables.missing_label(one.label, may_lack_label):
                     raise sources.DatasetError(f"{one.place}: {cause}")
             excluded = [
-                one for path in self._exclude for one in labelled_intervals.read(path)
+                one for path in self._exclude for one in intervals_lib.read(path)
             ]
             self._selected, self._counts = selection.select(
                 intervals,

@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from genomenet.data import building, recipes, sources
-from genomenet.data.builders import labelled_intervals
+from genomenet.data import intervals as intervals_lib
 
 CONTIGS = {
     name: "".join(np.random.default_rng(i).choice(list("ACGTN"), 200 + i))
@@ -129,8 +129,8 @@ def test_one_file_a_class(tmp_path, plain):
 def test_columns_of_a_table(tmp_path):
     text = "Chrom;Start;END;label;split;note\nchr1;3;9;0.5;dev;x\n"
     path = write(tmp_path / "x.csv", text)
-    assert list(labelled_intervals.read(str(path))) == [
-        labelled_intervals.Interval(
+    assert list(intervals_lib.read(str(path))) == [
+        intervals_lib.Interval(
             contig="chr1",
             start=3,
             end=9,
@@ -174,10 +174,10 @@ def test_errors_name_the_file_the_line_and_the_cause(tmp_path, plain, line, expe
 def test_errors_of_tables(tmp_path):
     path = write(tmp_path / "x.csv", "id,start,end\n0,1,2\n")
     with pytest.raises(sources.DatasetError, match="no column 'region' in its header"):
-        list(labelled_intervals.read(str(path)))
+        list(intervals_lib.read(str(path)))
     path = write(tmp_path / "y.csv", "region,start,end,split\nchr1,1,2,other\n")
     with pytest.raises(sources.DatasetError, match="line 2: split 'other' is none of"):
-        list(labelled_intervals.read(str(path)))
+        list(intervals_lib.read(str(path)))
 
 
 def test_a_genome_is_needed(tmp_path):
@@ -240,7 +240,7 @@ def test_a_line_of_names_is_no_interval(tmp_path, first, second):
     path = write(tmp_path / "x.bed", first or second)
     with path.open("a") as file:
         file.write("chr1\t10\t20\tpos\t0\t-\n")
-    [found] = labelled_intervals.read(str(path))
+    [found] = intervals_lib.read(str(path))
     assert (found.contig, found.start, found.label, found.is_reverse) == (
         *("chr1", 10, "pos", True),
     )
@@ -249,7 +249,7 @@ def test_a_line_of_names_is_no_interval(tmp_path, first, second):
 def test_a_strand_in_the_place_of_the_score_is_an_error(tmp_path):
     path = write(tmp_path / "x.bed", "chr1\t10\t20\tpos\t-\n")
     with pytest.raises(sources.DatasetError, match="line 1: score '-' is no number"):
-        list(labelled_intervals.read(str(path)))
+        list(intervals_lib.read(str(path)))
 
 
 def test_names_of_peaks_are_no_classes(tmp_path, plain):
@@ -279,10 +279,10 @@ def test_one_folder_called_dev_is_no_split(tmp_path, plain):
 def test_a_strand_in_the_place_of_the_name_is_an_error(tmp_path):
     path = write(tmp_path / "x.bed", "chr1\t10\t20\t-\n")
     with pytest.raises(sources.DatasetError, match="line 1: name '-'; BED has the str"):
-        list(labelled_intervals.read(str(path)))
+        list(intervals_lib.read(str(path)))
 
 
 def test_a_header_may_begin_with_a_sign(tmp_path):
     path = write(tmp_path / "x.tsv", "#chrom\tstart\tend\tlabel\nchr1\t1\t9\tyes\n")
-    [found] = labelled_intervals.read(str(path))
+    [found] = intervals_lib.read(str(path))
     assert (found.contig, found.label) == ("chr1", "yes")
