@@ -22,6 +22,18 @@ _INPUT = flags.DEFINE_list(
     "Sequence files, patterns, or - for standard input, joined by commas.",
     required=True,
 )
+_GENOME = flags.DEFINE_list(
+    "genome",
+    None,
+    "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
+    " tables with the columns chrom, start, end.",
+)
+_WIDTH = flags.DEFINE_integer(
+    "width",
+    None,
+    "Of intervals: bases around the summit or else the middle (default: as they are).",
+    lower_bound=1,
+)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "A .parquet or .h5 file to write.", required=True
 )
@@ -65,11 +77,14 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
-    from genomenet.data import existing
+    from genomenet.data import existing, intervals
     from genomenet.inference import writers
 
     with startup.refusing("embed"):
-        existing.check(models=[_MODEL.value], files=_INPUT.value)
+        intervals.check(_INPUT.value, _GENOME.value, _WIDTH.value)
+        existing.check(
+            models=[_MODEL.value], files=[*_INPUT.value, *(_GENOME.value or [])]
+        )
         writers.check_name(_OUTPUT.value)
     startup.load_tensorflow()
     from genomenet.inference import embed
@@ -85,6 +100,8 @@ def main(argv: Sequence[str]) -> None:
             batch_size=_BATCH_SIZE.value,
             both_strands=_BOTH_STRANDS.value,
             max_n=_MAX_N.value,
+            genome=_GENOME.value,
+            width=_WIDTH.value,
         )
     except (ValueError, OSError) as e:
         print(f"embed: {e}", file=sys.stderr)

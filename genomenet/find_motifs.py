@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 from genomenet.api import motifs
+from genomenet.data import intervals
 from genomenet.motifs import compare, report, rgadem
 from genomenet.motifs.discovery import discover
 
@@ -31,7 +32,21 @@ _LABEL = flags.DEFINE_string(
     "label", None, "Of tables: the label of the sequences; all others are controls."
 )
 _CONTROL = flags.DEFINE_list(
-    "control", None, "Sequence files without the motifs (default: shuffled input)."
+    "control",
+    None,
+    "Sequence files without the motifs, or intervals (default: shuffled input).",
+)
+_GENOME = flags.DEFINE_list(
+    "genome",
+    None,
+    "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
+    " tables with the columns chrom, start, end.",
+)
+_WIDTH = flags.DEFINE_integer(
+    "width",
+    None,
+    "Of intervals: bases around the summit or else the middle (default: as they are).",
+    lower_bound=1,
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to write; an older result there is replaced.", required=True
@@ -125,9 +140,19 @@ def main(argv: Sequence[str]) -> None:
 
             existing.check(models=[_MODEL.value], files=_INPUT.value)
             startup.load_tensorflow()
-        sequences, controls = motifs.read(_INPUT.value, label=_LABEL.value)
+        sequences, controls = motifs.read(
+            _INPUT.value,
+            label=_LABEL.value,
+            genome=_GENOME.value,
+            width=_WIDTH.value,
+        )
         if _CONTROL.value:
-            controls, _ = motifs.read(_CONTROL.value)
+            of_genome = all(map(intervals.is_bed, _CONTROL.value))
+            controls, _ = motifs.read(
+                _CONTROL.value,
+                genome=_GENOME.value if of_genome else None,
+                width=_WIDTH.value if of_genome else None,
+            )
         found = motifs.find(
             sequences,
             _OUTPUT.value,

@@ -23,6 +23,18 @@ _INPUT = flags.DEFINE_list(
     " is read as a whole.",
     required=True,
 )
+_GENOME = flags.DEFINE_list(
+    "genome",
+    None,
+    "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
+    " tables with the columns chrom, start, end.",
+)
+_WIDTH = flags.DEFINE_integer(
+    "width",
+    None,
+    "Of intervals: bases around the summit or else the middle (default: as they are).",
+    lower_bound=1,
+)
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -64,7 +76,7 @@ _BIGWIG = flags.DEFINE_string(
     "bigwig",
     None,
     "Folder for tracks, A.bw, C.bw, G.bw, T.bw and base.bw, in which each record is a"
-    " contig; needs the extra tracks.",
+    " contig, and intervals lie in theirs; needs the extra tracks.",
 )
 
 
@@ -73,18 +85,24 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
-    from genomenet.data import existing
+    from genomenet.data import existing, intervals
 
     with startup.refusing("mutate"):
-        existing.check(models=[_MODEL.value], files=_INPUT.value)
+        intervals.check(_INPUT.value, _GENOME.value, _WIDTH.value)
+        existing.check(
+            models=[_MODEL.value], files=[*_INPUT.value, *(_GENOME.value or [])]
+        )
     startup.load_tensorflow()
-    from genomenet.dna import reader
     from genomenet.variants import effect_tracks, figures, mutagenesis
 
     written = "nothing was written"
     try:
         mutagenesis.check_name(_OUTPUT.value)
-        records = list(reader.read(_INPUT.value))
+        records = list(
+            intervals.read_records(
+                _INPUT.value, genome=_GENOME.value, width=_WIDTH.value
+            )
+        )
         found = mutagenesis.saturation_mutagenesis(
             _MODEL.value,
             [record.codes for record in records],
@@ -99,7 +117,9 @@ def main(argv: Sequence[str]) -> None:
         mutagenesis.write(found, _OUTPUT.value)
         written = f"{_OUTPUT.value} is complete"
         if _BIGWIG.value is not None:
-            effect_tracks.write_tracks(found, _BIGWIG.value)
+            cut = [one for one in records if isinstance(one, intervals.Record)]
+            places = [(one.contig, one.start, one.is_reverse) for one in cut] or None
+            effect_tracks.write_tracks(found, _BIGWIG.value, places=places)
         if _FIGURES.value is not None:
             pages = figures.write_figures(found, _FIGURES.value, show_progress=True)
             print(f"figures in {pages[0]}")

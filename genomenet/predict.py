@@ -30,6 +30,18 @@ _INPUT = flags.DEFINE_list(
     " (TSV, CSV) with a column sequence and where wanted id, a prediction a row.",
     required=True,
 )
+_GENOME = flags.DEFINE_list(
+    "genome",
+    None,
+    "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
+    " tables with the columns chrom, start, end.",
+)
+_WIDTH = flags.DEFINE_integer(
+    "width",
+    None,
+    "Of intervals: bases around the summit or else the middle (default: as they are).",
+    lower_bound=1,
+)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "A .tsv, .tsv.gz or .parquet file to write.", required=True
 )
@@ -77,11 +89,14 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
-    from genomenet.data import existing
+    from genomenet.data import existing, intervals
     from genomenet.inference import prediction_table
 
     with startup.refusing("predict"):
-        existing.check(models=[_MODEL.value], files=_INPUT.value)
+        intervals.check(_INPUT.value, _GENOME.value, _WIDTH.value)
+        existing.check(
+            models=[_MODEL.value], files=[*_INPUT.value, *(_GENOME.value or [])]
+        )
         prediction_table.check_name(_OUTPUT.value)
     startup.load_tensorflow()
     from genomenet.inference import predict_files
@@ -95,6 +110,8 @@ def main(argv: Sequence[str]) -> None:
         max_n=_MAX_N.value,
         bedgraph=_BEDGRAPH.value,
         bigwig=_BIGWIG.value,
+        genome=_GENOME.value,
+        width=_WIDTH.value,
     )
     try:
         counts = predict_files.predict_files(

@@ -87,3 +87,31 @@ def test_an_error_is_one_line(run, tmp_path):
         "",
         f"mutate: {tmp_path / 'out.txt'} must end with .npz, .tsv\n",
     )
+
+
+def test_intervals_lie_on_the_genome(call, monkeypatch, tiny_fasta, tmp_path):
+    tracks = pytest.importorskip("pybigtools")
+
+    def mutated(model, codes, *, names, score, **options):
+        effects = np.zeros((2, 40, 4), np.float32)
+        effects[1, :, 0] = 3
+        return mutagenesis.Mutagenesis(
+            score=score, names=names, codes=codes, effects=effects
+        )
+
+    monkeypatch.setattr(existing, "check", lambda **given: None)
+    monkeypatch.setattr(mutagenesis, "saturation_mutagenesis", mutated)
+    bed = tmp_path / "peaks.bed"
+    bed.write_text("contig_1\t100\t140\ncontig_2\t50\t90\tx\t0\t-\n")
+    code, _, err = call(
+        *("mutate", "--model=m", "--score=value", f"--input={bed}"),
+        *(f"--genome={tiny_fasta}", f"--output={tmp_path / 'o.npz'}"),
+        f"--bigwig={tmp_path / 'tracks'}",
+    )
+    assert (code, err) == (0, "")
+    with np.load(tmp_path / "o.npz") as found:
+        assert found["names"].tolist() == ["contig_1:100-140", "contig_2:50-90(-)"]
+    with tracks.open(str(tmp_path / "tracks" / "T.bw")) as file:
+        # What is A on the reverse strand.
+        assert next(iter(file.records("contig_2")))[2] == 3
+        assert next(iter(file.records("contig_2")))[0] == 50

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import tables
+from genomenet.data import intervals, tables
 from genomenet.dna import alphabet, encode, ranking, reader
 from genomenet.motifs import compare, formats, npmi_overlap, pwm, report, rgadem
 from genomenet.motifs.discovery import discover
@@ -80,13 +80,19 @@ class Result:
 
 
 def read(
-    paths: Sequence[str], *, label: str | None = None
+    paths: Sequence[str],
+    *,
+    label: str | None = None,
+    genome: Sequence[str] | None = None,
+    width: int | None = None,
 ) -> tuple[list[NamedCodes], list[NamedCodes] | None]:
     """Reads sequence files, or tables with a column `sequence` and `label`.
 
     Args:
-        paths: As for `dna.reader.read`, or tables.
+        paths: As for `dna.reader.read`, or tables; or with a genome files of intervals.
         label: Of tables: the label of the sequences wanted; all others are controls.
+        genome: Of intervals, as for `data.intervals.read_records`.
+        width: Of intervals, bases around their summits or else their middles.
 
     Returns:
         Sequences and controls, None without a label. To a name that several share,
@@ -97,13 +103,15 @@ def read(
             the label and the kind of file do not go together.
     """
     found = reader.expand(paths)
-    are_tables = [tables.is_table(str(path)) for path in found]
+    are_tables = [genome is None and tables.is_table(str(path)) for path in found]
     if any(are_tables) != all(are_tables):
         raise ValueError("tables and sequence files are mixed: give one kind")
     if not all(are_tables):
         if label is not None:
             raise ValueError("a label needs a table (.tsv, .csv) with a column label")
-        records = reader.read(paths, unique=False)
+        records = intervals.read_records(
+            paths, genome=genome, width=width, unique=False
+        )
         return _unique((r.name, r.codes) for r in records), None
     if label is None:
         raise ValueError(f"{found[0]} is a table: say which label is wanted")

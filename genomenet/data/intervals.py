@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from genomenet.data import sources, tables
-from genomenet.dna import encode, reader
+from genomenet.dna import encode, files, reader
+from genomenet.dna import genome as genome_lib
 
 REGION: Final = "region"
 START: Final = "start"
@@ -19,6 +20,7 @@ _REQUIRED: Final = (REGION, START, END)
 REGIONS: Final = {name: REGION for name in ("chrom", "chromosome", "contig")}
 _FORWARD: Final = ("+", ".", "")
 _REVERSE: Final = "-"
+_BED: Final = (".bed", ".narrowpeak", ".broadpeak")
 _FEW_NAMES: Final = 5  # intervals below which each may have a label of its own
 _NARROW_PEAK: Final = 10  # columns
 _SUMMIT: Final = "summit"
@@ -49,6 +51,140 @@ class Interval:
     split: str
     place: str
     summit: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Record(reader.Record):
+    """The sequence of an interval.
+
+    Attributes:
+        contig: Its contig, as the genome names it.
+        start: Its first base on the forward strand, from 0; below 0 where a width
+            reaches beyond the contig.
+        is_reverse: Whether it is read on the other strand.
+    """
+
+    contig: str
+    start: int
+    is_reverse: bool
+
+
+def is_bed(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a file is one of intervals by its name."""
+    return os.fspath(path).lower().removesuffix(".gz").endswith(_BED)
+
+
+def check(
+    paths: Sequence[str | os.PathLike[str]],
+    genome: str | Sequence[str] | None,
+    width: int | None = None,
+) -> None:
+    """Checks that intervals have a genome, and sequences none.
+
+    Args:
+        paths: What is read.
+        genome: As for `read_records`.
+        width: As for `read_records`.
+
+    Raises:
+        ValueError: If that is not so.
+    """
+    if genome is not None:
+        if "-" in paths:
+            raise ValueError("intervals are read from files, not from standard input")
+        if width is not None and width < 1:
+            raise ValueError(f"width={width} must be at least 1 base")
+        return
+    if width is not None:
+        raise ValueError("a width goes with intervals: give their genome, too")
+    for path in filter(is_bed, paths):
+        path = os.fspath(path)
+        raise files.error(path, "it holds intervals: give their genome, too")
+
+
+def around(one: Interval, width: int | None) -> tuple[int, int]:
+    """Returns start and end of a width around the summit, or else the middle.
+
+    Args:
+        one: The interval.
+        width: Bases; None takes the interval as it is.
+    """
+    if width is None:
+        return one.start, one.end
+    middle = (one.start + one.end) // 2
+    start = (middle if one.summit is None else one.start + one.summit) - width // 2
+    return start, start + width
+
+
+def read_records(
+    paths: str | Sequence[str],
+    *,
+    genome: str | Sequence[str] | None = None,
+    width: int | None = None,
+    unique: bool = True,
+    on_error: Callable[[ValueError], None] | None = None,
+) -> Iterator[reader.Record]:
+    """Reads sequence files, or intervals of a genome.
+
+    Of a genome the contigs that are needed are held at 2 bits a base; their names may
+    lack `chr` or have it.
+
+    Args:
+        paths: As for `dna.reader.read`; with a genome files of intervals, as for
+            `read`.
+        genome: Sequence files with the contigs; None if `paths` are sequences.
+        width: Bases around the summit or else the middle of each interval, where
+            those beyond the end of its contig are N; None takes it as it is.
+        unique: Of sequence files, whether a name may come but once.
+        on_error: Called with the error of a record that is not usable, or an interval
+            that its genome lacks, which is then left out; None raises it.
+
+    Yields:
+        Records in their order; of intervals `Record`, by the name `chr1:100-300`, with
+        `(-)` behind it on that strand, of which the bases are the reverse complement.
+
+    Raises:
+        ValueError: If a file is not usable as it is.
+    """
+    given = [paths] if isinstance(paths, str) else list(paths)
+    contigs = [genome] if isinstance(genome, str) else genome
+    check(given, contigs, width)
+    if contigs is None:
+        yield from reader.read(given, unique=unique, on_error=on_error)
+        return
+    found = [
+        one for path in reader.expand(given) for one in read(path, label="interval")
+    ]
+    contigs = reader.expand(contigs)
+    known = genome_lib.Genome.read(contigs, only={one.contig for one in found})
+    for one in found:
+        contig = known.find(one.contig)
+        if contig is not None and one.end <= known.length(contig):
+            yield _record(one, contig, known, width)
+            continue
+        cause = f"contig {one.contig!r} is not in {sources.shown(contigs)}"
+        if contig is not None:
+            cause = f"end {one.end} is beyond the {known.length(contig)} of {contig}"
+        error = sources.DatasetError(f"{one.place}: {cause}")
+        if on_error is None:
+            raise error
+        on_error(error)
+
+
+def _record(
+    one: Interval, contig: str, genome: genome_lib.Genome, width: int | None
+) -> Record:
+    """Cuts an interval from its genome."""
+    start, end = around(one, width)
+    codes = genome.take(contig, start, end - start)
+    return Record(
+        name=f"{contig}:{start}-{end}{'(-)' * one.is_reverse}",
+        codes=encode.reverse_complement(codes) if one.is_reverse else codes,
+        source=one.place,
+        contig=contig,
+        start=start,
+        is_reverse=one.is_reverse,
+    )
 
 
 def read(

@@ -136,11 +136,7 @@ def select(
             counts["unknown_contig"] += 1
             continue
         everything.add(contig, one.start, one.end)
-        start, end = one.start, one.end
-        if options.width is not None:
-            centre = (start + end) // 2 if one.summit is None else start + one.summit
-            start = centre - options.width // 2
-            end = start + options.width
+        start, end = intervals_lib.around(one, options.width)
         key = (contig, start, end, one.is_reverse, one.label)
         if start < 0 or end > genome.length(contig):
             counts["outside"] += 1

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tqdm
 
 from genomenet import atomic, models
+from genomenet.data import intervals
 from genomenet.dna import reader
 from genomenet.inference import record_windows, writers
 from genomenet.layers import strand
@@ -31,13 +32,16 @@ def embed_files(
     batch_size: int = 64,
     both_strands: bool = False,
     max_n: float = 1.0,
+    genome: str | Sequence[str] | None = None,
+    width: int | None = None,
     show_progress: bool = True,
 ) -> dict[str, int]:
     """Embeds every window of sequence files; memory does not grow with them.
 
     Args:
         name: Name of a model or path of a release folder.
-        inputs: Sequence files, patterns, or "-" for standard input.
+        inputs: Sequence files, patterns, or "-" for standard input; or with a genome
+            files of intervals.
         output: A .parquet or .h5 file: name, start, end (0-based, half-open, forward
             strand) and embedding. It appears when it is complete.
         window: Bases of a window; the model's training length by default.
@@ -49,6 +53,8 @@ def embed_files(
         both_strands: Whether to average with the reverse complement's vector.
         max_n: Share of N from which on a window has no information: its vectors are
             NaN.
+        genome: Of intervals, as for `data.intervals.read_records`.
+        width: Of intervals, bases around their summits or else their middles.
         show_progress: Whether to show a bar.
 
     Returns:
@@ -74,7 +80,7 @@ def embed_files(
         skipped[record.name] += len(record.codes)
 
     found = record_windows.cut(
-        reader.read(inputs),
+        intervals.read_records(inputs, genome=genome, width=width),
         window=window,
         stride=stride,
         shortest=family.shortest(model.config),

@@ -1,4 +1,4 @@
-"""What is to be predicted: records of sequence files, or rows of tables."""
+"""What is to be predicted: records of sequence files, intervals, rows of tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from genomenet.data import sources, tables
+from genomenet.data import intervals, sources, tables
 from genomenet.dna import encode, files, reader
 
 STOP: Final = "stop"
@@ -44,7 +44,9 @@ class Inputs:
 
     Args:
         paths: Sequence files, patterns, or "-" for standard input; or tables with a
-            column `sequence`.
+            column `sequence`; or with a genome files of intervals.
+        genome: Of intervals, as for `data.intervals.read_records`.
+        width: Of intervals, bases around their summits or else their middles.
         on_error: "stop" at what is not usable, or "skip" it.
         shortest: Bases of the shortest sequence that the model can read.
         counts: Counts what is left out and what is not.
@@ -58,6 +60,8 @@ class Inputs:
         self,
         paths: Sequence[str],
         *,
+        genome: str | Sequence[str] | None = None,
+        width: int | None = None,
         on_error: str,
         shortest: int,
         counts: Counts,
@@ -66,10 +70,16 @@ class Inputs:
         if on_error not in (STOP, SKIP):
             raise ValueError(f"on_error must be {STOP} or {SKIP}, got {on_error!r}")
         self.paths = reader.expand(paths)
-        are_tables = [tables.is_table(path) for path in self.paths]
+        self._genome, self._width = genome, width
+        intervals.check(
+            self.paths, [genome] if isinstance(genome, str) else genome, width
+        )
+        are_tables = [genome is None and tables.is_table(path) for path in self.paths]
         if any(are_tables) and not all(are_tables):
             raise ValueError("input mixes tables and sequence files: give one kind")
-        self.are_tables = are_tables[0]
+        self._are_tables = are_tables[0]
+        # Whether each is predicted as a whole.
+        self.are_rows = self._are_tables or genome is not None
         self._shortest = shortest
         self._counts = counts
         self._warn = warn
@@ -83,11 +93,13 @@ class Inputs:
                 record.
         """
         left_out = self._refuse if self._on_error == STOP else self._leave_out
-        if self.are_tables:
-            records = _records(self.paths, left_out)
-        else:
-            records = reader.read(self.paths, on_error=left_out)
-        return self._counted(records)
+        if self._are_tables:
+            return self._counted(_records(self.paths, left_out))
+        return self._counted(
+            intervals.read_records(
+                self.paths, genome=self._genome, width=self._width, on_error=left_out
+            )
+        )
 
     def on_short(self, record: reader.Record) -> None:
         """Counts a record that is too short, and reports the first ones."""

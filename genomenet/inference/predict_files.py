@@ -40,6 +40,9 @@ class Options:
             and no values.
         bedgraph: Folder for a bedGraph file of each class, or None.
         bigwig: Folder for a bigWig file of each class, or None.
+        genome: Sequence files of the genome, where the input is intervals.
+        width: Of these, bases around the summit or else the middle of each; None
+            takes them as they are.
     """
 
     window: int | None = None
@@ -50,6 +53,8 @@ class Options:
     max_n: float = 1.0
     bedgraph: str | os.PathLike[str] | None = None
     bigwig: str | os.PathLike[str] | None = None
+    genome: str | Sequence[str] | None = None
+    width: int | None = None
 
 
 def predict_files(
@@ -68,7 +73,8 @@ def predict_files(
     Args:
         name: Name or release folder of a classifier.
         inputs: Sequence files, patterns, or "-" for standard input; or tables with a
-            column `sequence`, of which each row is predicted as a whole.
+            column `sequence`; or with a genome files of intervals. Each row and each
+            interval is predicted as a whole.
         output: A .tsv, .tsv.gz or .parquet file: name, start, end (0-based,
             half-open, forward strand), label and the probability of each class; of
             regression "value" alone. Label and values are empty (Parquet: null)
@@ -94,12 +100,14 @@ def predict_files(
     counts = inputs_lib.Counts()
     given = inputs_lib.Inputs(
         [inputs] if isinstance(inputs, str) else inputs,
+        genome=options.genome,
+        width=options.width,
         on_error=options.on_error,
         shortest=predictor.shortest,
         counts=counts,
         warn=warn,
     )
-    window, stride = _window(options, predictor, given.are_tables)
+    window, stride = _window(options, predictor, given.are_rows)
     if output.exists() and any(
         os.path.exists(path) and output.samefile(path) for path in given.paths
     ):
@@ -169,16 +177,16 @@ def load(name: str | os.PathLike[str], options: Options) -> predict.Predictor:
 
 
 def _window(
-    options: Options, predictor: predict.Predictor, are_tables: bool
+    options: Options, predictor: predict.Predictor, are_rows: bool
 ) -> tuple[int, int]:
     """Returns the bases of a window, 0 for whole records, and of a stride."""
     shortest = predictor.shortest
-    if are_tables:
+    if are_rows:
         for flag in ("window", "stride", "bedgraph", "bigwig"):
             if getattr(options, flag) is not None:
                 raise ValueError(
-                    f"--{flag} goes with sequence files: each row of a table is"
-                    " predicted as a whole"
+                    f"--{flag} goes with sequence files: each row of a table, and"
+                    " each interval, is predicted as a whole"
                 )
         return 0, 0
     window = options.window

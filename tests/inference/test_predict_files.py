@@ -449,3 +449,21 @@ def test_a_saved_classifier_marks_n_and_reads_in_parts(model, loaded):
     assert np.isnan(found["probabilities"][4]).all()
     assert found["label"][4] == b""
     assert found["share_n"].numpy().tolist() == [0, 0, 0, 0, 1]
+
+
+def test_intervals_of_a_genome(model, tiny_fasta, tmp_path):
+    records = sequences(tiny_fasta)
+    places = [("contig_1", 100, 220), ("contig_2", 5, 85), ("contig_1", 400, 480)]
+    bed, fasta = tmp_path / "peaks.bed", tmp_path / "cut.fa"
+    bed.write_text("".join(f"{c}\t{start}\t{end}\n" for c, start, end in places))
+    fasta.write_text(
+        "".join(f">{c}:{s}-{e}\n{records[c][s:e]}\n" for c, s, e in places)
+    )
+    counts = run(model, bed, tmp_path / "a.tsv", genome=str(tiny_fasta))
+    run(model, fasta, tmp_path / "b.tsv", window=0)
+    assert counts.rows == 3
+    assert read(tmp_path / "a.tsv") == read(tmp_path / "b.tsv")
+    with pytest.raises(ValueError, match="it holds intervals"):
+        run(model, bed, tmp_path / "c.tsv")
+    with pytest.raises(ValueError, match="each interval"):
+        run(model, bed, tmp_path / "c.tsv", genome=str(tiny_fasta), window=60)
