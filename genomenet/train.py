@@ -289,13 +289,14 @@ def _rank(
 def _summary(result: Any, workdir: pathlib.Path, release: pathlib.Path) -> str:
     from genomenet.training import progress
 
+    curves = workdir / "learning_curves.png"
     scores = ", ".join(progress.describe(result.metrics, "val_")) or "not validated"
     return "\n".join(
         [
             f"{'finished before' if result.resumed else 'finished'}:"
             f" {dataclasses.asdict(result.config.settings)['steps']} steps, validation"
             f" {scores}",
-            f"curves:    {workdir / 'learning_curves.png'}",
+            *([f"curves:    {curves}"] if curves.exists() else []),
             f"model:     {release}",
             f'in Python: import genomenet; model = genomenet.load_model("{release}")',
             f'           (or tf.saved_model.load("{release / "saved_model"}"),'

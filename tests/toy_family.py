@@ -18,6 +18,7 @@ from genomenet.dna import alphabet, tiling
 from genomenet.layers import initializers, random
 from genomenet.models import family as family_lib
 
+BASES_AT_ONCE: Final = 1 << 18
 POOLS: Final = ("mean", "max", "none")
 READOUTS: Final = ()
 CLASSIFIER_POOL: Final = "max"

@@ -69,13 +69,27 @@ def check_window(model: Any, window: int) -> None:
         )
 
 
+def rows_at_once(model: Any, window: int, batch_size: int) -> int:
+    """Returns the rows of a batch: on a CPU no more than its caches hold.
+
+    Args:
+        model: An encoder or classifier.
+        window: Bases of every row.
+        batch_size: Rows, at most.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return batch_size
+    most = family_of(model).BASES_AT_ONCE // window
+    return max(1, min(batch_size, most))
+
+
 class Outputs:
     """Logits and probabilities of a classifier, or vectors of an encoder.
 
     Args:
         model: A classifier or an encoder.
         window: Bases of every row, W.
-        batch_size: Rows read at once.
+        batch_size: Rows read at once, at most: see `rows_at_once`.
         both_strands: Whether to average over both strands.
         pool: How a window becomes a vector, of encoders; the family's default if
             None.
@@ -90,6 +104,7 @@ class Outputs:
         both_strands: bool = True,
         pool: str | None = None,
     ):
+        batch_size = rows_at_once(model, window, batch_size)
         self.window, self.batch_size = window, batch_size
         family = family_of(model)
         if isinstance(model, classifier.Classifier):
@@ -151,7 +166,8 @@ class MaskedKmers:
         batch_size: int = 64,
         both_strands: bool = True,
     ):
-        self.window, self.batch_size = window, batch_size
+        self.window = window
+        self.batch_size = rows_at_once(model, window, batch_size)
         self._both_strands = both_strands
         self._k: int = model.config.kmer
         predict_masked = family_of(model).predict_masked

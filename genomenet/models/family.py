@@ -75,6 +75,7 @@ class Family(Protocol):
         POOLS: How a sequence becomes vectors; the first is the default of `embed`,
             and "none" gives a vector for each of `spans`.
         READOUTS: What a classifier can read of a model, beside the pools.
+        BASES_AT_ONCE: Bases of a batch above which a CPU reads them more slowly.
         CLASSIFIER_POOL: The pool of classifiers.
         CLASSIFIER_RATE: Peak learning rate of fine-tuning, in batches of 32.
         attend: Model and batch → how much a prediction looks at each of `spans`,
@@ -92,6 +93,8 @@ class Family(Protocol):
     def POOLS(self) -> tuple[str, ...]: ...  # noqa: N802
     @property
     def READOUTS(self) -> tuple[str, ...]: ...  # noqa: N802
+    @property
+    def BASES_AT_ONCE(self) -> int: ...  # noqa: N802
     @property
     def CLASSIFIER_POOL(self) -> str: ...  # noqa: N802
     @property

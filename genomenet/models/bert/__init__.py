@@ -17,6 +17,7 @@ from genomenet.models.bert.config import from_dict, to_dict
 from genomenet.models.bert.objective import loss, trivial_baseline
 
 __all__ = [
+    "BASES_AT_ONCE",
     "CLASSIFIER_POOL",
     "CLASSIFIER_RATE",
     "POOLS",
@@ -47,6 +48,7 @@ __all__ = [
     "with_dropout",
 ]
 
+BASES_AT_ONCE: Final = 2048  # the states of more do not fit into a core's cache
 POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default of `embed`
 READOUTS: Final = ("bins", "embeddings_mean", "embeddings_bins")  # beside the pools
 CLASSIFIER_POOL: Final = "mean"

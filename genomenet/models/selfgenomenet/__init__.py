@@ -17,6 +17,7 @@ from genomenet.models.selfgenomenet.config import from_dict, to_dict
 from genomenet.models.selfgenomenet.objective import loss, trivial_baseline
 
 __all__ = [
+    "BASES_AT_ONCE",
     "CLASSIFIER_POOL",
     "CLASSIFIER_RATE",
     "POOLS",
@@ -46,6 +47,7 @@ __all__ = [
     "with_dropout",
 ]
 
+BASES_AT_ONCE: Final = 1 << 18
 POOLS: Final = ("last", "mean", "max", "none")  # the first is the default of `embed`
 READOUTS: Final = ("bins",)  # beside the pools
 CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
