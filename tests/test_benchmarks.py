@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from genomenet.models import classifier
+from genomenet.release import export
 from tests import harness
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -15,6 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 TINY = {
     "build_dataset": "--fasta={fasta}",
     "find_motifs": "--sequences=200 --length=60 --num_motifs=1",
+    "lac_promoter": "--model={regression} --count=2",
     "masked_lm_step": "--model={model} --batch_size=2 --steps=1",
     "masking": "--batch_size=2 --length=64 --rounds=1",
     "mutagenesis": "--length=30 --batch_size=8 --rounds=1",
@@ -30,6 +33,25 @@ NEEDS_PEERS = {"masked_lm_step"}
 def test_every_script_is_tried():
     scripts = {p.stem for p in (ROOT / "benchmarks").glob("*.py")} - {"__init__"}
     assert scripts == TINY.keys()
+
+
+def regression(path):
+    """Releases an untrained regression."""
+    config = classifier.ClassifierConfig(
+        task="regression", classes=(), window=75, length=75
+    )
+    encoder = {"length": 60, "kernel_size": 8, "stride": 4, "filters": 8, "units": 8}
+    encoder |= {"gaps": [2], "max_length": 100}
+    content = {
+        "format": 1,
+        "family": "selfgenomenet",
+        "model": encoder,
+        "classifier": classifier.to_dict(config),
+    }
+    model = classifier.Classifier("selfgenomenet", encoder, config)
+    return export.write_release(
+        model, content, directory=path, name=path.name, metrics={}
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,6 +73,8 @@ def test_a_tiny_step(name, tiny_genome, tmp_path):
     }
     (tmp_path / "config.json").write_text(json.dumps(content))
     files = {"fasta": fasta, "dataset": tiny_genome, "model": tmp_path}
+    if name == "lac_promoter":
+        files["regression"] = regression(tmp_path / "regression")
     flags = [flag.format(**files) for flag in TINY[name].split()]
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", *flags],

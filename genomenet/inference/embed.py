@@ -16,7 +16,7 @@ import tqdm
 from genomenet import atomic, models
 from genomenet.data import intervals
 from genomenet.dna import reader
-from genomenet.inference import record_windows, writers
+from genomenet.inference import outputs, record_windows, writers
 from genomenet.layers import strand
 from genomenet.release import folder as folder_lib
 
@@ -49,7 +49,8 @@ def embed_files(
             record ends with it.
         pool: How a window becomes one vector; the model's default if None; "bins"
             joins the means of its 8 parts; "none" writes one row a patch or token.
-        batch_size: Windows embedded at once.
+        batch_size: Windows embedded at once, at most: on a CPU no more of BERT than
+            its caches hold.
         both_strands: Whether to average with the reverse complement's vector.
         max_n: Share of N from which on a window has no information: its vectors are
             NaN.
@@ -86,6 +87,7 @@ def embed_files(
         shortest=family.shortest(model.config),
         on_short=on_short,
     )
+    batch_size = outputs.rows_at_once(model, window, batch_size)
     call = _compiled(family, model, pool, both_strands)
     k = getattr(model.config, "kmer", 1)
     rows = blank = 0
