@@ -66,6 +66,11 @@ _LABEL_COLUMN = flags.DEFINE_integer(
 _EXCLUDE = flags.DEFINE_list(
     "exclude", None, "Files of intervals from which no sequence may come."
 )
+_SIGNAL = flags.DEFINE_string(
+    "signal",
+    None,
+    "A bigWig track of the genome: labels are log(1 + its mean over each sequence).",
+)
 _NEGATIVES = flags.DEFINE_enum(
     "negatives",
     None,
@@ -116,7 +121,15 @@ _BEAM_OPTIONS = flags.DEFINE_string(
 )
 
 _GENOME_ONLY = (_CHUNK_LENGTH, _MIN_LENGTH, _BEAM_OPTIONS)
-_BED_ONLY = (_GENOME, _WIDTH, _LABEL_COLUMN, _EXCLUDE, _NEGATIVES, _PER_POSITIVE)
+_BED_ONLY = (
+    _GENOME,
+    _WIDTH,
+    _SIGNAL,
+    _LABEL_COLUMN,
+    _EXCLUDE,
+    _NEGATIVES,
+    _PER_POSITIVE,
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -224,6 +237,7 @@ def _options() -> dict[str, Any]:
         "width": _WIDTH.value,
         "label_column": _LABEL_COLUMN.value,
         "exclude": _EXCLUDE.value,
+        "signal": _SIGNAL.value,
         "negatives": _NEGATIVES.value,
         "negatives_per_positive": _PER_POSITIVE.value,
     }

@@ -52,22 +52,22 @@ class Genome:
             ValueError: If a file is not usable.
         """
         genome = cls({})
-        wanted = None if only is None else set(map(_plain, only))
+        wanted = None if only is None else set(map(plain, only))
         if isinstance(source, Mapping):
             for name, letters in source.items():
                 genome._add(name, encode.encode(letters, name=name))
             return genome
         for record in reader.read(source):
-            if wanted is None or _plain(record.name) in wanted:
+            if wanted is None or plain(record.name) in wanted:
                 genome._add(record.name, record.codes)
         return genome
 
     def _add(self, name: str, codes: npt.NDArray[np.uint8]) -> None:
         self._contigs[name] = packed.of(codes)
         self._lengths[name] = len(codes)
-        plain = _plain(name)
+        shared = plain(name)
         # Two contigs that differ only so are told apart by their full names alone.
-        self._known[plain] = None if plain in self._known else name
+        self._known[shared] = None if shared in self._known else name
 
     def find(self, name: str) -> str | None:
         """Returns the contig that a name means, or None.
@@ -75,7 +75,7 @@ class Genome:
         Args:
             name: As it is, with or without `chr`, the mitochondrion as M or MT.
         """
-        return name if name in self._lengths else self._known.get(_plain(name))
+        return name if name in self._lengths else self._known.get(plain(name))
 
     @property
     def names(self) -> list[str]:
@@ -113,7 +113,7 @@ class Genome:
         return codes
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Returns what all names of a contig share: no `chr`, MT for M, one case."""
     plain = name.lower().removeprefix(_PREFIX)
     return _MITOCHONDRION.get(plain, plain)

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from genomenet.data import intervals as intervals_lib
-from genomenet.data import selection, sources, tables, tasks
+from genomenet.data import selection, tables, tasks
+from genomenet.data import signal as signal_lib
+from genomenet.data import sources as sources_lib
 from genomenet.data.builders import labelled_intervals
 from genomenet.dna import genome as genome_lib
 from genomenet.dna import reader
@@ -30,6 +32,8 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
         exclude: Files of intervals from which no row may come.
         width: Bases of a row; None takes each interval as it is.
         label_column: Of BED, the column with the label, from 1.
+        signal: A bigWig file: the label is then an amount, log(1 + mean of its values
+            over the bases of the row).
         negatives: "gc", "shuffle" or "": see `data.selection.Options`.
         negatives_per_positive: How many negatives for each row.
         splits: Percentages, or contigs as `chrom:chr8,chr9/chr1`.
@@ -51,6 +55,7 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
         exclude: Sequence[str | os.PathLike[str]] = (),
         width: int | None = None,
         label_column: int | None = None,
+        signal: str | os.PathLike[str] | None = None,
         negatives: str = "",
         negatives_per_positive: int = 1,
         splits: str = selection.Options.splits,
@@ -63,6 +68,14 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
             "negatives_per_positive": negatives_per_positive,
         }
         self._selection = selection.Options(**chosen, splits=splits, seed=seed)
+        if signal is not None and (label_column is not None or negatives):
+            what = "negatives" if negatives else "label_column"
+            raise sources_lib.DatasetError(
+                f"signal gives amounts: {what} does not go with it"
+            )
+        self._signal = None if signal is None else os.fspath(signal)
+        if signal is not None:
+            kwargs.setdefault("task", tasks.REGRESSION)
         self.given_exclude: Any = [os.fspath(path) for path in exclude]
         self._exclude = reader.expand(exclude) if exclude else []
         self._label_column = label_column
@@ -81,12 +94,16 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
             "splits": splits,
             "label_column": label_column,
         }
+        if signal is not None:
+            more["signal"] = self._signal
         self.options.update(more)
         self._original_state.update(exclude=self.given_exclude, **more)
 
     def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
         """Returns what the files are recognised by, those to exclude at the end."""
-        return super().fingerprints(paths) + sources.fingerprints(self._exclude)
+        return super().fingerprints(paths) + sources_lib.fingerprints(
+            [*self._exclude, *([self._signal] if self._signal else [])]
+        )
 
     def facts(self, survey: tasks.Survey, splits: Sequence[str]) -> dict[str, Any]:
         """Returns what else is noted: also what was left out."""
@@ -106,16 +123,22 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
                     path, label=of_file.get(path), label_column=self._label_column
                 )
             ]
+            genome = genome_lib.Genome.read(self._genome)
+            if self._signal is not None:
+                width = self._selection.width
+                intervals = signal_lib.label(
+                    intervals, self._signal, genome, width=width
+                )
             for one in intervals:
                 if cause := tables.missing_label(one.label, may_lack_label):
-                    raise sources.DatasetError(f"{one.place}: {cause}")
+                    raise sources_lib.DatasetError(f"{one.place}: {cause}")
             excluded = [
                 one for path in self._exclude for one in intervals_lib.read(path)
             ]
             self._selected, self._counts = selection.select(
                 intervals,
                 excluded,
-                genome_lib.Genome.read(self._genome),
+                genome,
                 self._selection,
             )
         return iter(self._selected)

@@ -58,3 +58,26 @@ def test_a_column_is_the_label(files):
             genome=[files / "genome.fa"],
             label_column=11,
         )
+
+
+def test_a_track_is_the_label(files):
+    pybigtools = pytest.importorskip("pybigtools")
+    track = files / "track.bw"
+    with_values = iter([("chr1", 0, 400, 3.0), ("chr1", 900, 920, 1.0)])
+    pybigtools.open(str(track), "w").write({"chr1": 30_000}, with_values)
+    options = {"width": 40, "signal": track, "splits": "80/20"}
+    path = build(files, **options)
+    assert building.metadata(path)["task"] == "regression"
+    builder = tfds.builder_from_directory(path)
+    rows = builder.as_dataset(split="train+validation").as_numpy_iterator()
+    labels = {row["id"].decode(): float(row["label"]) for row in rows}
+    # Summits lie at 240 and 920.
+    assert labels["chr1:220-260"] == pytest.approx(np.log1p(3.0))
+    assert labels["chr1:900-940"] == pytest.approx(np.log1p(0.5))
+    assert sorted(labels.values())[:-2] == [0.0] * 58
+    for more in ({"negatives": "gc"}, {"label_column": 5}):
+        with pytest.raises(sources.DatasetError, match="does not go with it"):
+            build(files, **options, **more)
+    track.write_bytes(b"no track")
+    with pytest.raises(sources.DatasetError, match="no bigWig"):
+        build(files, **options | {"splits": "90/10"})
