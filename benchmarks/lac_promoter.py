@@ -57,17 +57,22 @@ def main(argv: Sequence[str]) -> None:
 
     rng = np.random.default_rng(0)
     chosen = rng.choice(np.flatnonzero(held_out), _COUNT.value, replace=False)
-    found = genomenet.saturation_mutagenesis(_MODEL.value, list(codes[chosen]))
+    regression = genomenet.load_model(_MODEL.value)
+    found = genomenet.saturation_mutagenesis(regression, list(codes[chosen]))
     there = WILD_TYPE[None, :, None].astype(np.intp)
     own = np.take_along_axis(found.effects, there.repeat(len(chosen), 0), 2)
     model = (found.effects - own).mean(0)
 
+    size = len(WILD_TYPE) * alphabet.NUM_BASES
     ridge = linear_model.Ridge(_PENALTY)
-    ridge.fit(_one_hot(codes[splits == "train"]), labels[splits == "train"])
+    ridge.fit(
+        encode.one_hot(codes[splits == "train"]).reshape(-1, size),
+        labels[splits == "train"],
+    )
     weights = ridge.coef_.reshape(len(WILD_TYPE), alphabet.NUM_BASES)
     linear = weights - np.take_along_axis(weights, there[0], 1)
 
-    values = np.asarray(genomenet.load_model(_MODEL.value).predict(codes[is_test]))
+    values = np.asarray(regression.predict(codes[is_test]))
     print(
         json.dumps(
             {
@@ -76,7 +81,8 @@ def main(argv: Sequence[str]) -> None:
                 "test": {
                     "model": _spearman(values[:, 0], labels[is_test]),
                     "ridge": _spearman(
-                        ridge.predict(_one_hot(codes[is_test])), labels[is_test]
+                        ridge.predict(encode.one_hot(codes[is_test]).reshape(-1, size)),
+                        labels[is_test],
                     ),
                 },
             }
@@ -84,16 +90,11 @@ def main(argv: Sequence[str]) -> None:
     )
 
 
-def _one_hot(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    one_hot = codes[..., None] == np.arange(alphabet.NUM_BASES)
-    return one_hot.reshape(len(codes), -1).astype(np.float32)
-
-
 def _measured(
     codes: npt.NDArray[np.uint8], labels: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Returns the mean label of each base less that of the wild type, (L, 4)."""
-    one_hot = _one_hot(codes).reshape(len(codes), -1, alphabet.NUM_BASES)
+    one_hot = encode.one_hot(codes)
     means = np.einsum("nlb,n->lb", one_hot, labels) / one_hot.sum(0)
     return means - means[np.arange(len(WILD_TYPE)), WILD_TYPE][:, None]
 

@@ -158,7 +158,12 @@ def main(argv: Sequence[str]) -> None:
             overwrite=_OVERWRITE.value,
             beam_options=_BEAM_OPTIONS.value,
         )
-    except (sources.DatasetError, reader.SequenceFileError, OSError) as e:
+    except (
+        sources.DatasetError,
+        reader.SequenceFileError,
+        OSError,
+        ImportError,
+    ) as e:
         sys.exit(f"build_dataset: {e}")
     except KeyboardInterrupt:
         sys.exit("build_dataset: interrupted; nothing was kept")

@@ -77,13 +77,15 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     from genomenet import startup
-    from genomenet.data import existing, intervals
+    from genomenet.data import existing
     from genomenet.inference import writers
 
     with startup.refusing("embed"):
-        intervals.check(_INPUT.value, _GENOME.value, _WIDTH.value)
         existing.check(
-            models=[_MODEL.value], files=[*_INPUT.value, *(_GENOME.value or [])]
+            models=[_MODEL.value],
+            files=_INPUT.value,
+            genome=_GENOME.value,
+            width=_WIDTH.value,
         )
         writers.check_name(_OUTPUT.value)
     startup.load_tensorflow()

@@ -138,7 +138,12 @@ def main(argv: Sequence[str]) -> None:
             from genomenet import startup
             from genomenet.data import existing
 
-            existing.check(models=[_MODEL.value], files=_INPUT.value)
+            existing.check(
+                models=[_MODEL.value],
+                files=_INPUT.value,
+                genome=_GENOME.value,
+                width=_WIDTH.value,
+            )
             startup.load_tensorflow()
         sequences, controls = motifs.read(
             _INPUT.value,

@@ -88,9 +88,11 @@ def main(argv: Sequence[str]) -> None:
     from genomenet.data import existing, intervals
 
     with startup.refusing("mutate"):
-        intervals.check(_INPUT.value, _GENOME.value, _WIDTH.value)
         existing.check(
-            models=[_MODEL.value], files=[*_INPUT.value, *(_GENOME.value or [])]
+            models=[_MODEL.value],
+            files=_INPUT.value,
+            genome=_GENOME.value,
+            width=_WIDTH.value,
         )
     startup.load_tensorflow()
     from genomenet.variants import effect_tracks, figures, mutagenesis

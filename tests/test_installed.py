@@ -145,3 +145,4 @@ def test_the_notebook_installs_itself_and_runs_in_an_empty_folder(empty):
     """On Colab's Python where there is one."""
     python = make_environment(colab_python() or sys.executable, empty / "env")
     check_notebook(python, empty / "work")
+    check_commands(python, empty / "work")

@@ -103,6 +103,7 @@ def read(
             the label and the kind of file do not go together.
     """
     found = reader.expand(paths)
+    intervals.check(found, genome, width)
     are_tables = [genome is None and tables.is_table(str(path)) for path in found]
     if any(are_tables) != all(are_tables):
         raise ValueError("tables and sequence files are mixed: give one kind")

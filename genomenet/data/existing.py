@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from genomenet import catalog
-from genomenet.data import building
+from genomenet.data import building, intervals
 from genomenet.dna import files as files_lib
 
 
@@ -15,6 +15,8 @@ def check(
     dataset: str | None = None,
     data_dir: str | None = None,
     files: Iterable[str | None] = (),
+    genome: Sequence[str] | None = None,
+    width: int | None = None,
 ) -> None:
     """Checks that names and files exist.
 
@@ -23,13 +25,17 @@ def check(
         dataset: Name of a dataset, or its folder.
         data_dir: Folder of all prepared datasets.
         files: Files, patterns, or - for standard input; None is left out.
+        genome: Of intervals, as for `data.intervals.check`.
+        width: Of intervals, as for `data.intervals.check`.
 
     Raises:
-        ValueError: If one does not.
+        ValueError: If one does not, or intervals have no genome.
     """
     for name in models:
         catalog.model_folder(name)
     if dataset is not None and building.find(dataset, data_dir) is None:
         catalog.dataset_folder(dataset)
-    if paths := [path for path in files if path is not None]:
+    paths = [path for path in files if path is not None]
+    intervals.check(paths, genome, width)
+    if paths := [*paths, *(genome or [])]:
         files_lib.expand(paths)

@@ -102,6 +102,11 @@ def check(
         raise files.error(path, "it holds intervals: give their genome, too")
 
 
+def name(contig: str, start: int, end: int, is_reverse: bool) -> str:
+    """Returns the name of a stretch: `chr1:100-300`, or `chr1:100-300(-)`."""
+    return f"{contig}:{start}-{end}{'(-)' * is_reverse}"
+
+
 def around(one: Interval, width: int | None) -> tuple[int, int]:
     """Returns start and end of a width around the summit, or else the middle.
 
@@ -178,7 +183,7 @@ def _record(
     start, end = around(one, width)
     codes = genome.take(contig, start, end - start)
     return Record(
-        name=f"{contig}:{start}-{end}{'(-)' * one.is_reverse}",
+        name=name(contig, start, end, one.is_reverse),
         codes=encode.reverse_complement(codes) if one.is_reverse else codes,
         source=one.place,
         contig=contig,
@@ -231,15 +236,15 @@ def read(
         if own and not tables.split_name(own):
             cause = f"split {own!r} is none of {', '.join(sources.SPLITS)}"
             raise tables.error(path, cause, number)
-        name = values.get(tables.LABEL, "") if label is None else label
-        if cause := tables.wrong_text(name):
-            raise tables.error(path, f"its label {name[:40]!r} {cause}", number)
+        own_label = values.get(tables.LABEL, "") if label is None else label
+        if cause := tables.wrong_text(own_label):
+            raise tables.error(path, f"its label {own_label[:40]!r} {cause}", number)
         yield Interval(
             contig=values[REGION],
             start=start,
             end=end,
             is_reverse=strand == _REVERSE,
-            label=name,
+            label=own_label,
             split=tables.split_name(own) or split,
             place=tables.place(path, number),
             summit=_summit(values, end - start, path, number),
@@ -297,7 +302,7 @@ def _row(one: Interval, record: reader.Record) -> tables.Row:
     return tables.Row(
         sequence=encode.decode(codes),
         label=one.label,
-        id=f"{one.contig}:{one.start}-{one.end}{'(-)' * one.is_reverse}",
+        id=name(one.contig, one.start, one.end, one.is_reverse),
         split=one.split,
         place=one.place,
     )

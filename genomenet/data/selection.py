@@ -16,8 +16,6 @@ from genomenet.data import sources, tables
 from genomenet.dna import alphabet, encode, shuffle
 from genomenet.dna import genome as genome_lib
 
-Interval = intervals_lib.Interval
-
 GC: Final = "gc"
 SHUFFLE: Final = "shuffle"
 NEGATIVE: Final = "negative"
@@ -79,12 +77,12 @@ class _Placed:
     contig: str
     start: int
     end: int
-    one: Interval
+    one: intervals_lib.Interval
 
 
 def select(
-    intervals: Iterable[Interval],
-    excluded: Iterable[Interval],
+    intervals: Iterable[intervals_lib.Interval],
+    excluded: Iterable[intervals_lib.Interval],
     genome: genome_lib.Genome,
     options: Options,
 ) -> tuple[list[tables.Row], dict[str, int]]:
@@ -283,7 +281,7 @@ def _row(row: _Placed, split: str, genome: genome_lib.Genome) -> tables.Row:
     return tables.Row(
         sequence=encode.decode(codes),
         label=row.one.label,
-        id=f"{row.contig}:{row.start}-{row.end}{'(-)' * row.one.is_reverse}",
+        id=intervals_lib.name(row.contig, row.start, row.end, row.one.is_reverse),
         split=split,
         place=row.one.place,
     )
@@ -361,7 +359,9 @@ def _matched(
                             encode.reverse_complement(row) if one.is_reverse else row
                         ),
                         label=NEGATIVE,
-                        id=f"{contig}:{at}-{at + width}{'(-)' * one.is_reverse}",
+                        id=intervals_lib.name(
+                            contig, int(at), int(at) + width, one.is_reverse
+                        ),
                         split=rows[number].split,
                         place=one.place,
                     )

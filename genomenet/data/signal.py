@@ -40,29 +40,25 @@ def label(
             there are intervals, or a mean is below 0.
         ImportError: If pybigtools is missing.
     """
-    try:
-        import pybigtools  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ImportError(
-            "bigWig needs pybigtools: pip install 'genomenet[tracks]'"
-        ) from None
     track = os.fspath(track)
+    library = bigwig()
     try:
-        file: Any = pybigtools.open(track)
-        contigs = {genome_lib.plain(name): name for name in file.chroms()}
-    except Exception as e:  # pybigtools has errors of its own
+        file: Any = library.open(track)
+        lengths: dict[str, int] = file.chroms()
+    except Exception as e:  # the library has errors of its own
         raise sources.DatasetError(f"{track}: no bigWig: {sources.cause(e)}") from None
+    names = genome_lib.Names(lengths)
     found = []
     for one in intervals:
         amount = 0.0
         if genome.find(one.contig) is not None:
-            contig = contigs.get(genome_lib.plain(one.contig))
+            contig = names.find(one.contig)
             if contig is None:
                 raise sources.DatasetError(
                     f"{one.place}: {track} has no contig {one.contig!r}"
                 )
             start, end = intervals_lib.around(one, width)
-            amount = _mean(file, contig, max(start, 0), end)
+            amount = _mean(file, contig, max(start, 0), min(end, lengths[contig]))
             if not amount >= 0:
                 raise sources.DatasetError(
                     f"{one.place}: the mean of {track} is {amount:g}: amounts must"
@@ -74,7 +70,6 @@ def label(
 
 def _mean(file: Any, contig: str, start: int, end: int) -> float:
     """Returns the mean of a stretch; bases without a value are 0."""
-    end = min(end, file.chroms()[contig])
     if end <= start:
         return 0.0
     total = sum(
@@ -82,3 +77,18 @@ def _mean(file: Any, contig: str, start: int, end: int) -> float:
         for first, last, value in file.records(contig, start, end)
     )
     return total / (end - start)
+
+
+def bigwig() -> Any:
+    """Returns the library that reads and writes bigWig.
+
+    Raises:
+        ImportError: If it is missing.
+    """
+    try:
+        import pybigtools  # pyright: ignore[reportMissingImports]
+    except ImportError as e:
+        raise ImportError(
+            "bigWig needs pybigtools: pip install 'genomenet[tracks]'"
+        ) from e
+    return pybigtools

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,31 @@ from genomenet.dna import alphabet, encode, packed, reader
 
 _PREFIX: Final = "chr"
 _MITOCHONDRION: Final = {"m": "mt"}
+
+
+class Names:
+    """Contigs by any of their names: with or without `chr`, the mitochondrion M or MT.
+
+    Args:
+        names: Those of the contigs.
+    """
+
+    def __init__(self, names: Iterable[str] = ()):
+        self._exact: set[str] = set()
+        self._known: dict[str, str | None] = {}
+        for name in names:
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """Adds a contig."""
+        self._exact.add(name)
+        plain = _plain(name)
+        # Two contigs that differ only so are told apart by their full names alone.
+        self._known[plain] = None if plain in self._known else name
+
+    def find(self, name: str) -> str | None:
+        """Returns the contig that a name means, or None."""
+        return name if name in self._exact else self._known.get(_plain(name))
 
 
 class Genome:
@@ -25,7 +50,7 @@ class Genome:
     def __init__(self, contigs: Mapping[str, npt.NDArray[np.uint8]]):
         self._lengths: dict[str, int] = {}
         self._contigs: dict[str, packed.Packed] = {}
-        self._known: dict[str, str | None] = {}
+        self._names = Names()
         for name, codes in contigs.items():
             self._add(name, codes)
 
@@ -52,22 +77,20 @@ class Genome:
             ValueError: If a file is not usable.
         """
         genome = cls({})
-        wanted = None if only is None else set(map(plain, only))
+        wanted = None if only is None else set(map(_plain, only))
         if isinstance(source, Mapping):
             for name, letters in source.items():
                 genome._add(name, encode.encode(letters, name=name))
             return genome
         for record in reader.read(source):
-            if wanted is None or plain(record.name) in wanted:
+            if wanted is None or _plain(record.name) in wanted:
                 genome._add(record.name, record.codes)
         return genome
 
     def _add(self, name: str, codes: npt.NDArray[np.uint8]) -> None:
         self._contigs[name] = packed.of(codes)
         self._lengths[name] = len(codes)
-        shared = plain(name)
-        # Two contigs that differ only so are told apart by their full names alone.
-        self._known[shared] = None if shared in self._known else name
+        self._names.add(name)
 
     def find(self, name: str) -> str | None:
         """Returns the contig that a name means, or None.
@@ -75,7 +98,7 @@ class Genome:
         Args:
             name: As it is, with or without `chr`, the mitochondrion as M or MT.
         """
-        return name if name in self._lengths else self._known.get(plain(name))
+        return self._names.find(name)
 
     @property
     def names(self) -> list[str]:
@@ -113,7 +136,7 @@ class Genome:
         return codes
 
 
-def plain(name: str) -> str:
+def _plain(name: str) -> str:
     """Returns what all names of a contig share: no `chr`, MT for M, one case."""
     plain = name.lower().removeprefix(_PREFIX)
     return _MITOCHONDRION.get(plain, plain)

@@ -71,9 +71,7 @@ class Inputs:
             raise ValueError(f"on_error must be {STOP} or {SKIP}, got {on_error!r}")
         self.paths = reader.expand(paths)
         self._genome, self._width = genome, width
-        intervals.check(
-            self.paths, [genome] if isinstance(genome, str) else genome, width
-        )
+        intervals.check(self.paths, genome, width)
         are_tables = [genome is None and tables.is_table(path) for path in self.paths]
         if any(are_tables) and not all(are_tables):
             raise ValueError("input mixes tables and sequence files: give one kind")

@@ -89,7 +89,7 @@ class Outputs:
     Args:
         model: A classifier or an encoder.
         window: Bases of every row, W.
-        batch_size: Rows read at once, at most: see `rows_at_once`.
+        batch_size: Rows read at once.
         both_strands: Whether to average over both strands.
         pool: How a window becomes a vector, of encoders; the family's default if
             None.
@@ -104,7 +104,6 @@ class Outputs:
         both_strands: bool = True,
         pool: str | None = None,
     ):
-        batch_size = rows_at_once(model, window, batch_size)
         self.window, self.batch_size = window, batch_size
         family = family_of(model)
         if isinstance(model, classifier.Classifier):
@@ -166,8 +165,7 @@ class MaskedKmers:
         batch_size: int = 64,
         both_strands: bool = True,
     ):
-        self.window = window
-        self.batch_size = rows_at_once(model, window, batch_size)
+        self.window, self.batch_size = window, batch_size
         self._both_strands = both_strands
         self._k: int = model.config.kmer
         predict_masked = family_of(model).predict_masked

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
+from genomenet.data import signal
 from genomenet.inference import record_windows
 
 _BLOCK: Final = 1 << 14  # intervals in memory at a time
@@ -46,7 +47,7 @@ class Tracks:
         bigwig: str | os.PathLike[str] | None = None,
     ):
         if bigwig is not None:
-            _pybigtools()
+            signal.bigwig()
         self._files = file_names(columns)
         self._bedgraph = bedgraph
         self._bigwig = bigwig
@@ -113,7 +114,7 @@ class Tracks:
                 # Its name must end with .bw also while it is written.
                 with tempfile.TemporaryDirectory(dir=self._bigwig) as scratch:
                     partial = os.path.join(scratch, path.name)
-                    file = _pybigtools().open(partial, "w")
+                    file = signal.bigwig().open(partial, "w")
                     file.write(lengths, self._intervals(column))
                     os.replace(partial, path)
 
@@ -213,13 +214,3 @@ def file_names(columns: Sequence[str]) -> list[str]:
 def _word(name: str) -> str:
     """Returns a record's name without blanks, which these formats cannot hold."""
     return "_".join(name.split())
-
-
-def _pybigtools() -> Any:
-    try:
-        import pybigtools  # pyright: ignore[reportMissingImports]
-    except ImportError as e:
-        raise ImportError(
-            "bigWig needs pybigtools: pip install 'genomenet[tracks]'"
-        ) from e
-    return pybigtools

@@ -33,7 +33,7 @@ class Scorer:
     Args:
         model: Keras model, name of a model, or release folder.
         window: Bases of a window, W; those the model was trained on if None.
-        batch_size: Windows read at once.
+        batch_size: Windows read at once, at most: see `outputs.rows_at_once`.
         both_strands: Whether to average over both strands; if None a classifier does
             as it was evaluated, and an encoder does.
         pool: How an encoder's window becomes a vector; the model's default if None.
@@ -61,6 +61,7 @@ class Scorer:
         family = outputs.family_of(model)
         self.window: int = window or outputs.window_of(model)
         outputs.check_window(model, self.window)
+        batch_size = outputs.rows_at_once(model, self.window, batch_size)
         self._is_encoder = not isinstance(model, classifier.Classifier)
         if both_strands is None:
             both_strands = self._is_encoder or model.config.both_strands

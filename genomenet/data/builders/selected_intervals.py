@@ -120,18 +120,20 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
                 one
                 for path in paths
                 for one in intervals_lib.read(
-                    path, label=of_file.get(path), label_column=self._label_column
+                    path,
+                    label=of_file.get(path) if self._signal is None else "amount",
+                    label_column=self._label_column,
                 )
             ]
+            for one in intervals:
+                if cause := tables.missing_label(one.label, may_lack_label):
+                    raise sources_lib.DatasetError(f"{one.place}: {cause}")
             genome = genome_lib.Genome.read(self._genome)
             if self._signal is not None:
                 width = self._selection.width
                 intervals = signal_lib.label(
                     intervals, self._signal, genome, width=width
                 )
-            for one in intervals:
-                if cause := tables.missing_label(one.label, may_lack_label):
-                    raise sources_lib.DatasetError(f"{one.place}: {cause}")
             excluded = [
                 one for path in self._exclude for one in intervals_lib.read(path)
             ]
