@@ -20,6 +20,7 @@ from absl import app, flags
 
 from genomenet.dna import encode
 from genomenet.motifs.discovery import discover
+from genomenet.motifs.discovery import options as options_lib
 
 _SEQUENCES = flags.DEFINE_list("sequences", ["4000"], "Numbers of sequences.")
 _LENGTH = flags.DEFINE_integer("length", 200, "Bases of each.", lower_bound=30)
@@ -67,7 +68,7 @@ def _measured(number: int) -> dict[str, object]:
             start = rng.integers(0, len(codes) - len(site) + 1)
             turned = encode.reverse_complement(site)
             codes[start : start + len(site)] = site if rng.random() < 0.5 else turned
-    options = discover.Options(num_motifs=_MOTIFS.value)
+    options = options_lib.Options(num_motifs=_MOTIFS.value)
     memory = _peak()
     start, cpu = time.perf_counter(), time.process_time()
     found = discover.discover(primary, None if _SHUFFLED.value else controls, options)

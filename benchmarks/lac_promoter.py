@@ -1,7 +1,7 @@
 r"""Compares what a model says of mutations in the lac promoter with what was measured.
 
-    python -m genomenet.finetune --model=selfgenomenet_bacteria --dataset=lac_promoter \
-      --strands=forward --workdir=lac
+    python -m genomenet.finetune --model=selfgenomenet_bacteria2 \
+      --dataset=lac_promoter --strands=forward --workdir=lac
     python -m benchmarks.lac_promoter --model=lac/export/lac
 
 Measured is, for each position and each of the three other bases, the mean label of the

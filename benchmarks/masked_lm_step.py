@@ -27,8 +27,8 @@ import torch
 import transformers
 from absl import app, flags
 
+from benchmarks import bert_step
 from genomenet import catalog
-from genomenet.data import rows as rows_lib
 from genomenet.models import bert
 from genomenet.models.bert import objective
 from genomenet.porting import hf_bert, hf_config
@@ -76,7 +76,8 @@ def _compare(config: bert.Config, kind: str) -> dict[str, Any]:
         {name: statistics.mean(c[part][name] for c in counts) for name in sides}
         for part in range(2)
     )
-    rate, flop = statistics.median(rates), _flop(config, _BATCH_SIZE.value)
+    rate = statistics.median(rates)
+    flop = bert_step.flop(config, _BATCH_SIZE.value)
     return {
         "model": _MODEL.value,
         "batch_size": _BATCH_SIZE.value,
@@ -105,16 +106,14 @@ def _compare(config: bert.Config, kind: str) -> dict[str, Any]:
 
 def _batch(config: bert.Config, kind: str, seed: int) -> dict[str, np.ndarray]:
     """Returns random rows, full or divided into cuts."""
+    size = _BATCH_SIZE.value
+    if kind == "mix":
+        return bert_step.mixed_rows(config, size, seed)
     rng = np.random.default_rng(seed)
-    rows, length = _BATCH_SIZE.value, config.length
-    bases = rng.integers(0, 4, (rows, length - 1)).astype("uint8")
-    key = rng.integers(0, 2**32, (rows, 2), dtype=np.uint32)
-    if kind == "full":
-        last = rng.integers(0, 4, (rows, 1)).astype("uint8")
-        return {"bases": np.concatenate([bases, last], axis=1), "key": key}
-    window = bert.window(config)
-    draws = rng.integers(0, sum(rows_lib._weights(window)), rows)
-    return {"key": key, **rows_lib.cuts(bases, draws, window)}
+    bases = rng.integers(0, 4, (size, config.length - 1)).astype("uint8")
+    key = rng.integers(0, 2**32, (size, 2), dtype=np.uint32)
+    last = rng.integers(0, 4, (size, 1)).astype("uint8")
+    return {"bases": np.concatenate([bases, last], axis=1), "key": key}
 
 
 def _ours(model: bert.BertMaskedLM) -> Callable:
@@ -248,17 +247,6 @@ def _counted(
         "ours": int((batch["bases"] < 5).sum()),
         "transformers": sum(len(found) - overlap for found in ids),
     }
-
-
-def _flop(config: bert.Config, rows: int) -> float:
-    """Counts the matrix products of our step: 2 a multiply-add, thrice in all."""
-    tokens, width = rows * config.length, config.hidden_size
-    block = 4 * width**2 + 2 * width * config.intermediate_size
-    attention = 2 * config.length * width
-    targets = rows * min(config.num_targets, config.length)
-    head = targets * (width**2 + width * config.vocab_size)
-    body = tokens * config.num_hidden_layers * (block + attention)
-    return 6.0 * (body + head)
 
 
 def _matmul_rate(size: int = 2048) -> float:

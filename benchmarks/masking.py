@@ -5,15 +5,14 @@ r"""Measures masking in the training graph against a plain loop over sequences.
 GeneMask, k = 6, on random k-mers. One JSON line each batch size: seconds a batch of
 the loop, of a call of ours compiled by XLA, of ours as a part of a compiled graph
 that masks many batches (so without the cost of a call from Python), and of a call of
-ours as a plain graph; on one thread, all in turn, medians.
+ours as a plain graph; on one thread, all in turn, medians. A last line: seconds of a
+training step of a model, without the optimizer, with the first batch size.
 """
 
 import json
 import math
 import os
 import random
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -23,8 +22,12 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+import benchmarks
+from genomenet import catalog
 from genomenet.dna import kmer
 from genomenet.layers import masking
+from genomenet.models import bert
+from genomenet.release import folder
 
 _K: Final = 6
 _SPAN: Final = (0, -2, -1, 1, 2, 3)  # the centre first: it wins among equals
@@ -33,6 +36,7 @@ _LOOPED: Final = 20  # batches masked in one graph
 _BATCH_SIZES = flags.DEFINE_multi_integer("batch_size", [10, 250], "Rows a batch.")
 _LENGTH = flags.DEFINE_integer("length", 512, "Tokens of a row.", lower_bound=16)
 _RATE = flags.DEFINE_float("rate", 0.0176, "Probability of a centre.")
+_MODEL = flags.DEFINE_string("model", "logo3", "A preset of BERT, for the step.")
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "Times each is run.", lower_bound=1)
 
 
@@ -44,6 +48,29 @@ def main(argv: Sequence[str]) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     for batch_size in _BATCH_SIZES.value:
         print(json.dumps(_measure(batch_size)), flush=True)
+    print(json.dumps(_step(_BATCH_SIZES.value[0])), flush=True)
+
+
+def _step(batch_size: int) -> dict[str, Any]:
+    """Returns the seconds of a step of a model, its masking included."""
+    content = folder.read_config(catalog.model_folder(_MODEL.value))
+    model = bert.build(bert.from_dict(content["model"]))
+    rng = np.random.default_rng(0)
+    shape = (batch_size, model.config.length)
+    bases = tf.constant(rng.integers(0, 4, shape, dtype="uint8"))
+    key = tf.constant(rng.integers(0, 2**32, (batch_size, 2), "uint32"))
+
+    @tf.function(jit_compile=True, autograph=False)
+    def step() -> Any:
+        with tf.GradientTape() as tape:
+            found = bert.loss(model, {"bases": bases, "key": key}, training=True)
+            loss = tf.reduce_mean(found.per_example)
+        weights = [weight.value for weight in model.trainable_variables]
+        return [tf.convert_to_tensor(g) for g in tape.gradient(loss, weights)]
+
+    step()
+    found = benchmarks.in_turn({"step": lambda: step()[0].numpy()}, _ROUNDS.value)
+    return {"model": _MODEL.value, "batch_size": batch_size, "seconds": found}
 
 
 def _measure(batch_size: int) -> dict[str, Any]:
@@ -63,8 +90,8 @@ def _measure(batch_size: int) -> dict[str, Any]:
         found = masking.mask_tokens(
             ids,
             segment,
+            position,
             key,
-            position_ids=position,
             k=_K,
             strategy="genemask",
             rate=_RATE.value,
@@ -94,14 +121,9 @@ def _measure(batch_size: int) -> dict[str, Any]:
         "plain_graph": lambda: [x.numpy() for x in graph(*given)],
     }
     shares = {"loop": sides["loop"]()[1].mean(), "ours": sides["call"]()[1].mean()}
-    times = {name: [] for name in sides}
-    for number in range(_ROUNDS.value + 2):
-        for name, side in sides.items():
-            start = time.perf_counter()
-            side()
-            if number >= 2:
-                times[name].append(time.perf_counter() - start)
-    seconds = {name: statistics.median(found) for name, found in times.items()}
+    for name in ("in_graph", "plain_graph"):
+        sides[name]()
+    seconds = benchmarks.in_turn(sides, _ROUNDS.value)
     seconds["in_graph"] /= _LOOPED
     return {
         "batch_size": batch_size,

@@ -11,8 +11,6 @@ with mutants a second, medians, the first call left out.
 
 import json
 import os
-import statistics
-import time
 from collections.abc import Sequence
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -21,10 +19,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from absl import app, flags
 
-from genomenet import catalog
+import benchmarks
+from genomenet import catalog, task_kinds
 from genomenet.dna import encode
 from genomenet.inference import outputs, substitutions
 from genomenet.models import classifier
+from genomenet.models import classifier_config as config_lib
 from genomenet.release import folder
 
 _MODEL = flags.DEFINE_string("model", "selfgenomenet", "Name of a preset.")
@@ -39,8 +39,8 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     content = folder.read_config(catalog.model_folder(_MODEL.value))
-    config = classifier.ClassifierConfig(
-        task=classifier.BINARY,
+    config = config_lib.ClassifierConfig(
+        task=task_kinds.BINARY,
         classes=("no", "yes"),
         pool="max",
         window=_LENGTH.value,
@@ -59,13 +59,7 @@ def main(argv: Sequence[str]) -> None:
         "each_mutant": lambda: plain.rows(mutants),
     }
     rows = {side: call() for side, call in sides.items()}
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(_ROUNDS.value):
-        for side, call in sides.items():
-            start = time.perf_counter()
-            call()
-            seconds[side].append(time.perf_counter() - start)
-    medians = {side: statistics.median(found) for side, found in seconds.items()}
+    medians = benchmarks.in_turn(sides, _ROUNDS.value)
     line = {
         "model": f"{_MODEL.value}, untrained",
         "length": _LENGTH.value,

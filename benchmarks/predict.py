@@ -29,9 +29,10 @@ import tensorflow as tf
 from absl import app, flags
 from Bio import SeqIO
 
-from genomenet import catalog
-from genomenet.inference import predict_files, record_windows
-from genomenet.models import classifier
+from genomenet import catalog, task_kinds
+from genomenet.dna import tiling
+from genomenet.inference import predict_files
+from genomenet.models import classifier_config as config_lib
 from genomenet.release import export, folder
 
 _MODEL = flags.DEFINE_string("model", None, "Release folder of a classifier.")
@@ -104,7 +105,7 @@ def _naive(endpoint: Any, output: pathlib.Path, stride: int, path: pathlib.Path)
     places, pieces = [], []
     for record in SeqIO.parse(path, "fasta"):
         bases = str(record.seq)
-        for start in record_windows.starts(len(bases), window=window, stride=stride):
+        for start in tiling.starts(len(bases), window=window, stride=stride):
             pieces.append(bases[start : start + window])
             places.append((record.id, start, start + len(pieces[-1])))
     with output.open("w", newline="") as file:
@@ -131,15 +132,15 @@ def _difference(scratch: pathlib.Path) -> float:
 
 def _untrained(path: pathlib.Path) -> str:
     content = folder.read_config(catalog.model_folder("selfgenomenet"))
-    config = classifier.ClassifierConfig(
-        task=classifier.BINARY,
+    config = config_lib.ClassifierConfig(
+        task=task_kinds.BINARY,
         classes=("no", "yes"),
         pool="last",
         window=_WINDOW.value,
         length=_WINDOW.value,
         both_strands=True,
     )
-    content = {**content, "classifier": classifier.to_dict(config)}
+    content = {**content, "classifier": config_lib.to_dict(config)}
     model = folder.build(content)
     return os.fspath(
         export.write_release(model, content, directory=path, name="x", metrics={})

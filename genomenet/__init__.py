@@ -4,7 +4,9 @@
 below are loaded when they are first used.
 """
 
+import contextlib
 import importlib
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -25,23 +27,32 @@ if TYPE_CHECKING:
         training,
         variants,
     )
+    from genomenet.api.audit import audit_task
     from genomenet.api.classifier import Classifier
     from genomenet.api.encoders import load_model
-    from genomenet.api.fit import fit_classifier
+    from genomenet.api.explain import explain
+    from genomenet.api.fit import fit_classifier, read_data
+    from genomenet.api.inputs import read_records
+    from genomenet.api.motifs import discover_motifs
+    from genomenet.api.pretrain import pretrain
     from genomenet.release.listing import list_datasets, list_models
+    from genomenet.release.saved import saved_model
     from genomenet.variants.mutagenesis import saturation_mutagenesis
     from genomenet.variants.score_files import variant_effects
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Classifier",
     "__version__",
     "api",
+    "audit_task",
     "catalog",
     "data",
+    "discover_motifs",
     "dna",
     "evaluation",
+    "explain",
     "fit_classifier",
     "inference",
     "interpret",
@@ -53,8 +64,12 @@ __all__ = [
     "models",
     "motifs",
     "porting",
+    "pretrain",
+    "read_data",
+    "read_records",
     "release",
     "saturation_mutagenesis",
+    "saved_model",
     "training",
     "variant_effects",
     "variants",
@@ -63,22 +78,42 @@ __all__ = [
 # Public name → the module that defines it; every other name is a submodule.
 _HOMES: Final = {
     "Classifier": "genomenet.api.classifier",
+    "audit_task": "genomenet.api.audit",
+    "discover_motifs": "genomenet.api.motifs",
+    "explain": "genomenet.api.explain",
     "fit_classifier": "genomenet.api.fit",
     "list_datasets": "genomenet.release.listing",
     "list_models": "genomenet.release.listing",
     "load_model": "genomenet.api.encoders",
+    "pretrain": "genomenet.api.pretrain",
+    "read_data": "genomenet.api.fit",
+    "read_records": "genomenet.api.inputs",
     "saturation_mutagenesis": "genomenet.variants.mutagenesis",
+    "saved_model": "genomenet.release.saved",
     "variant_effects": "genomenet.variants.score_files",
 }
+
+# Names that need no TensorFlow, which takes seconds to load.
+_QUICK: Final = {"catalog", "dna", "list_datasets", "list_models"}
+_KERAS: Final = "tensorflow"  # the backend that Keras takes by itself
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'genomenet' has no attribute {name!r}")
+    if name not in _QUICK and os.environ.get("KERAS_BACKEND", _KERAS) == _KERAS:
+        from genomenet import startup
+
+        with contextlib.suppress(ImportError):  # JAX alone
+            startup.load_tensorflow()  # without its notes
+    try:
+        value = importlib.import_module(_HOMES.get(name, f"genomenet.{name}"))
+    except ModuleNotFoundError as e:
+        if e.name != _KERAS:
+            raise
+        raise ImportError(f"genomenet.{name} needs TensorFlow") from e
     if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    else:
-        value = importlib.import_module(f"genomenet.{name}")
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

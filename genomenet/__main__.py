@@ -7,11 +7,14 @@ import runpy
 import sys
 from typing import Final
 
+from genomenet import startup
+
 COMMANDS: Final = {
     "build_dataset": "Builds a TFRecord dataset from sequence files, a table or a name",
     "rank_kmers": "Ranks k-mers by normalised PMI",
     "train": "Pretrains a model on a prepared genome",
     "finetune": "Fine-tunes a model on labelled sequences",
+    "audit": "Audits a task of labelled sequences: copies between splits, shortcuts",
     "evaluate": "Compares models and baselines",
     "predict": "Predicts labels of sequence files and tables",
     "embed": "Embeds sequence files with a trained model",
@@ -25,6 +28,7 @@ COMMANDS: Final = {
 
 def main() -> None:
     """Runs the command that the first argument names; without one lists them."""
+    startup.begin()
     name, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
     if name in ("", "-h", "--help", "help"):
         print("genomenet COMMAND --help, or python -m genomenet.COMMAND --help:\n")

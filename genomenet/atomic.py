@@ -14,7 +14,9 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import IO, Any, Final
+
+import filelock
 
 _AT_FDCWD: Final = -100
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE of Linux
@@ -29,6 +31,7 @@ _LONGEST: Final = 100  # letters of a name that a temporary one repeats
 _HOST: Final = re.sub(r"[^\w.]", "_", socket.gethostname())
 
 _count = iter(range(1 << 62))
+_partials: set[pathlib.Path] = set()  # what this process is writing
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -40,6 +43,24 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def lock(file: IO[Any]) -> bool:
+    """Locks a file until it is closed, or until the process ends in any way.
+
+    Args:
+        file: An open file.
+
+    Returns:
+        Whether this process alone holds the file. Where the file system has no locks,
+        every process holds it.
+    """
+    try:
+        is_held = filelock.lock_descriptor(file.fileno(), blocking=False)
+    except OSError:  # a file system without locks
+        return True
+    # The process that held it before may have removed it since it was opened here.
+    return is_held and os.fstat(file.fileno()).st_nlink > 0
 
 
 @contextlib.contextmanager
@@ -67,7 +88,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     _remove_left(path)
     mark = f"{_HOST}-{os.getpid()}-{next(_count)}"
     partial = path.with_name(f".{path.name[:_LONGEST]}{_MARK}{mark}")
-    with _ended_by_signals(), _cleaned(partial, path):
+    with _removed_by_signals(partial), _cleaned(partial, path):
         yield partial
         if path.is_dir() and not partial.is_dir():
             raise IsADirectoryError(f"{path} is a folder: choose another name")
@@ -92,35 +113,37 @@ def _cleaned(partial: pathlib.Path, path: pathlib.Path) -> Iterator[None]:
         _remove(partial)
 
 
-class _Ended(BaseException):
-    """A signal asked this process to end."""
-
-
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Lets SIGTERM and SIGHUP unwind the stack, where they would end the process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _removed_by_signals(partial: pathlib.Path) -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP remove what is half written, and end the process.
 
-    def end(number: int, frame: Any) -> None:
-        del frame
-        for other in before:  # a second one must not disturb the removal
-            signal.signal(other, signal.SIG_IGN)
-        raise _Ended(number)
-
-    before: dict[int, Any] = {
-        number: signal.signal(number, end)
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is signal.SIG_DFL
-    }
+    Their handler removes it, and no exception does: libraries in C++ drop what a
+    handler raises, or make another error of it.
+    """
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {
+            number: signal.signal(number, _end)
+            for number in (signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) is signal.SIG_DFL
+        }
+    _partials.add(partial)
     try:
         yield
-    except _Ended as e:
-        raise SystemExit(128 + e.args[0]) from None
     finally:
-        for number, handler in before.items():
+        _partials.discard(partial)
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _end(number: int, frame: Any) -> None:
+    """Removes what this process has half written, and ends it by a signal."""
+    del frame
+    for partial in list(_partials):
+        with contextlib.suppress(OSError):
+            _remove(partial)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _exchange(partial: pathlib.Path, path: pathlib.Path) -> None:

@@ -8,12 +8,11 @@ python -m genomenet.build_dataset --class_fasta=yes=a.fa,no=b.fa --name=sites
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -22,8 +21,6 @@ from typing import Any
 from absl import app, flags
 
 from genomenet import catalog
-from genomenet.data import building, catalogue, sources, summary
-from genomenet.dna import reader
 
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Name of a recipe in datasets/, or the path of its folder."
@@ -132,10 +129,8 @@ _BED_ONLY = (
 )
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Builds the dataset that the flags describe."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     given = [f for f in (_DATASET, _FASTA, _TABLE, _CLASS_FASTA, _BED) if f.value]
     if len(given) != 1:
         raise app.UsageError(
@@ -148,7 +143,9 @@ def main(argv: Sequence[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # not so under nohup
             signal.signal(number, _stop)
-    try:
+    from genomenet.data import building, summary
+
+    with startup.refusing("build_dataset", interrupted="nothing was kept"):
         name, make = _recipe(given[0].name)
         path, is_new = building.prepare(
             name,
@@ -158,15 +155,6 @@ def main(argv: Sequence[str]) -> None:
             overwrite=_OVERWRITE.value,
             beam_options=_BEAM_OPTIONS.value,
         )
-    except (
-        sources.DatasetError,
-        reader.SequenceFileError,
-        OSError,
-        ImportError,
-    ) as e:
-        sys.exit(f"build_dataset: {e}")
-    except KeyboardInterrupt:
-        sys.exit("build_dataset: interrupted; nothing was kept")
     print(f"{'built' if is_new else 'already there'}: {path}")
     print(summary.table(path))
     if building.metadata(path).get("recipe") == "GenomeChunks":
@@ -192,6 +180,9 @@ def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:
         raise app.UsageError(f"--{source} needs a --name for the dataset")
     if _MANUAL_DIR.value:
         raise app.UsageError("--manual_dir goes with --dataset")
+    from genomenet.data import building, sources
+    from genomenet.dna import reader
+
     name = building.check_name(_NAME.value)
     if name in catalog.dataset_names():
         raise sources.DatasetError(
@@ -221,6 +212,8 @@ def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:
 
 def _from_catalogue() -> tuple[str, Callable[[str], Any]]:
     """Returns name and maker for a recipe of the catalogue."""
+    from genomenet.data import building, catalogue
+
     recipe = catalogue.builder_class(_DATASET.value)
     if recipe.BASE == "GenomeChunks":
         _refuse((_TASK,), "labels")
@@ -258,6 +251,8 @@ def _refuse(given: Sequence[flags.FlagHolder[Any]], what: str) -> None:
 
 def _class_files() -> dict[str, list[str]]:
     """Reads --class_fasta."""
+    from genomenet.dna import reader
+
     found: dict[str, list[str]] = {}
     for part in _CLASS_FASTA.value or []:
         name, equals, path = part.partition("=")
@@ -270,5 +265,4 @@ def _class_files() -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    app.run(main)
+    startup.run(main)

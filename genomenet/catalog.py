@@ -6,12 +6,20 @@ inside it, as `genomenet/_models` and `genomenet/_datasets`.
 """
 
 import difflib
+import functools
 import os
 import pathlib
+import sys
 from collections.abc import Callable
 from typing import Final
 
 _PACKAGE: Final = pathlib.Path(__file__).resolve().parent
+# Models that are no longer there, and those that took their place.
+_SUCCESSORS: Final = {
+    "logo6_genemask_chr20": "logo6_genemask_human",
+    "logo6_kmer_span_chr20": "logo6_genemask_human",
+    "selfgenomenet_bacteria": "selfgenomenet_bacteria2",
+}
 
 
 def models_root() -> pathlib.Path:
@@ -39,7 +47,8 @@ def model_folder(name: str | os.PathLike[str]) -> pathlib.Path:
 
     Args:
         name: A name of the catalogue, or the path of a folder that holds a
-            `config.json`. A word without a slash is first taken as a name.
+            `config.json`. A word without a slash is first taken as a name. The name
+            of a model that was replaced is taken for its successor, which is said.
 
     Returns:
         The folder.
@@ -47,6 +56,8 @@ def model_folder(name: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
         ValueError: If there is no such model; the message lists those there are.
     """
+    if isinstance(name, str) and name in _SUCCESSORS and not os.path.isdir(name):
+        name = _successor(name)
     return _folder(name, "model", models_root(), _is_model)
 
 
@@ -64,6 +75,14 @@ def dataset_folder(name: str | os.PathLike[str]) -> pathlib.Path:
         ValueError: If there is no such dataset; the message lists those there are.
     """
     return _folder(name, "dataset", datasets_root(), _is_dataset)
+
+
+@functools.cache
+def _successor(name: str) -> str:
+    """Returns the name of the model that replaced another, and says so, once."""
+    successor = _SUCCESSORS[name]
+    print(f"the model {name} was replaced by {successor}", file=sys.stderr)
+    return successor
 
 
 def _root(catalogue: str) -> pathlib.Path:
@@ -104,6 +123,9 @@ def _folder(
             "config.json" if kind == "model" else f"{path.name}_dataset_builder.py"
         )
         raise ValueError(f"{text} is no {kind}: it holds no {missing}")
+    if path.is_file():
+        hint = "; sequence files are given as fasta" if kind == "dataset" else ""
+        raise ValueError(f"{text} is a file, not the folder of a {kind}{hint}")
     if _is_path(name):
         raise ValueError(f"there is no {kind} folder {text}")
     close = difflib.get_close_matches(text, names, n=3)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import app, flags
 
 _FROM_HF = flags.DEFINE_string(
     "from_hf",
@@ -29,24 +27,18 @@ _TO_HF = flags.DEFINE_string("to_hf", None, "With --input: the folder to make.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a folder that is there.")
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Converts one folder."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     given = (_FROM_HF.value, _OUTPUT.value), (_INPUT.value, _TO_HF.value)
     if [bool(a) + bool(b) for a, b in given] not in ([2, 0], [0, 2]):
         raise app.UsageError("give --from_hf with --output, or --input with --to_hf")
-    try:
+    with startup.refusing("convert"):
         _convert()
-    except (ValueError, OSError) as e:
-        print(f"convert: {e}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _convert() -> None:
     output = pathlib.Path(str(_OUTPUT.value or _TO_HF.value))
     _check(output)
-    from genomenet import startup
     from genomenet.data import existing
 
     existing.check(models=[_INPUT.value] if _INPUT.value else ())
@@ -98,6 +90,4 @@ def _check(output: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
-import sys
-from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import flags
+
+from genomenet import command_flags
 
 _MODEL = flags.DEFINE_string(
     "model", None, "Name of a trained model, or its release folder.", required=True
@@ -22,18 +21,7 @@ _INPUT = flags.DEFINE_list(
     "Sequence files, patterns, or - for standard input, joined by commas.",
     required=True,
 )
-_GENOME = flags.DEFINE_list(
-    "genome",
-    None,
-    "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
-    " tables with the columns chrom, start, end.",
-)
-_WIDTH = flags.DEFINE_integer(
-    "width",
-    None,
-    "Of intervals: bases around the summit or else the middle (default: as they are).",
-    lower_bound=1,
-)
+_GENOME, _WIDTH = command_flags.define_genome()
 _OUTPUT = flags.DEFINE_string(
     "output", None, "A .parquet or .h5 file to write.", required=True
 )
@@ -71,16 +59,15 @@ _MAX_N = flags.DEFINE_float(
     "Share of N from which on a window has no information: its vector is NaN.",
 )
 
+flags.adopt_module_key_flags(command_flags)
 
-def main(argv: Sequence[str]) -> None:
+
+def main() -> None:
     """Writes one row a window."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
-    from genomenet import startup
     from genomenet.data import existing
     from genomenet.inference import writers
 
-    with startup.refusing("embed"):
+    with startup.refusing("embed", interrupted="the same command goes on"):
         existing.check(
             models=[_MODEL.value],
             files=_INPUT.value,
@@ -88,10 +75,9 @@ def main(argv: Sequence[str]) -> None:
             width=_WIDTH.value,
         )
         writers.check_name(_OUTPUT.value)
-    startup.load_tensorflow()
-    from genomenet.inference import embed
+        startup.load_tensorflow()
+        from genomenet.inference import embed
 
-    try:
         counts = embed.embed_files(
             _MODEL.value,
             _INPUT.value,
@@ -104,13 +90,8 @@ def main(argv: Sequence[str]) -> None:
             max_n=_MAX_N.value,
             genome=_GENOME.value,
             width=_WIDTH.value,
+            warn=startup.warner("embed"),
         )
-    except (ValueError, OSError) as e:
-        print(f"embed: {e}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("embed: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
     print(f"{counts['rows']:,} rows in {_OUTPUT.value}")
     if counts["blank"]:
         what = "N only" if _MAX_N.value == 1 else f"at least {_MAX_N.value:.0%} N"
@@ -123,6 +104,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

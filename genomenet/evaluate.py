@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
 import pathlib
 import signal
 import sys
-from collections.abc import Sequence
 from typing import Any
 
-from absl import app, flags, logging
+from absl import app, flags
 
 _PROTOCOL = flags.DEFINE_enum(
     "protocol",
@@ -86,17 +84,15 @@ _WORKDIR = flags.DEFINE_string(
 _AGAIN = "run the same command again to go on"
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Does all runs that are not done yet, and writes and prints the results."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     if bool(_DATASET.value) == bool(_TABLE.value):
         raise app.UsageError("give one of --dataset and --table")
     if _DATASET.value and _TEST_TABLE.value:
         raise app.UsageError("--test_table goes with --table")
     settings = _settings()
-    from genomenet import startup
     from genomenet.data import existing
+    from genomenet.training import signals
 
     with startup.refusing("evaluate"):
         existing.check(
@@ -105,10 +101,8 @@ def main(argv: Sequence[str]) -> None:
             data_dir=_DATA_DIR.value,
             files=[_TABLE.value, _TEST_TABLE.value],
         )
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        is_hangup = number == signal.SIGHUP
-        if not (is_hangup and signal.getsignal(number) is signal.SIG_IGN):  # nohup
-            signal.signal(number, _stop)
+    for number in signals.handled():
+        signal.signal(number, _stop)
     startup.load_tensorflow()
     from genomenet.training import loop
 
@@ -122,7 +116,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _evaluate(settings: tuple[int | float, ...]) -> None:
-    from genomenet.evaluation import protocols, report, results, runner
+    from genomenet.evaluation import protocols, report, results, runner, strands
     from genomenet.evaluation import sampler as sampler_lib
 
     protocol = protocols.Protocol(kind=_PROTOCOL.value, settings=settings)
@@ -130,6 +124,9 @@ def _evaluate(settings: tuple[int | float, ...]) -> None:
     data = data.with_positive(_POSITIVE.value)
     for line in report.describe(data):
         print(line, file=sys.stderr)
+    words = list(strands.of_words(data))
+    for line in words:
+        print(f"WARNING: {line}", file=sys.stderr)
     name = f"{protocol.kind}-{data.name.split('.')[0]}"
     workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}")
     runner.run(
@@ -141,7 +138,8 @@ def _evaluate(settings: tuple[int | float, ...]) -> None:
         k=_K.value,
         from_scratch=_FROM_SCRATCH.value,
     )
-    print(results.write(workdir, protocol, data.task))
+    notes = [*strands.of_mirrored(data), *words]
+    print(results.write(workdir, protocol, data.task, notes))
     print(f"results:   {workdir}/results.csv, results.md, results.png")
 
 
@@ -180,6 +178,4 @@ def _stop(number: int, frame: Any) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
 import pathlib
-import sys
-from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import app, flags
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _FROM_NPZ = flags.DEFINE_string(
@@ -28,17 +25,12 @@ _OUTPUT = flags.DEFINE_string(
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a folder that is there.")
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Loads the trained weights and writes the folder."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     if (_WORKDIR.value is None) == (_FROM_NPZ.value is None):
         raise app.UsageError("give either --workdir or --from_npz")
-    try:
+    with startup.refusing("export"):
         print(_export(_NAME.value))
-    except (ValueError, OSError) as e:
-        print(f"export: {e}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _export(name: str) -> pathlib.Path:
@@ -86,6 +78,4 @@ def _export(name: str) -> pathlib.Path:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from absl import app, flags, logging
+from absl import flags
 
-from genomenet.api import motifs
-from genomenet.data import intervals
-from genomenet.motifs import compare, report, rgadem
-from genomenet.motifs.discovery import discover
+from genomenet import command_flags
+from genomenet.motifs.discovery import options as options_lib
 
-_NATIVE = discover.Options()
+if TYPE_CHECKING:
+    from genomenet.api import motifs
+
+_NATIVE = options_lib.Options()
 
 _INPUT = flags.DEFINE_list(
     "input",
@@ -36,23 +37,15 @@ _CONTROL = flags.DEFINE_list(
     None,
     "Sequence files without the motifs, or intervals (default: shuffled input).",
 )
-_GENOME = flags.DEFINE_list(
-    "genome",
-    None,
-    "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
-    " tables with the columns chrom, start, end.",
-)
-_WIDTH = flags.DEFINE_integer(
-    "width",
-    None,
-    "Of intervals: bases around the summit or else the middle (default: as they are).",
-    lower_bound=1,
-)
+_GENOME, _WIDTH = command_flags.define_genome()
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to write; an older result there is replaced.", required=True
 )
 _BACKEND = flags.DEFINE_enum(
-    "backend", motifs.AUTO, motifs.BACKENDS, "The finder; auto is the native one."
+    "backend",
+    "auto",
+    ["auto", "native", "rgadem"],
+    "The finder; auto is the native one.",
 )
 _MIN_WIDTH = flags.DEFINE_integer(
     "min_width", _NATIVE.min_width, "Bases of the narrowest motif, from 6 on."
@@ -127,17 +120,16 @@ _RANKING = flags.DEFINE_string(
 )
 _K = flags.DEFINE_integer("k", 6, "Bases of these k-mers.", lower_bound=3)
 
+flags.adopt_module_key_flags(command_flags)
 
-def main(argv: Sequence[str]) -> None:
+
+def main() -> None:
     """Writes a folder of motifs."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
-    try:
+    from genomenet.data import existing, intervals
+
+    with startup.refusing("find_motifs"):
         options = _options()
         if _MODEL.value is not None:
-            from genomenet import startup
-            from genomenet.data import existing
-
             existing.check(
                 models=[_MODEL.value],
                 files=_INPUT.value,
@@ -145,6 +137,8 @@ def main(argv: Sequence[str]) -> None:
                 width=_WIDTH.value,
             )
             startup.load_tensorflow()
+        from genomenet.api import motifs
+
         sequences, controls = motifs.read(
             _INPUT.value,
             label=_LABEL.value,
@@ -167,19 +161,16 @@ def main(argv: Sequence[str]) -> None:
             command=_command(),
             progress=_say,
         )
-    except (ValueError, OSError, ImportError) as e:
-        print(f"find_motifs: {e}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("find_motifs: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
     for warning in found.warnings:
         _say(f"WARNING: {warning}")
-    for line in _summary(found):
-        print(line)
+    first, *lines = found.summary()
+    print(f"{first} in {_OUTPUT.value}", *lines, sep="\n")
 
 
 def _options() -> motifs.Options:
+    from genomenet.api import motifs
+    from genomenet.motifs import rgadem
+
     gadem = (
         rgadem.GENEMASK
         if _GADEM_PRESET.value == "genemask"
@@ -188,7 +179,7 @@ def _options() -> motifs.Options:
     gadem = rgadem.with_parameters(gadem, _GADEM.value)
     return motifs.Options(
         backend=_BACKEND.value,
-        native=discover.Options(
+        native=options_lib.Options(
             min_width=_MIN_WIDTH.value,
             max_width=_MAX_WIDTH.value,
             num_motifs=_NUM_MOTIFS.value or None,
@@ -232,26 +223,5 @@ def _say(line: str) -> None:
     print(f"find_motifs: {line}", file=sys.stderr)
 
 
-def _is_named(match: compare.Match, name: str) -> bool:
-    return match.motif == name and match.qvalue <= report.HIGHEST_QVALUE
-
-
-def _summary(found: motifs.Result) -> list[str]:
-    count = len(found.motifs)
-    of = f" of class {found.target!r}" if found.target else ""
-    lines = [f"{count} motif{'s' * (count != 1)}{of} in {_OUTPUT.value}"]
-    for motif in found.motifs:
-        evalue = motif.scores.get("evalue")
-        stated = "" if evalue is None else f"  E {evalue:.2g}"
-        named = [m for m in found.matches or () if _is_named(m, motif.name)]
-        name = f"  {named[0].target_name} q {named[0].qvalue:.2g}" if named else ""
-        note = "" if motif.scores.get("significant", 1.0) else "  not significant"
-        sites = f"{len(motif.sites):>7,} sites"
-        lines.append(f"  {motif.name:<24}{sites}{stated}{note}{name}")
-    return lines
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

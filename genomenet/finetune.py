@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
 import pathlib
 import sys
-from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import app, flags
+
+from genomenet import command_flags
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -21,39 +21,17 @@ _MODEL = flags.DEFINE_string(
     " same gives its head too.",
     required=True,
 )
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Name of a dataset of labelled sequences, or its folder."
-)
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of all datasets (default: as in TFDS)."
-)
+_GIVEN = command_flags.define_labelled()
 _VERIFY = flags.DEFINE_bool(
     "verify",
     False,
     "Read all of --dataset first and compare checksums, not only sizes and ends.",
-)
-_TABLE = flags.DEFINE_string(
-    "table",
-    None,
-    "TSV or CSV with columns sequence, label, and where wanted id and split; alone and"
-    " without a split it is divided, 80/10/10.",
-)
-_VALID_TABLE = flags.DEFINE_string("valid_table", None, "Validation set of --table.")
-_TEST_TABLE = flags.DEFINE_string("test_table", None, "Test set of --table.")
-_TASK = flags.DEFINE_enum(
-    "task",
-    "auto",
-    ["auto", "binary", "multiclass", "multi_label", "regression"],
-    "What the labels of --table mean; found in the labels if not given.",
 )
 _POSITIVE = flags.DEFINE_string(
     "positive",
     None,
     "Of two classes the one that F1 and AUPRC are about (default: the one that is not"
     " called non-…, control, background, other, 0 or the like, else the last).",
-)
-_TRAIN_SPLIT = flags.DEFINE_string(
-    "train_split", "train", "Split of --dataset to learn from, as train_10."
 )
 _SHOTS = flags.DEFINE_integer(
     "shots", None, "Training examples drawn of each class.", lower_bound=1
@@ -102,6 +80,14 @@ _QUICK = flags.DEFINE_bool(
     False,
     "Where readouts are chosen, leave it at the linear head: training of all weights"
     " is not tried.",
+)
+_FOLDS = flags.DEFINE_integer(
+    "folds",
+    None,
+    "Folds of the training split: as many models are trained, each without one fold"
+    " and scored on it, and released as one that predicts the mean of their"
+    " probabilities.",
+    lower_bound=2,
 )
 _WINDOW = flags.DEFINE_integer(
     "window",
@@ -161,27 +147,18 @@ _DISTRIBUTE = flags.DEFINE_enum(
     "Devices, as in genomenet.train.",
 )
 
+flags.adopt_module_key_flags(command_flags)
 
-def main(argv: Sequence[str]) -> None:
+
+def main() -> None:
     """Trains, scores the test split, and writes a release folder."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
-    if bool(_DATASET.value) == bool(_TABLE.value):
-        raise app.UsageError("give one of --dataset and --table")
+    _GIVEN.check()
     if _SHOTS.value and _LABEL_FRACTION.value is not None:
         raise app.UsageError("give one of --shots and --label_fraction")
-    if _DATASET.value and (_VALID_TABLE.value or _TEST_TABLE.value):
-        raise app.UsageError("--valid_table and --test_table go with --table")
-    from genomenet import startup
     from genomenet.data import existing
 
     with startup.refusing("finetune"):
-        existing.check(
-            models=[_MODEL.value],
-            dataset=_DATASET.value,
-            data_dir=_DATA_DIR.value,
-            files=[_TABLE.value, _VALID_TABLE.value, _TEST_TABLE.value],
-        )
+        existing.check(models=[_MODEL.value], **_GIVEN.named())
     startup.load_tensorflow()
     from genomenet.training import command
 
@@ -196,15 +173,15 @@ def _finetune(workdir: pathlib.Path) -> None:
 
     engines.devices(_DISTRIBUTE.value)  # several machines meet before any tensor
     data = fit.read_data(
-        str(_DATASET.value or _TABLE.value),
-        _VALID_TABLE.value,
-        _TEST_TABLE.value,
-        task=_TASK.value,
+        str(_GIVEN.dataset.value or _GIVEN.table.value),
+        _GIVEN.valid_table.value,
+        _GIVEN.test_table.value,
+        task=_GIVEN.task.value,
         positive=_POSITIVE.value,
         shots=_SHOTS.value,
         label_fraction=_LABEL_FRACTION.value,
-        train_split=_TRAIN_SPLIT.value,
-        data_dir=_DATA_DIR.value,
+        train_split=_GIVEN.train_split.value,
+        data_dir=_GIVEN.data_dir.value,
         verify=_VERIFY.value,
         seed=_SEED.value,
     )
@@ -217,6 +194,7 @@ def _finetune(workdir: pathlib.Path) -> None:
         readout=_READOUT.value or (),
         strands=_STRANDS.value or "",
         quick=_QUICK.value,
+        folds=_FOLDS.value,
         window=_WINDOW.value,
         over_windows=_OVER_WINDOWS.value,
         augment=_AUGMENT.value,
@@ -246,7 +224,9 @@ def _finetune(workdir: pathlib.Path) -> None:
 
 
 def _default_workdir() -> str:
-    data = _DATASET.value or pathlib.Path(str(_TABLE.value)).name.split(".")[0]
+    data = (
+        _GIVEN.dataset.value or pathlib.Path(str(_GIVEN.table.value)).name.split(".")[0]
+    )
     names = [pathlib.Path(v).name for v in (str(_MODEL.value), data)]
     return f"runs/finetune-{names[0]}-{names[1]}"
 
@@ -261,6 +241,4 @@ def _flags_text() -> str:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
-import sys
-from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import flags
+
+from genomenet import command_flags
 
 _MODEL = flags.DEFINE_string(
     "model", None, "Name of a model, or its release folder.", required=True
@@ -23,18 +22,7 @@ _INPUT = flags.DEFINE_list(
     " is read as a whole.",
     required=True,
 )
-_GENOME = flags.DEFINE_list(
-    "genome",
-    None,
-    "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
-    " tables with the columns chrom, start, end.",
-)
-_WIDTH = flags.DEFINE_integer(
-    "width",
-    None,
-    "Of intervals: bases around the summit or else the middle (default: as they are).",
-    lower_bound=1,
-)
+_GENOME, _WIDTH = command_flags.define_genome()
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -79,12 +67,11 @@ _BIGWIG = flags.DEFINE_string(
     " contig, and intervals lie in theirs; needs the extra tracks.",
 )
 
+flags.adopt_module_key_flags(command_flags)
 
-def main(argv: Sequence[str]) -> None:
+
+def main() -> None:
     """Writes the effects of all mutations."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
-    from genomenet import startup
     from genomenet.data import existing, intervals
 
     with startup.refusing("mutate"):
@@ -94,11 +81,9 @@ def main(argv: Sequence[str]) -> None:
             genome=_GENOME.value,
             width=_WIDTH.value,
         )
-    startup.load_tensorflow()
-    from genomenet.variants import effect_tracks, figures, mutagenesis
+        startup.load_tensorflow()
+        from genomenet.variants import effect_tracks, figures, mutagenesis
 
-    written = "nothing was written"
-    try:
         mutagenesis.check_name(_OUTPUT.value)
         records = list(
             intervals.read_records(
@@ -117,7 +102,7 @@ def main(argv: Sequence[str]) -> None:
             show_progress=True,
         )
         mutagenesis.write(found, _OUTPUT.value)
-        written = f"{_OUTPUT.value} is complete"
+    with startup.refusing("mutate", interrupted=f"{_OUTPUT.value} is complete"):
         if _BIGWIG.value is not None:
             cut = [one for one in records if isinstance(one, intervals.Record)]
             places = [(one.contig, one.start, one.is_reverse) for one in cut] or None
@@ -125,16 +110,8 @@ def main(argv: Sequence[str]) -> None:
         if _FIGURES.value is not None:
             pages = figures.write_figures(found, _FIGURES.value, show_progress=True)
             print(f"figures in {pages[0]}")
-    except (ValueError, OSError, ImportError) as e:
-        print(f"mutate: {e}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print(f"mutate: interrupted; {written}", file=sys.stderr)
-        sys.exit(130)
     print(f"{len(records):,} sequences, {found.score}, in {_OUTPUT.value}")
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

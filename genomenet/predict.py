@@ -5,17 +5,16 @@ The classifier is what `genomenet.finetune` made.
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
-import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from absl import app, flags, logging
+from absl import flags
+
+from genomenet import command_flags
 
 if TYPE_CHECKING:
     from genomenet.inference import inputs
@@ -30,18 +29,7 @@ _INPUT = flags.DEFINE_list(
     " (TSV, CSV) with a column sequence and where wanted id, a prediction a row.",
     required=True,
 )
-_GENOME = flags.DEFINE_list(
-    "genome",
-    None,
-    "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
-    " tables with the columns chrom, start, end.",
-)
-_WIDTH = flags.DEFINE_integer(
-    "width",
-    None,
-    "Of intervals: bases around the summit or else the middle (default: as they are).",
-    lower_bound=1,
-)
+_GENOME, _WIDTH = command_flags.define_genome()
 _OUTPUT = flags.DEFINE_string(
     "output", None, "A .tsv, .tsv.gz or .parquet file to write.", required=True
 )
@@ -83,16 +71,15 @@ _BIGWIG = flags.DEFINE_string(
     "bigwig", None, "The same as .bw files; needs the extra tracks."
 )
 
+flags.adopt_module_key_flags(command_flags)
 
-def main(argv: Sequence[str]) -> None:
+
+def main() -> None:
     """Writes one row a window."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
-    from genomenet import startup
     from genomenet.data import existing
     from genomenet.inference import prediction_table
 
-    with startup.refusing("predict"):
+    with startup.refusing("predict", interrupted="the same command goes on"):
         existing.check(
             models=[_MODEL.value],
             files=_INPUT.value,
@@ -100,40 +87,30 @@ def main(argv: Sequence[str]) -> None:
             width=_WIDTH.value,
         )
         prediction_table.check_name(_OUTPUT.value)
-    startup.load_tensorflow()
-    from genomenet.inference import predict_files
+        startup.load_tensorflow()
+        from genomenet.inference import predict_files
 
-    options = predict_files.Options(
-        window=_WINDOW.value,
-        stride=_STRIDE.value,
-        batch_size=_BATCH_SIZE.value,
-        both_strands=_BOTH_STRANDS.value,
-        on_error=_ON_ERROR.value,
-        max_n=_MAX_N.value,
-        bedgraph=_BEDGRAPH.value,
-        bigwig=_BIGWIG.value,
-        genome=_GENOME.value,
-        width=_WIDTH.value,
-    )
-    try:
-        counts = predict_files.predict_files(
-            _MODEL.value, _INPUT.value, _OUTPUT.value, options, warn=_warn
+        options = predict_files.Options(
+            window=_WINDOW.value,
+            stride=_STRIDE.value,
+            batch_size=_BATCH_SIZE.value,
+            both_strands=_BOTH_STRANDS.value,
+            on_error=_ON_ERROR.value,
+            max_n=_MAX_N.value,
+            bedgraph=_BEDGRAPH.value,
+            bigwig=_BIGWIG.value,
+            genome=_GENOME.value,
+            width=_WIDTH.value,
         )
-    except (ValueError, OSError, ImportError) as e:
-        print(f"predict: {e}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("predict: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
+        counts = predict_files.predict_files(
+            _MODEL.value,
+            _INPUT.value,
+            _OUTPUT.value,
+            options,
+            warn=startup.warner("predict"),
+        )
     for line in _summary(counts):
         print(line)
-
-
-def _warn(line: str) -> None:
-    """Reports what is left out, without tearing the bar."""
-    import tqdm
-
-    tqdm.tqdm.write(f"predict: {line}", file=sys.stderr)
 
 
 def _summary(counts: inputs.Counts) -> list[str]:
@@ -154,6 +131,4 @@ def _summary(counts: inputs.Counts) -> list[str]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

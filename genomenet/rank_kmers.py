@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from absl import app, flags, logging
+from absl import app, flags
 
-from genomenet import atomic
-from genomenet.data import kmer_ranking
+if TYPE_CHECKING:
+    from genomenet.data import kmer_ranking
 
 _FASTA = flags.DEFINE_list(
     "fasta", None, "Sequence files, patterns, or - for standard input, to count in."
@@ -51,10 +50,11 @@ _OUTPUT = flags.DEFINE_string(
 _NOTE = flags.DEFINE_string("note", "", "A line about the sequences, for the header.")
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Counts, ranks and writes."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    from genomenet import atomic
+    from genomenet.data import kmer_ranking
+
     given = [f for f in (_FASTA, _DATASET, _COUNTS) if f.value]
     if len(given) != 1:
         raise app.UsageError("give one of --fasta, --dataset, --counts")
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
             raise app.UsageError(f"--output={output}: {path} is a folder")
     if _COUNTS.value and output.resolve() == pathlib.Path(_COUNTS.value).resolve():
         raise app.UsageError(f"--output={output} is the table --counts")
-    try:
+    with startup.refusing("rank_kmers"):
         counter, source = _count()
         for note in counter.notes:
             print(f"rank_kmers: {note}", file=sys.stderr)
@@ -82,12 +82,6 @@ def main(argv: Sequence[str]) -> None:
         with atomic.replacing(output) as table, atomic.replacing(plot) as drawing:
             kmer_ranking.write(found, table, header=header)
             kmer_ranking.draw(found, drawing)
-    except (ValueError, OSError) as e:
-        print(f"rank_kmers: {e}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("rank_kmers: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
     print(f"{len(found.words):,} of {4**_K.value:,} {_K.value}-mers in {output}")
     for number in range(min(3, len(found.words))):
         print(f"{number + 1:>5}  {found.words[number]}  NPMI {found.npmi[number]:.4f}")
@@ -95,13 +89,14 @@ def main(argv: Sequence[str]) -> None:
 
 def _count() -> tuple[kmer_ranking.Counter, str]:
     """Returns the counter and what was counted."""
+    from genomenet.data import kmer_ranking
+
     if _COUNTS.value:
         source = pathlib.Path(_COUNTS.value).name
         return kmer_ranking.read_counts(_COUNTS.value, _K.value), source
     if _FASTA.value:
         counter = kmer_ranking.count_files(_FASTA.value, _K.value, show_progress=True)
         return counter, ", ".join(pathlib.Path(p).name for p in _FASTA.value)
-    from genomenet import startup
 
     startup.load_tensorflow()
     from genomenet.data import catalogue
@@ -127,6 +122,4 @@ def _header(source: str, total: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

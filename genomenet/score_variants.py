@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import os
 import sys
-from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import flags
 
 _MODEL = flags.DEFINE_list(
     "model",
@@ -73,19 +71,15 @@ _ON_ERROR = flags.DEFINE_enum(
 _STRICT = flags.DEFINE_bool("strict", False, "Exit with 1 unless every status is ok.")
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Writes the scores of each alternative allele."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
-    from genomenet import startup
     from genomenet.data import existing
 
     with startup.refusing("score_variants"):
         existing.check(models=_MODEL.value, files=[_VCF.value, *_GENOME.value])
-    startup.load_tensorflow()
-    from genomenet.variants import effects, score_files
+        startup.load_tensorflow()
+        from genomenet.variants import effects, score_files
 
-    try:
         counts = score_files.score_file(
             _MODEL.value,
             _VCF.value,
@@ -100,14 +94,8 @@ def main(argv: Sequence[str]) -> None:
                 seed=_SEED.value,
                 on_error=_ON_ERROR.value,
             ),
-            warn=_warn,
+            warn=startup.warner("score_variants"),
         )
-    except (ValueError, OSError, ImportError) as e:
-        print(f"score_variants: {e}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("score_variants: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
     print(f"{counts.records:,} records in {_OUTPUT.value}")
     if counts.malformed:
         print(f"left out as malformed: {counts.malformed:,} lines")
@@ -117,14 +105,5 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(1)
 
 
-def _warn(line: str) -> None:
-    """Reports what is left out, without tearing the bar."""
-    import tqdm
-
-    tqdm.tqdm.write(f"score_variants: {line}", file=sys.stderr)
-
-
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

@@ -9,8 +9,11 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
+
+_GPU: Final = "/dev/nvidiactl"
+_LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
 
 # What moves a terminal or hides text; not what ends lines and draws bars.
 _CONTROL: Final = re.compile(
@@ -36,40 +39,79 @@ def begin() -> None:
     sys.excepthook = _tell
 
 
-@contextlib.contextmanager
-def refusing(command: str) -> Iterator[None]:
-    """Ends the process with one line where the block raises what a user can mend.
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags of the shell, and runs a command.
 
-    In the block stands what can be refused before TensorFlow is imported, which takes
-    seconds.
+    Args:
+        main: The command.
+    """
+    from absl import app, logging
+
+    def call(argv: Sequence[str]) -> None:
+        if len(argv) > 1:
+            raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+        main()
+
+    logging.set_verbosity(logging.WARNING)
+    app.run(call)
+
+
+@contextlib.contextmanager
+def refusing(
+    command: str, *, interrupted: str = "nothing was written"
+) -> Iterator[None]:
+    """Ends the process with one line where the block raises what a user can mend.
 
     Args:
         command: Name of the command, for its errors.
+        interrupted: What is so after an interrupt.
 
     Raises:
-        SystemExit: With status 1.
+        SystemExit: With status 1; 130 after an interrupt.
     """
     try:
         yield
-    except (ValueError, OSError) as e:
+    except (ValueError, OSError, ImportError) as e:
         print(f"{command}: {e}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted; {interrupted}", file=sys.stderr)
+        sys.exit(130)
+
+
+def warner(command: str) -> Callable[[str], None]:
+    """Returns what prints a line to the standard error without tearing a bar.
+
+    Args:
+        command: Name of the command, for the beginning of the line.
+    """
+    import tqdm
+
+    return lambda line: tqdm.tqdm.write(f"{command}: {line}", file=sys.stderr)
 
 
 def load_tensorflow() -> None:
     """Imports TensorFlow now, for some seconds, and not while a bar counts time.
 
     Its C++ parts write notes to the standard error before anything can turn them
-    off; they would tear the bar. What fails is raised all the same. An interrupt
-    waits until it is done: C++ may swallow it, or end the process.
+    off; they would tear the bar. Where there is an NVIDIA GPU, warnings and errors are
+    shown: it may be that it cannot be used. What fails is raised all the same. An
+    interrupt waits until it is done: C++ may swallow it, or end the process.
     """
+    if "tensorflow" in sys.modules:
+        return
+    has_gpu = os.path.exists(_GPU)
     with _interrupts_later(), contextlib.ExitStack() as stack:
+        if _LEVEL not in os.environ:  # it is read once, by the import
+            os.environ[_LEVEL] = "1" if has_gpu else "3"
+            stack.callback(os.environ.pop, _LEVEL, None)
         with contextlib.suppress(OSError):  # no standard error at all
             kept = os.dup(2)
             stack.callback(os.close, kept)
             stack.callback(os.dup2, kept, 2)
-            with open(os.devnull, "wb") as null:
-                os.dup2(null.fileno(), 2)
+            if not has_gpu:
+                with open(os.devnull, "wb") as null:
+                    os.dup2(null.fileno(), 2)
         import tensorflow  # noqa: F401
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":
-    from genomenet import startup
+from genomenet import startup
 
+if __name__ == "__main__":
     startup.begin()
 
-import dataclasses
-import importlib.util
 import os
 import pathlib
-import subprocess
 import sys
-from collections.abc import Sequence
 from typing import Any, Final
 
-from absl import app, flags, logging
+from absl import flags
 
 _DEFAULT_DATASET: Final = "ecoli_k12"
 
@@ -102,6 +98,21 @@ _NEGATIVES = flags.DEFINE_enum(
 _OBJECTIVE = flags.DEFINE_string(
     "objective", None, "Self-GenomeNet: an ablation instead of the published objective."
 )
+_GAPS = flags.DEFINE_list(
+    "gaps",
+    None,
+    "Self-GenomeNet: patches left out before what is predicted, as 3 or 3,5,8.",
+)
+_TEMPERATURE = flags.DEFINE_float(
+    "temperature",
+    None,
+    "Self-GenomeNet: compare directions, the cosine divided by this (0: the published"
+    " product).",
+    lower_bound=0,
+)
+_BOTH_STRANDS = flags.DEFINE_bool(
+    "both_strands", None, "BERT: read training rows from either strand."
+)
 _LENGTH = flags.DEFINE_integer(
     "length", None, "Bases of a training row (default: the model's).", lower_bound=1
 )
@@ -123,7 +134,16 @@ _NPMI = flags.DEFINE_string(
     "BERT: ranking of k-mers for genemask: human_chr20, a .csv of genomenet.rank_kmers,"
     " or dataset, which ranks the training split first.",
 )
-_OF_MODEL: Final = (_LENGTH, _NEGATIVES, _OBJECTIVE, _MASKING, _MLM_PROBABILITY, _NPMI)
+_OF_MODEL: Final = (
+    _LENGTH,
+    _NEGATIVES,
+    _OBJECTIVE,
+    _TEMPERATURE,
+    _MASKING,
+    _MLM_PROBABILITY,
+    _NPMI,
+    _BOTH_STRANDS,
+)
 _DISTRIBUTE = flags.DEFINE_enum(
     "distribute",
     "auto",
@@ -133,12 +153,9 @@ _DISTRIBUTE = flags.DEFINE_enum(
 )
 
 
-def main(argv: Sequence[str]) -> None:
+def main() -> None:
     """Prepares the data, trains, and exports what was trained."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
-    from genomenet import startup
     from genomenet.data import existing
 
     is_packed = pathlib.Path(_DATASET.value).suffix == ".npz"
@@ -158,153 +175,41 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _train(workdir: pathlib.Path) -> None:
-    from genomenet import catalog, models
-    from genomenet.dna import ranking
-    from genomenet.release import folder
-    from genomenet.release import start as start_lib
-    from genomenet.training import command, engines, pretrain, settings
+    from genomenet.api import pretrain
 
-    devices = engines.devices(_DISTRIBUTE.value)
-    start = None
-    if _INIT.value == start_lib.PRETRAINED:
-        start = start_lib.read_start(_MODEL.value, _INIT.value)
-    preset = folder.read_config(catalog.model_folder(_MODEL.value))
-    given = {f.name: f.value for f in _OVERRIDES if f.value is not None}
-    chosen = settings.from_dict({**preset["training"], **given})
-    model: dict[str, Any] = dict(preset["model"])
-    for flag in _OF_MODEL:
-        if flag.value is not None:
-            model[flag.name] = flag.value
-    config = models.get_family(preset["family"]).from_dict(model)
-    is_ranked = _NPMI.value == "dataset"
-    if getattr(config, "masking", "").startswith("genemask") and not is_ranked:
-        ranking.read(config.npmi, config.kmer)  # fails now, or never
-    dataset = _dataset(workdir)
-    if is_ranked:
-        model["npmi"] = _rank(dataset, workdir, preset, model)
-    result = pretrain.run(
-        family=preset["family"],
-        model=model,
-        settings=chosen,
-        dataset=dataset,
+    flags_given = [f for f in (*_OVERRIDES, *_OF_MODEL) if f.value is not None]
+    given: dict[str, Any] = {flag.name: flag.value for flag in flags_given}
+    if _GAPS.value is not None:
+        given["gaps"] = _whole_numbers(_GAPS)
+    run = pretrain.pretrain(
+        _MODEL.value,
+        _DATASET.value,
+        fasta=_FASTA.value,
+        splits=_SPLITS.value,
+        chunk_length=_CHUNK_LENGTH.value,
+        data_dir=_DATA_DIR.value,
+        verify=_VERIFY.value,
+        init=_INIT.value,
         workdir=workdir,
-        pretrained=start.model if start else None,
-        origin=start.origin if start else None,
-        devices=devices,
+        distribute=_DISTRIBUTE.value,
         flags_text=_flags_text(),
+        **given,
     )
-    if not result.is_chief:
-        return
-    release = command.release_folder(workdir)
-    if not (result.resumed and release.exists()):
-        _export(result, workdir, release)
-    print(_summary(result, workdir, release))
+    if run is not None:
+        print(run)
+
+
+def _whole_numbers(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
+    """Returns the values of a list of numbers."""
+    try:
+        return [int(value) for value in flag.value or []]
+    except ValueError:
+        raise ValueError(f"--{flag.name} must be whole numbers") from None
 
 
 def _is_tensorflow() -> bool:
     """Whether Keras will compute with TensorFlow."""
     return os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
-
-
-def _dataset(workdir: pathlib.Path) -> Any:
-    """Returns the prepared genome, which is made first where it is not there."""
-    from genomenet.data import building, integrity, prepared, progress
-    from genomenet.dna import reader
-
-    if not _FASTA.value:
-        name, data_dir = str(_DATASET.value), _DATA_DIR.value
-        found = building.find(name, data_dir)
-        if found is None and pathlib.Path(name).suffix == ".npz":
-            return prepared.read(name)
-        if found is None:
-            from genomenet.data import catalogue  # TensorFlow
-
-            found = catalogue.prepare(name, data_dir)
-        if _VERIFY.value:
-            integrity.check(found, whole=True)
-        return prepared.read(found)
-    path = workdir / "genome.npz"
-    if path.exists():
-        return prepared.read(path)
-    paths = reader.expand(_FASTA.value)
-    with progress.bar("packing", progress.guessed_bases(paths), show=True) as update:
-        return prepared.pack(
-            paths,
-            path,
-            name=_data_name(),
-            splits=_SPLITS.value,
-            chunk_length=_CHUNK_LENGTH.value,
-            progress=update,
-            tell=lambda line: print(line, file=sys.stderr),
-        )
-
-
-def _export(result: Any, workdir: pathlib.Path, release: pathlib.Path) -> None:
-    """Writes the release folder: with TensorFlow, if need be in its own process."""
-    if _is_tensorflow():
-        from genomenet.release import export
-
-        export.write_release(
-            result.model,
-            result.config.to_json(),
-            directory=release,
-            name=release.name,
-            metrics=result.metrics,
-            flags_text=_flags_text(),
-        )
-        return
-    command = ["-m", "genomenet.export", f"--workdir={workdir}"]
-    command += [f"--name={release.name}", "--overwrite"]
-    if importlib.util.find_spec("tensorflow") is None:
-        shown = " ".join(["python", *command])
-        print(f"trained; where TensorFlow is, release it: {shown}", file=sys.stderr)
-        return
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    done = subprocess.run(
-        [sys.executable, *command], env=environment, stdout=subprocess.PIPE
-    )
-    if done.returncode:
-        raise ValueError("the release was not written")
-
-
-def _rank(
-    dataset: Any,
-    workdir: pathlib.Path,
-    preset: dict[str, Any],
-    model: dict[str, Any],
-) -> str:
-    """Ranks the k-mers of the training split, once; returns the file."""
-    from genomenet import models
-    from genomenet.data import kmer_ranking
-
-    path = workdir / "npmi.csv"
-    if not path.exists():
-        config = models.get_family(preset["family"]).from_dict(model)
-        counts = kmer_ranking.count_genome(dataset, config.kmer).counts
-        header = [f"training split of {dataset.name} {dataset.version}".rstrip()]
-        kmer_ranking.write(kmer_ranking.rank(counts, config.kmer), path, header=header)
-    return str(path)
-
-
-def _summary(result: Any, workdir: pathlib.Path, release: pathlib.Path) -> str:
-    from genomenet.training import progress
-
-    curves = workdir / "learning_curves.png"
-    scores = ", ".join(progress.describe(result.metrics, "val_")) or "not validated"
-    return "\n".join(
-        [
-            f"{'finished before' if result.resumed else 'finished'}:"
-            f" {dataclasses.asdict(result.config.settings)['steps']} steps, validation"
-            f" {scores}",
-            *([f"curves:    {curves}"] if curves.exists() else []),
-            f"model:     {release}",
-            f'in Python: import genomenet; model = genomenet.load_model("{release}")',
-            f'           (or tf.saved_model.load("{release / "saved_model"}"),'
-            " which takes strings)",
-            f"embed:     python -m genomenet.embed --model={release}"
-            " --input=your.fa.gz --output=embeddings.parquet",
-        ]
-    )
 
 
 def _default_workdir() -> str:
@@ -328,6 +233,4 @@ def _flags_text() -> str:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    startup.run(main)

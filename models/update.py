@@ -41,7 +41,8 @@ def updated() -> Iterator[tuple[pathlib.Path, str]]:
     for page in (ROOT / "README.md", MODELS / "README.md"):
         text = page.read_text("utf-8")
         base = page.parent
-        for name, lines in (("trained", trained(base)), ("results", results(base))):
+        for name, make in TABLES.items():
+            lines = make(base)
             marks = f"<!-- {name} -->", f"<!-- end of {name} -->"
             between = re.compile(f"{marks[0]}\n.*?{marks[1]}", re.DOTALL)
             new = "\n".join([marks[0], "", *lines, "", marks[1]])
@@ -119,6 +120,51 @@ def results(base: pathlib.Path) -> list[str]:
         ]
     return "\n".join(lines).rstrip().split("\n")
 
+
+def summary(base: pathlib.Path) -> list[str]:
+    """Returns one table of the means of all CSVs, each at its most labels.
+
+    Args:
+        base: Folder of the page, for links.
+    """
+    lines = [
+        "| task | labels | best trained model | best of random weights | k-mer"
+        " regression | small CNN |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for path in sorted((MODELS / "results").glob("*.csv")):
+        rows = tables.read_csv(path)
+        column = protocols.COLUMNS[rows[0]["protocol"]]
+        most = max(float(row[column]) for row in rows)
+        found: dict[str, list[float]] = {}
+        for row in rows:
+            if float(row[column]) == most:
+                found.setdefault(str(row["model"]), []).append(float(row["auroc"]))
+        means = {name: sum(each) / len(each) for name, each in found.items()}
+        baselines = [means.pop(name) for name in ("k-mer regression", "small CNN")]
+        random = {
+            n.removeprefix("random "): means.pop(n)
+            for n in list(means)
+            if n.startswith("random ")
+        }
+        share = f"{most:.0%} of all" if most < 1 else f"{most:.0f} a class"
+        cells = [
+            f"[`{rows[0]['dataset']}`]({path.relative_to(base)})",
+            share,
+            *(_best(means), _best(random)),
+            *(f"{mean:.3f}" for mean in baselines),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _best(means: dict[str, float]) -> str:
+    """Returns the highest mean, and whose it is."""
+    name = max(means, key=lambda name: means[name])
+    return f"{means[name]:.3f} ({name})"
+
+
+TABLES = {"trained": trained, "results": results, "summary": summary}
 
 if __name__ == "__main__":
     for changed, content in updated():

@@ -78,7 +78,7 @@ def call(binary, capsys):
         with flagsaver.flagsaver():
             flags.FLAGS([name, *arguments])
             try:
-                main([name])
+                main()
                 code = 0
             except SystemExit as e:
                 code = e.code

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from genomenet import atomic
+from tests import processes
 
 
 def test_files_and_folders_are_replaced(tmp_path):
@@ -115,3 +117,28 @@ def test_an_old_folder_that_a_killed_process_moved_aside_is_put_back(tmp_path):
         raise ValueError("stop")
     assert sorted(os.listdir(tmp_path)) == ["folder", "folder.old"]
     assert (tmp_path / "folder" / "mine").read_text() == "1"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_removes_what_is_half_written_whatever_catches_it(tmp_path, name):
+    code = f"""
+import contextlib, signal, sys
+from genomenet import atomic
+with atomic.replacing("x") as file, atomic.replacing("folder") as folder:
+    file.write_text("half")
+    folder.mkdir()
+    (folder / "y").write_text("half")
+    inside = atomic.replacing(folder / "z")
+    inside.__enter__().write_text("half")
+    with contextlib.suppress(BaseException):
+        signal.raise_signal(signal.{name})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        preexec_fn=processes.take_signals,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (-getattr(signal, name), b"")
+    assert os.listdir(tmp_path) == []

@@ -90,5 +90,27 @@ def test_a_wrong_path_says_what_is_missing(package):
         catalog.dataset_folder("../models/notes")
 
 
+def test_a_file_is_not_the_folder_of_a_dataset(tmp_path):
+    path = tmp_path / "genome.fa"
+    path.write_text(">a\nACGT\n")
+    with pytest.raises(ValueError, match=r"genome.fa is a file, .* given as fasta$"):
+        catalog.dataset_folder(str(path))
+
+
 def test_this_repository_has_its_catalogues():
     assert "selfgenomenet" in catalog.model_names()
+
+
+def test_a_replaced_model_is_its_successor_and_said_once(package, monkeypatch, capsys):
+    monkeypatch.setattr(catalog, "_SUCCESSORS", {"older": "small"})
+    catalog._successor.cache_clear()
+    for _ in range(2):
+        found = catalog.model_folder("older")
+        assert found == package.parent / "models" / "small"
+    assert capsys.readouterr().err == "the model older was replaced by small\n"
+    assert "older" not in catalog.model_names()
+
+
+def test_successors_are_there():
+    assert set(catalog._SUCCESSORS.values()) <= set(catalog.model_names())
+    assert not set(catalog._SUCCESSORS) & set(catalog.model_names())

@@ -79,7 +79,7 @@ def test_only_another_model_is_overwritten(binary, tmp_path, capsys):
         with flagsaver.flagsaver():
             flags.FLAGS(["", f"--from_hf={model}", f"--output={output}", "--overwrite"])
             with pytest.raises(SystemExit) as ended:
-                main(["convert"])
+                main()
         assert ended.value.code == 1
         [line] = capsys.readouterr().err.splitlines()
         assert line.startswith(f"convert: {output}")

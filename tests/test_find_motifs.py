@@ -9,7 +9,7 @@ import pytest
 
 from genomenet.api import motifs
 from genomenet.motifs import compare, pwm, rgadem
-from genomenet.motifs.discovery import discover
+from genomenet.motifs.discovery import options as options_lib
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_flags_become_options_and_motifs_lines(run):
     ]
     assert err == "find_motifs: searching\nfind_motifs: WARNING: few\n"
     assert given["options"] == motifs.Options(
-        native=discover.Options(
+        native=options_lib.Options(
             min_width=7,
             max_width=9,
             num_motifs=None,
@@ -132,8 +132,8 @@ def test_no_tensorflow_without_a_model(tmp_path):
     text = "".join(f">{i}\n{''.join(row)}\n" for i, row in enumerate(rows))
     (tmp_path / "x.fa").write_text(text)
     program = (
-        "import sys; from absl import app; from genomenet import find_motifs\n"
-        "try: app.run(find_motifs.main)\n"
+        "import sys; from genomenet import find_motifs, startup\n"
+        "try: startup.run(find_motifs.main)\n"
         "finally: print('tensorflow' in sys.modules)"
     )
     done = subprocess.run(

@@ -77,7 +77,7 @@ def test_from_a_table_to_predictions_of_strings(preset, tmp_path):
     assert set(found["metrics"]["mcc"]) == {"value", "low", "high"}
     assert found["protocol"]["predicted_on_both_strands"] is True
     assert found["protocol"]["test_sequences_also_in_training"] == 2
-    for name in ("confusion", "roc", "precision_recall"):
+    for name in ("confusion", "roc", "precision_recall", "reliability"):
         assert (results / f"{name}.png").stat().st_size > 1000
     lines = (results / "predictions.tsv").read_text().splitlines()
     assert lines[0].split("\t") == ["id", "length", "label", "predicted", "a", "b", "c"]

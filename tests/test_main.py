@@ -20,7 +20,7 @@ def test_every_command_is_listed():
     found = {
         path.stem
         for path in (ROOT / "genomenet").glob("*.py")
-        if "app.run(main)" in path.read_text("utf-8")
+        if "startup.run(main)" in path.read_text("utf-8")
     }
     assert set(main_lib.COMMANDS) == found
     for name in found:
@@ -29,6 +29,12 @@ def test_every_command_is_listed():
     done = call("-m", "genomenet")
     assert done.returncode == 0
     assert all(f"  {name} " in done.stdout for name in found)
+
+
+def test_stray_arguments_are_refused():
+    done = call("-m", "genomenet.export", "--name=x", "stray", "more")
+    assert done.returncode == 1
+    assert "unexpected arguments: stray more" in done.stdout + done.stderr
 
 
 def test_a_command_is_run_or_named():

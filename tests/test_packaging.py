@@ -67,6 +67,25 @@ def test_versions_agree():
     assert f"\nversion: {genomenet.__version__}\n" in citation
 
 
+def test_the_address_of_the_repository_is_that_of_pyproject():
+    """A move changes `project.urls`, and then what this test names."""
+    owner = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
+    folders = [ROOT / x for x in ("docs", "colabs", "models", "datasets", "genomenet")]
+    paths = [path for folder in folders for path in folder.rglob("*.*")]
+    texts = [p for p in paths if p.suffix in (".md", ".ipynb", ".py")]
+    found = {}
+    for path in [
+        *texts,
+        *ROOT.glob("*.md"),
+        ROOT / "mkdocs.yml",
+        ROOT / "CITATION.cff",
+    ]:
+        text = path.read_text("utf-8")
+        for name in re.findall(r"github(?:\.com)?/([\w-]+/genomenet)\b", text):
+            found.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
+    assert set(found) == {owner}, found
+
+
 def test_r_packages_are_of_one_named_release():
     header, *rest = (ROOT / "requirementsR.txt").read_text("utf-8").splitlines()
     assert re.match(r"# R \d+\.\d+, Bioconductor \d+\.\d+", header)

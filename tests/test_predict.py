@@ -51,7 +51,7 @@ def test_counts_are_printed(run):
     [
         (ValueError("m is an encoder"), 1, "predict: m is an encoder\n"),
         (ImportError("pip install it"), 1, "predict: pip install it\n"),
-        (KeyboardInterrupt(), 130, "predict: interrupted; nothing was written\n"),
+        (KeyboardInterrupt(), 130, "predict: interrupted; the same command goes on\n"),
     ],
 )
 def test_errors_are_one_line(run, error, code, message):

@@ -36,6 +36,8 @@ GENOME = "--genome=no.fa"
             ["evaluate", "--models=mine", "--dataset=prom_core", "--protocol=few_shot"],
             "no model 'mine'",
         ),
+        (["audit", "--table=no.tsv"], "no.tsv: no such file"),
+        (["audit", "--dataset=mine"], "no dataset 'mine'"),
         (["train", SELF, "--fasta=no.fa"], "no.fa: no such file"),
         (["train", SELF, "--dataset=mine"], "no dataset 'mine'"),
         (["train", SELF, "--steps=many"], "--steps"),

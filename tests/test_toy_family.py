@@ -61,7 +61,7 @@ def command(binary):
         module = binary(name)
         flags.FLAGS.unparse_flags()
         flags.FLAGS([name, *map(str, arguments)])
-        module.main([name])
+        module.main()
 
     return run
 

@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 from keras import ops
 
-from genomenet import models
-from genomenet.api import inputs
+from genomenet import models, task_kinds
+from genomenet.api import sequence_model
 from genomenet.data import tasks
-from genomenet.dna import encode
 from genomenet.evaluation import metrics
 from genomenet.inference import predict as predict_lib
 from genomenet.layers import precision, random, strand
 from genomenet.models import classifier
+from genomenet.models import classifier_config as config_lib
 from genomenet.models import family as family_lib
 from genomenet.release import start as start_lib
-from genomenet.training import schedule
-from genomenet.training import settings as settings_lib
-
-AUTO: Final = "auto"
-BATCH_SIZE: Final = 32
-
-_WARMUP: Final = 0.1  # share of the steps in which the rate rises
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
-class ScaledSquaredError(keras.losses.Loss):
-    """The squared error in units of the labels' spread.
-
-    Args:
-        scale: The spread, in units of the labels.
-    """
-
-    def __init__(self, scale: float = 1.0, name: str = "squared_error", **kwargs: Any):
-        super().__init__(name=name, **kwargs)
-        self.scale = scale
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns the loss of each row: (B,)."""
-        truth = ops.reshape(ops.cast(y_true, "float32"), (-1,))
-        return ops.square((truth - y_pred[:, 0]) / self.scale)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments."""
-        return {**super().get_config(), "scale": self.scale}
-
-
-@keras.saving.register_keras_serializable(package="genomenet")
-class Classifier(keras.Model):
+class Classifier(sequence_model.SequenceModel):
     """Predicts labels of DNA sequences; a Keras model that is ready to be fitted.
 
     `fit`, `evaluate`, `predict` and the `*_on_batch` methods take sequences as str,
@@ -73,7 +42,7 @@ class Classifier(keras.Model):
         both_strands: Whether predictions are the mean over both strands.
         dtype: Policy of the computations, such as "mixed_bfloat16".
         name: Of the model.
-        **fields: More fields of `models.classifier.ClassifierConfig`.
+        **fields: More fields of `models.classifier_config.ClassifierConfig`.
 
     Call arguments:
         inputs: Codes, uint8, (B, L), padded on the right with code 5; or a dict with
@@ -107,22 +76,14 @@ class Classifier(keras.Model):
         **fields: Any,
     ):
         super().__init__(name=name, dtype=dtype)
-        config = classifier.from_dict(
-            {
-                "task": task,
-                "classes": list(classes),
-                "augment": augment,
-                "both_strands": both_strands,
-                **fields,
-            }
-        )
+        options = dict(augment=augment, both_strands=both_strands, **fields)
+        config = config_lib.from_dict(dict(task=task, classes=list(classes), **options))
         with precision.policy(self.dtype_policy):
             self.graph = classifier.Classifier(family, encoder, config)
         self._family, self._fields = family, dict(encoder)
         members = models.get_family(family)
         self._shortest = members.shortest(members.from_dict(encoder))
         self._draws = keras.random.SeedGenerator()
-        self._predictor: tuple[int, predict_lib.Predictor] | None = None
         self.built = True
         self.compile()
 
@@ -160,7 +121,7 @@ class Classifier(keras.Model):
             both_strands: Whether predictions are the mean over both strands.
             positive: Of two classes the one that F1 and AUPRC are about.
             dtype: Policy of the computations, such as "mixed_bfloat16".
-            **fields: More of `models.classifier.ClassifierConfig`, as "over_windows".
+            **fields: More fields, as for the class.
 
         Returns:
             The classifier, compiled.
@@ -179,17 +140,15 @@ class Classifier(keras.Model):
         if task is None:
             if not names:
                 raise ValueError("classes must be given, or task='regression'")
-            kind = tasks.BINARY if len(names) == 2 else tasks.MULTICLASS
-        else:
-            kind = task
-        known = tasks.Task(kind=kind, classes=names, positive=positive or "")
+            task = task_kinds.BINARY if len(names) == 2 else task_kinds.MULTICLASS
+        known = tasks.Task(kind=task, classes=names, positive=positive or "")
         members = models.get_family(start.family)
         encoder = members.from_dict(start.encoder)
         width = window or min(2 * encoder.length, encoder.max_length)
         model = cls(
             start.family,
             start.encoder,
-            task=kind,
+            task=task,
             classes=names,
             positive=known.positive,
             pool=pool or members.CLASSIFIER_POOL,
@@ -203,11 +162,6 @@ class Classifier(keras.Model):
             is_whole = isinstance(source, classifier.Classifier)
             family_lib.transfer(source, model.graph if is_whole else model.encoder)
         return model
-
-    @property
-    def config(self) -> classifier.ClassifierConfig:
-        """What is predicted, and how."""
-        return self.graph.config
 
     @property
     def encoder(self) -> keras.Model:
@@ -239,212 +193,6 @@ class Classifier(keras.Model):
         shape = (bases.shape[0], max(1, len(self.classes)))
         return keras.KerasTensor(shape, dtype="float32")
 
-    def compile(
-        self,
-        optimizer: Any = AUTO,
-        loss: Any = AUTO,
-        *,
-        metrics: Any = AUTO,
-        **kwargs: Any,
-    ) -> None:
-        """Configures training; what is "auto" is what `finetune` takes.
-
-        Args:
-            optimizer: Of Keras; "auto" is AdamW with the family's rate, which rises
-                in the first tenth of a fit and then decays to 0.
-            loss: Of Keras, of probabilities and indices of the classes (several
-                labels: of 0 and 1 for each); "auto" is cross-entropy, for regression
-                the squared error over the variance.
-            metrics: Of Keras; "auto" is the accuracy.
-            **kwargs: Of `keras.Model.compile`.
-        """
-        self._given = {
-            "optimizer": optimizer,
-            "loss": loss,
-            "metrics": metrics,
-            **kwargs,
-        }
-        self._compile(steps=None)
-
-    def _compile(self, *, steps: int | None) -> None:
-        """Compiles with what was given; the automatic rate decays over the steps."""
-        given = dict(self._given)
-        if _is_auto(given["optimizer"]):
-            given["optimizer"] = self._make_optimizer(steps)
-        if _is_auto(given["loss"]):
-            given["loss"] = self._make_loss()
-        if _is_auto(given["metrics"]):
-            is_number = self.config.task == classifier.REGRESSION
-            given["metrics"] = None if is_number else ["accuracy"]
-        super().compile(**given)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """Returns what was given to `compile`, for saving."""
-        return {
-            name: keras.saving.serialize_keras_object(value)
-            for name, value in self._given.items()
-        }
-
-    def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """Compiles as a saved model was."""
-        given = keras.saving.deserialize_keras_object(dict(config))
-        self.compile(**given)
-        self.optimizer.build(self.trainable_variables)
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: Any = "auto",
-        callbacks: Any = None,
-        validation_split: float = 0.0,
-        validation_data: Any = None,
-        shuffle: bool = True,
-        class_weight: Mapping[Any, float] | None = None,
-        sample_weight: Any = None,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """Trains on sequences and labels; as `keras.Model.fit`.
-
-        Sequences are padded to at most four lengths, so that little is compiled.
-
-        Args:
-            x: Sequences, or a dataset; see the class.
-            y: Labels: names or indices, (N,); several labels as names joined by ";",
-                lists of names or 0 and 1, (N, classes); for regression numbers.
-            batch_size: Sequences a step, 32 by default.
-            epochs: Passes over the training data.
-            verbose: As in Keras.
-            callbacks: As in Keras.
-            validation_split: Share of the sequences, the last ones, that is held out.
-            validation_data: (sequences, labels), or with weights, or a dataset.
-            shuffle: Whether every epoch has an order of its own.
-            class_weight: Name or index of a class → weight.
-            sample_weight: Weight of each sequence, (N,).
-            initial_epoch: As in Keras.
-            steps_per_epoch: As in Keras.
-            **kwargs: More of `keras.Model.fit`.
-
-        Returns:
-            Keras' history.
-
-        Raises:
-            ValueError: If sequences and labels do not fit each other or the model.
-        """
-        size = batch_size or BATCH_SIZE
-        if _is_dataset(x):
-            data = self._read_dataset(x)
-            if class_weight is not None:
-                kwargs["class_weight"] = self._index_classes(class_weight)
-        else:
-            codes, truth, weights = self._read(x, y, sample_weight, class_weight)
-            if validation_split:
-                if not 0 < validation_split < 1:
-                    raise ValueError(
-                        f"validation_split must be 0 to 1, got {validation_split}"
-                    )
-                first = int(len(codes) * (1 - validation_split))
-                if not 0 < first < len(codes):
-                    raise ValueError(
-                        f"validation_split={validation_split} leaves nothing of"
-                        f" {len(codes)} sequences on one side"
-                    )
-                held_out = None if weights is None else weights[first:]
-                if validation_data is None:
-                    validation_data = inputs.Batches(
-                        codes[first:], truth[first:], held_out, batch_size=size
-                    )
-                codes, truth = codes[:first], truth[:first]
-                weights = None if weights is None else weights[:first]
-            self._adapt(truth)
-            data = inputs.Batches(
-                codes, truth, weights, batch_size=size, shuffle=shuffle
-            )
-        if validation_data is not None and not _is_dataset(validation_data):
-            if len(validation_data) not in (2, 3):
-                raise ValueError("validation_data must be (sequences, labels)")
-            codes, truth, weights = self._read(*validation_data)
-            validation_data = inputs.Batches(codes, truth, weights, batch_size=size)
-        elif validation_data is not None:
-            validation_data = self._read_dataset(validation_data)
-        if _is_auto(self._given["optimizer"]):
-            per_epoch = steps_per_epoch or _length(data)
-            self._compile(steps=per_epoch and per_epoch * (epochs - initial_epoch))
-        return super().fit(
-            data,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_data=validation_data,
-            shuffle=False,  # our batches draw the order; tf.data has its own
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            **kwargs,
-        )
-
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
-        sample_weight: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Returns the compiled loss and metrics; as `keras.Model.evaluate`.
-
-        Args:
-            x: Sequences, or a dataset; see the class. `fit` hands over its own.
-            y: Labels, as for `fit`.
-            batch_size: Sequences a step, 32 by default.
-            verbose: As in Keras.
-            sample_weight: Weight of each sequence, (N,).
-            **kwargs: More of `keras.Model.evaluate`.
-
-        Returns:
-            The loss and the metrics, a list or with `return_dict=True` a dict.
-        """
-        if _is_dataset(x):
-            x = self._read_dataset(x)
-        else:
-            codes, truth, weights = self._read(x, y, sample_weight)
-            x = inputs.Batches(codes, truth, weights, batch_size=batch_size or 32)
-        return super().evaluate(x, verbose=verbose, **kwargs)
-
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: Any = 0,
-        steps: int | None = None,
-        callbacks: Any = None,
-    ) -> npt.NDArray[np.float32]:
-        """Predicts sequences; as `genomenet.predict` does where nothing is cut.
-
-        Args:
-            x: Sequences, or a dataset; see the class.
-            batch_size: Sequences at once, 64 by default.
-            verbose: Whether to show a bar; for a dataset as in Keras.
-            steps: As in Keras, of a dataset.
-            callbacks: As in Keras, of a dataset.
-
-        Returns:
-            Float32: probabilities, (N, classes); for regression numbers, (N, 1).
-        """
-        if _is_dataset(x):
-            x = self._read_dataset(x)
-            return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
-        codes = inputs.read_sequences(x, shortest=self._shortest)
-        size = batch_size or 64
-        if self._predictor is None or self._predictor[0] != size:
-            found = predict_lib.Predictor(self.graph, batch_size=size)
-            self._predictor = size, found
-        return self._predictor[1].predict(codes, show_progress=verbose in (1, True))
-
     def predict_labels(self, x: Any, batch_size: int | None = None) -> list[str]:
         """Returns the name of the most probable class of each sequence.
 
@@ -472,40 +220,8 @@ class Classifier(keras.Model):
         """
         codes, truth, _ = self._read(x, y)
         found = self.predict(codes, batch_size)
-        is_number = self.config.task == classifier.REGRESSION
+        is_number = self.config.task == task_kinds.REGRESSION
         return metrics.score(self._task, truth, found[:, 0] if is_number else found)
-
-    def train_on_batch(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Makes a step with one batch; as in Keras."""
-        codes, truth, weights = self._read(x, y, sample_weight, class_weight)
-        return super().train_on_batch(
-            self._pad(codes), truth, weights, return_dict=return_dict
-        )
-
-    def test_on_batch(
-        self,
-        x: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Scores one batch; as in Keras."""
-        codes, truth, weights = self._read(x, y, sample_weight)
-        return super().test_on_batch(
-            self._pad(codes), truth, weights, return_dict=return_dict
-        )
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """Predicts one batch; as in Keras."""
-        codes = inputs.read_sequences(x, shortest=self._shortest)
-        return super().predict_on_batch(self._pad(codes))
 
     def export(
         self, filepath: str | os.PathLike[str], format: str = "tf_saved_model"
@@ -521,14 +237,36 @@ class Classifier(keras.Model):
         """
         if format != "tf_saved_model":
             raise ValueError(f"format must be 'tf_saved_model', got {format!r}")
-        if keras.backend.backend() != "tensorflow":
+        if (backend := keras.backend.backend()) != "tensorflow":
             raise ValueError(
-                f"a SavedModel needs KERAS_BACKEND=tensorflow, not"
-                f" {keras.backend.backend()}: save the model, and load it there"
+                f"a SavedModel needs KERAS_BACKEND=tensorflow, not {backend}"
             )
         from genomenet.release import signatures
 
         signatures.save_classifier(self.graph, filepath, shortest=self._shortest)
+
+    def save_to_preset(self, preset_dir: str | os.PathLike[str]) -> None:
+        """Writes a release folder, which `from_preset` and every command take.
+
+        It holds the config, the weights in float32, and where Keras runs on TensorFlow
+        a SavedModel that takes plain strings.
+
+        Args:
+            preset_dir: The folder to make; one that exists is replaced. Its name is
+                that of the model.
+        """
+        from genomenet.release import export
+
+        content = {
+            "format": 1,
+            "family": self._family,
+            "model": self._fields,
+            "classifier": config_lib.to_dict(self.config),
+        }
+        path = pathlib.Path(preset_dir)
+        export.write_release(
+            self.graph, content, directory=path, name=path.name, metrics={}
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
@@ -537,96 +275,8 @@ class Classifier(keras.Model):
             "dtype": self.dtype_policy.name,
             "family": self._family,
             "encoder": self._fields,
-            **classifier.to_dict(self.config),
+            **config_lib.to_dict(self.config),
         }
-
-    @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: Any = None
-    ) -> Classifier:
-        """Makes a model of what `get_config` returned."""
-        del custom_objects
-        return cls(**config)
-
-    @property
-    def _task(self) -> tasks.Task:
-        return tasks.Task(
-            kind=self.config.task,
-            classes=self.config.classes,
-            positive=self.config.positive_class,
-        )
-
-    def _read(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
-    ) -> tuple[list[inputs.Codes], Any, Any]:
-        """Returns codes, labels and weights, all of one length."""
-        if x is None or y is None:
-            raise ValueError("sequences and their labels must be given")
-        codes = inputs.read_sequences(x, shortest=self._shortest)
-        truth = inputs.read_labels(y, self._task)
-        if len(codes) != len(truth):
-            raise ValueError(f"{len(codes)} sequences have {len(truth)} labels")
-        if not codes:
-            raise ValueError("there is no sequence")
-        return (
-            codes,
-            truth,
-            inputs.weigh(truth, sample_weight, class_weight, self._task),
-        )
-
-    def _read_dataset(self, data: Any) -> Any:
-        """Returns a dataset of codes; one of tf.data may hold strings."""
-        spec = getattr(data, "element_spec", None)
-        first = spec[0] if isinstance(spec, tuple) else spec
-        if getattr(getattr(first, "dtype", None), "name", "") != "string":
-            return data
-        from genomenet.release import signatures
-
-        def read(sequences: Any, *rest: Any) -> Any:
-            codes = signatures.read_strings(sequences, shortest=self._shortest)
-            return ({"bases": codes}, *rest) if rest else {"bases": codes}
-
-        return data.map(read)
-
-    def _pad(self, codes: Sequence[inputs.Codes]) -> dict[str, inputs.Codes]:
-        return {"bases": encode.pad(codes)}
-
-    def _index_classes(self, weights: Mapping[Any, float]) -> dict[int, float]:
-        numbers = inputs.read_labels(list(weights), self._task)
-        return dict(zip(map(int, numbers), weights.values(), strict=True))
-
-    def _adapt(self, truth: npt.NDArray[Any]) -> None:
-        """Takes mean and spread of the first labels of a regression."""
-        config = self.config
-        if config.task != classifier.REGRESSION or (config.mean, config.scale) != (
-            0,
-            1,
-        ):
-            return
-        self.graph.config = dataclasses.replace(
-            config, mean=float(truth.mean()), scale=float(truth.std()) or 1.0
-        )
-        self._predictor = None
-        self._compile(steps=None)  # functions hold the old numbers
-
-    def _make_optimizer(self, steps: int | None) -> keras.optimizers.Optimizer:
-        steps = steps or 0
-        settings = settings_lib.for_classifier(
-            learning_rate=models.get_family(self._family).CLASSIFIER_RATE,
-            steps=max(1, steps),
-            warmup_steps=round(_WARMUP * steps),
-            schedule="linear" if steps else "constant",
-        )
-        optimizer = schedule.make_optimizer(settings, self)
-        optimizer.global_clipnorm = settings.clip_norm
-        return optimizer
-
-    def _make_loss(self) -> keras.losses.Loss:
-        if self.config.task == classifier.REGRESSION:
-            return ScaledSquaredError(self.config.scale)
-        if self.config.task == classifier.MULTI_LABEL:
-            return keras.losses.BinaryCrossentropy()
-        return keras.losses.SparseCategoricalCrossentropy()
 
 
 def wrap(graph: classifier.Classifier) -> Classifier:
@@ -639,23 +289,6 @@ def wrap(graph: classifier.Classifier) -> Classifier:
         The classifier, compiled.
     """
     encoder = models.get_family(graph.family).to_dict(graph.encoder.config)
-    model = Classifier(graph.family, encoder, **classifier.to_dict(graph.config))
+    model = Classifier(graph.family, encoder, **config_lib.to_dict(graph.config))
     family_lib.transfer(graph, model.graph)
     return model
-
-
-def _is_auto(value: Any) -> bool:
-    return isinstance(value, str) and value == AUTO
-
-
-def _is_dataset(x: Any) -> bool:
-    """Returns whether it gives batches: a PyDataset or tf.data."""
-    return isinstance(x, keras.utils.PyDataset) or hasattr(x, "element_spec")
-
-
-def _length(data: Any) -> int | None:
-    """Returns the batches of a dataset, or None if it does not know."""
-    try:
-        return len(data)
-    except TypeError:  # tf.data without end, or of unknown length
-        return None

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from genomenet import models
+from genomenet import compiled, models
 from genomenet.api import classifier, inputs
-from genomenet.dna import kmer
-from genomenet.inference import compiled, record_windows
+from genomenet.data import batches
+from genomenet.dna import kmer, tiling
 from genomenet.models import bert, selfgenomenet
 from genomenet.models import classifier as classifier_lib
 from genomenet.models import family as family_lib
@@ -73,14 +73,12 @@ class Encoder:
             )
         pieces, owners = [], []
         for index, sequence in enumerate(codes):
-            for first in record_windows.starts(
-                len(sequence), window=window, stride=window
-            ):
+            for first in tiling.starts(len(sequence), window=window, stride=window):
                 pieces.append(sequence[first : first + window])
                 owners.append(index)
         call = _compiled(self, ("embed", pool), _Embed(family, pool))
         rows: list[Any] = [None] * len(pieces)
-        for numbers, batch in record_windows.by_length(pieces, batch_size=batch_size):
+        for numbers, batch in batches.by_length(pieces, batch_size=batch_size):
             found = np.asarray(call(compiled.pad_to_few(batch)), np.float32)
             for number, row in zip(numbers, found, strict=False):
                 rows[number] = row
@@ -212,7 +210,20 @@ def load_model(name: str | os.PathLike[str]) -> Any:
     if isinstance(model, classifier_lib.Classifier):
         return classifier.wrap(model)
     content = folder.read_config(folder.catalog.model_folder(name))
-    cls = _CLASSES.get(content["family"])
+    return wrap(content["family"], model)
+
+
+def wrap(family: str, model: Any) -> Any:
+    """Returns an encoder that takes sequences, with the weights of a model.
+
+    Args:
+        family: Of the model, a key of `genomenet.models.FAMILIES`.
+        model: The model; it is not changed.
+
+    Returns:
+        The encoder; of a family that has none here the model itself.
+    """
+    cls = _CLASSES.get(family)
     if cls is None:
         return model
     found = cls.from_config(model.get_config())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import dataclasses
 import html
@@ -17,9 +16,13 @@ from genomenet import models
 from genomenet.api import classifier as classifier_lib
 from genomenet.data import catalogue, examples
 from genomenet.evaluation import report as report_lib
+from genomenet.evaluation import strands as strands_lib
 from genomenet.models import classifier as graph_lib
+from genomenet.models import classifier_config as config_lib
+from genomenet.motifs import report as picture_lib
+from genomenet.release import export
 from genomenet.release import start as start_lib
-from genomenet.training import command, engines, few_labels, finetune
+from genomenet.training import command, engines, ensemble, few_labels, finetune
 from genomenet.training import settings as settings_lib
 
 Pairs = tuple[Sequence[Any], Sequence[Any]]
@@ -60,8 +63,7 @@ class Fit:
 
     def _repr_html_(self) -> str:
         images = (
-            f'<img alt="{html.escape(name)}" style="max-width:32em"'
-            f' src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+            picture_lib.image(png, name, 'style="max-width:32em"')
             for name, png in self.plots.items()
         )
         return f"<pre>{html.escape(self.report.summary())}</pre>{''.join(images)}"
@@ -145,6 +147,7 @@ def fit_classifier(
     readout: Sequence[str] = (),
     strands: str = "",
     quick: bool = False,
+    folds: int | None = None,
     window: int | None = None,
     over_windows: str | None = None,
     augment: bool | None = None,
@@ -182,9 +185,12 @@ def fit_classifier(
         init: "pretrained" or "random"; pretrained where the model has weights.
         train: "all", "head" or "head_first"; see `training.finetune.Plan`.
         pool: How a window becomes one vector; the family's by default.
-        readout: What is read of a sequence; see `models.classifier.ClassifierConfig`.
+        readout: What is read of a sequence; see
+            `models.classifier_config.ClassifierConfig`.
         strands: "both" or "forward".
         quick: Whether to leave it at the linear head where readouts are chosen.
+        folds: Into how many the training split is cut, where the classifier is to be
+            the mean of as many, each learnt from all folds but one and scored on it.
         window: Bases read at once.
         over_windows: "mean" or "attention".
         augment: Whether training reads a random strand of each sequence.
@@ -214,7 +220,7 @@ def fit_classifier(
 
     Example:
         >>> import genomenet  # doctest: +SKIP
-        >>> fit = genomenet.fit_classifier("logo6_genemask_chr20", "peaks.tsv")
+        >>> fit = genomenet.fit_classifier("logo6_genemask_human", "peaks.tsv")
         >>> fit.metrics["auroc"].value
         >>> fit.classifier.predict(["ACGTTGCA" * 20])
     """
@@ -251,7 +257,7 @@ def fit_classifier(
     is_chosen = is_few and all(option is None for option in older)
     if not is_chosen and (readout or strands):
         names = readout or [config.pool]
-        config = few_labels.with_readout(config, names, strands or graph_lib.BOTH)
+        config = few_labels.with_readout(config, names, strands or config_lib.BOTH)
     pretrained = given.for_task(config)
     has_head = isinstance(pretrained, graph_lib.Classifier)
     is_chosen = is_chosen and not has_head
@@ -285,29 +291,60 @@ def fit_classifier(
             "devices": devices,
             "flags_text": flags_text,
         }
-        selection = None
-        if is_chosen and given.model is not None:
+
+        def learn(
+            known: examples.Data, folder: Any, kind: Any = None
+        ) -> ensemble.Member:
+            own = {**job, "data": known, "workdir": folder}
+            if not is_chosen or given.model is None:
+                return ensemble.Member(run=finetune.run(**own, pretrained=pretrained))
             few = few_labels.run(
-                **job,
+                **own,
                 pretrained=given.model,
                 readout=readout,
-                strands=strands,
-                tune=not quick,
+                strands=kind[1] if kind else strands,
+                tune=kind[0] if kind else (False if quick else None),
             )
-            result, selection = few.run, few.to_json()
             say(few.describe())
+            graph: Any = few.run.model
+            kind = few.is_tuned, graph.config.strands
+            return ensemble.Member(run=few.run, kind=kind, selection=few.to_json())
+
+        selection = of_folds = None
+        if folds is None:
+            one = learn(found, job["workdir"])
+            result, selection = one.run, one.selection
+            chosen = selection
         else:
-            result = finetune.run(**job, pretrained=pretrained)
+            several = ensemble.run(learn, count=folds, tell=say, **job)
+            result = several.run
+            split = found[examples.TRAIN]
+            of_folds = {
+                **report_lib.score_folds(
+                    found.task, split.labels, several.predicted, several.folds
+                ),
+                "temperature": several.temperature,
+                "selections": several.selections,
+            }
+            chosen = next(iter(several.selections), None)
         if not result.is_chief:
             return None
         graph: Any = result.model
         results = pathlib.Path(workdir or folder, "results")
         report = report_lib.write(
-            graph, found, results, training=result.metrics, selection=selection
+            graph,
+            found,
+            results,
+            training=result.metrics,
+            selection=selection,
+            folds=of_folds,
+            notes=strands_lib.notes(
+                found,
+                selection=chosen,
+                reads_both=graph.config.both_strands,
+            ),
         )
         if workdir is not None:
-            from genomenet.release import export  # TensorFlow
-
             release = command.release_folder(workdir)
             export.write_release(
                 graph,
@@ -316,6 +353,7 @@ def fit_classifier(
                 name=release.name,
                 metrics=report.to_json(),
                 flags_text=flags_text,
+                tell=say,
             )
         with (results / "predictions.tsv").open(encoding="utf-8", newline="") as file:
             predictions = list(csv.DictReader(file, delimiter="\t"))

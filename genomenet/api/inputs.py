@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.data import tables, tasks
-from genomenet.dna import alphabet, encode
+from genomenet import task_kinds
+from genomenet.data import examples, intervals, tables, tasks
+from genomenet.dna import alphabet, encode, reader
 
 Codes = npt.NDArray[np.uint8]
 
-_MOST_LENGTHS: Final = 4  # to which the sequences of a fit are padded
+
+def read_records(
+    paths: str | Sequence[str],
+    *,
+    genome: str | Sequence[str] | None = None,
+    width: int | None = None,
+) -> list[reader.Record]:
+    """Reads sequence files, or intervals of a genome, into memory.
+
+    Models take the records as they are; each has a `name` and `codes`.
+
+    Args:
+        paths: FASTA, FASTQ, GenBank, EMBL or 2bit files, plain or gzip; with a genome
+            BED, narrowPeak, or tables with the columns chrom, start and end.
+        genome: Sequence files of the genome.
+        width: Of intervals: bases around the summit or else the middle; None takes
+            the intervals as they are.
+
+    Returns:
+        The records, in the order of the files.
+
+    Raises:
+        ValueError: If a file is not usable, or intervals and genome do not fit.
+    """
+    return list(intervals.read_records(paths, genome=genome, width=width))
+
+
+def name_sequences(sequences: Any, *, shortest: int = 1) -> list[tuple[str, Codes]]:
+    """Reads sequences as `read_sequences` does, with their names.
+
+    Args:
+        sequences: As for `read_sequences`, also `data.examples.Examples`.
+        shortest: As for `read_sequences`.
+
+    Returns:
+        Names, counted from 1 where sequences have none, and codes.
+    """
+    codes = read_sequences(sequences, shortest=shortest)
+    if isinstance(sequences, examples.Examples):
+        return list(zip(sequences.ids, codes, strict=True))
+    names = (getattr(x, "name", str(n)) for n, x in enumerate(sequences, 1))
+    return list(zip(names, codes, strict=True))
 
 
 def read_sequences(sequences: Any, *, shortest: int) -> list[Codes]:
     """Reads sequences of any mix of lengths and kinds.
 
     Args:
-        sequences: A list or an array of str, bytes, Bio.Seq.Seq or codes of
-            `dna.alphabet`, uint8, (L,); or codes, uint8, (N, L), padded on the right.
+        sequences: A list or an array of str, bytes, Bio.Seq.Seq, records of
+            `read_records` or codes of `dna.alphabet`, uint8, (L,); or codes, uint8,
+            (N, L), padded on the right.
         shortest: Bases of the shortest sequence that the model can read.
 
     Returns:
@@ -52,6 +93,7 @@ def read_sequences(sequences: Any, *, shortest: int) -> list[Codes]:
 
 
 def _read(sequence: Any, name: str) -> Codes:
+    sequence = getattr(sequence, "codes", sequence)
     if isinstance(sequence, np.ndarray):
         if sequence.ndim != 1 or sequence.dtype.kind not in "ui":
             raise TypeError(
@@ -92,13 +134,13 @@ def read_labels(given: Any, task: tasks.Task) -> npt.NDArray[Any]:
     """
     given = _as_array(given)
     values = [x.item() if isinstance(x, np.generic) else x for x in given]
-    if task.kind == tasks.REGRESSION:
+    if task.kind == task_kinds.REGRESSION:
         found = np.array(values, np.float32).reshape(-1)
         if len(found) != len(values) or not np.isfinite(found).all():
             raise ValueError("labels of a regression must be one finite number each")
         return found
     rows = [_read_label(value, i, task) for i, value in enumerate(values)]
-    if task.kind == tasks.MULTI_LABEL:
+    if task.kind == task_kinds.MULTI_LABEL:
         return np.array(rows, np.uint8).reshape(-1, len(task.classes))
     return np.array(rows, np.int32)
 
@@ -110,7 +152,7 @@ def _read_label(value: Any, index: int, task: tasks.Task) -> Any:
         value = value.decode()
     if isinstance(value, str):
         return _encode(value, place, task)
-    many, count = task.kind == tasks.MULTI_LABEL, len(task.classes)
+    many, count = task.kind == task_kinds.MULTI_LABEL, len(task.classes)
     if isinstance(value, bool | int | float) and not many:
         if value != int(value) or not 0 <= value < count:
             raise ValueError(f"{place}={value} is not an index of {count} classes")
@@ -131,6 +173,31 @@ def _read_label(value: Any, index: int, task: tasks.Task) -> Any:
 def _encode(label: str, place: str, task: tasks.Task) -> Any:
     row = tables.Row(sequence=b"", label=label, id=place, place=place)
     return task.encode(row)
+
+
+def read_labelled(
+    sequences: Any,
+    labels: Any,
+    sample_weight: Any = None,
+    class_weight: Mapping[Any, float] | None = None,
+    *,
+    task: tasks.Task,
+    shortest: int,
+) -> tuple[list[Codes], npt.NDArray[Any], npt.NDArray[np.float32] | None]:
+    """Returns what `read_sequences`, `read_labels` and `weigh` return.
+
+    Raises:
+        ValueError: If there are none, or not as many of one as of the other.
+    """
+    if sequences is None or labels is None:
+        raise ValueError("sequences and their labels must be given")
+    codes = read_sequences(sequences, shortest=shortest)
+    truth = read_labels(labels, task)
+    if len(codes) != len(truth):
+        raise ValueError(f"{len(codes)} sequences have {len(truth)} labels")
+    if not codes:
+        raise ValueError("there is no sequence")
+    return codes, truth, weigh(truth, sample_weight, class_weight, task)
 
 
 def _as_array(values: Any) -> Any:
@@ -167,67 +234,10 @@ def weigh(
             raise ValueError(f"sample_weight has the shape {given.shape}")
         weights = weights * given
     if class_weight is not None:
-        if task.kind not in (tasks.BINARY, tasks.MULTICLASS):
+        if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
             raise ValueError(f"class_weight needs classes, not {task.kind}")
         each = np.ones(len(task.classes), np.float32)
         names = list(class_weight)
         each[read_labels(names, task)] = [class_weight[name] for name in names]
         weights = weights * each[labels]
     return weights
-
-
-class Batches(keras.utils.PyDataset):
-    """Labelled sequences in batches of at most four padded lengths.
-
-    Args:
-        codes: Codes of each sequence, uint8, (L,).
-        labels: (N, ...).
-        weights: float32, (N,), or None.
-        batch_size: Rows of a batch, B; the last one of a length may have fewer.
-        shuffle: Whether every epoch has an order of its own.
-    """
-
-    def __init__(
-        self,
-        codes: Sequence[Codes],
-        labels: npt.NDArray[Any],
-        weights: npt.NDArray[np.float32] | None = None,
-        *,
-        batch_size: int = 32,
-        shuffle: bool = False,
-    ):
-        super().__init__()
-        self._codes, self._labels, self._weights = codes, labels, weights
-        self._batch_size = batch_size
-        # Seeded by `keras.utils.set_random_seed`, as all of Keras.
-        self._rng = np.random.default_rng(random.getrandbits(64)) if shuffle else None
-        lengths = np.array([len(sequence) for sequence in codes])
-        shares = np.arange(1, _MOST_LENGTHS + 1) / _MOST_LENGTHS
-        self._padded = np.unique(np.quantile(lengths, shares, method="higher"))
-        self._of_row = np.searchsorted(self._padded, lengths)
-        self.on_epoch_end()
-
-    def on_epoch_end(self) -> None:
-        """Draws the order of the next epoch."""
-        rows = np.arange(len(self._codes))
-        if self._rng is not None:
-            self._rng.shuffle(rows)
-        self._batches = []
-        for number, length in enumerate(self._padded):
-            of_length = rows[self._of_row[rows] == number]
-            for start in range(0, len(of_length), self._batch_size):
-                part = of_length[start : start + self._batch_size]
-                self._batches.append((int(length), part))
-        if self._rng is not None:
-            order = self._rng.permutation(len(self._batches))
-            self._batches = [self._batches[number] for number in order]
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Returns a dict with "bases", (B, L), the labels, and where given weights."""
-        length, rows = self._batches[index]
-        bases = encode.pad([self._codes[row] for row in rows], length)
-        batch = ({"bases": bases}, self._labels[rows])
-        return batch if self._weights is None else (*batch, self._weights[rows])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import html
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ from genomenet.data import intervals, tables
 from genomenet.dna import alphabet, encode, ranking, reader
 from genomenet.motifs import compare, formats, npmi_overlap, pwm, report, rgadem
 from genomenet.motifs.discovery import discover
+from genomenet.motifs.discovery import options as options_lib
 
 AUTO: Final = "auto"
 NATIVE: Final = "native"
@@ -37,7 +40,8 @@ class Options:
         native: Of the native finder.
         gadem: Of rGADEM.
         timeout: Seconds after which rGADEM is stopped; None waits.
-        model: A classifier: motifs are then sought only in what it looked at.
+        model: A classifier, or its name or folder: motifs are then sought only in
+            what it looked at.
         method: How it is asked: a method of `attribution.explain`.
         target: Name of the class it is asked about; None for the label of
             the sequences, or without one the positive class of two.
@@ -48,12 +52,12 @@ class Options:
     """
 
     backend: str = AUTO
-    native: discover.Options = dataclasses.field(default_factory=discover.Options)
+    native: options_lib.Options = dataclasses.field(default_factory=options_lib.Options)
     gadem: rgadem.RgademOptions = dataclasses.field(
         default_factory=rgadem.RgademOptions
     )
     timeout: float | None = None
-    model: str | None = None
+    model: Any = None
     method: str | None = None
     target: str | None = None
     jaspar: bool = False
@@ -64,7 +68,7 @@ class Options:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was found.
+    """What was found. Shows logos and names in a notebook.
 
     Attributes:
         motifs: Best first.
@@ -77,6 +81,40 @@ class Result:
     matches: tuple[compare.Match, ...] | None
     warnings: tuple[str, ...]
     target: str = ""
+
+    def summary(self) -> list[str]:
+        """Returns a line on all motifs, and one on each."""
+        count = len(self.motifs)
+        of = f" of class {self.target!r}" if self.target else ""
+        lines = [f"{count} motif{'s' * (count != 1)}{of}"]
+        for motif in self.motifs:
+            evalue = motif.scores.get("evalue")
+            stated = "" if evalue is None else f"  E {evalue:.2g}"
+            named = self._matches(motif)
+            name = f"  {named[0].target_name} q {named[0].qvalue:.2g}" if named else ""
+            note = "" if motif.scores.get("significant", 1.0) else "  not significant"
+            sites = f"{len(motif.sites):>7,} sites"
+            lines.append(f"  {motif.name:<24}{sites}{stated}{note}{name}")
+        return lines
+
+    def _matches(self, motif: pwm.Motif) -> list[compare.Match]:
+        """Returns the matches of a motif that are good enough to be shown."""
+        return [
+            match
+            for match in self.matches or ()
+            if match.motif == motif.name and match.qvalue <= report.HIGHEST_QVALUE
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.summary())
+
+    def _repr_html_(self) -> str:
+        first, *lines = self.summary()
+        parts = [f"<p>{html.escape(first)}</p>"]
+        for line, motif in zip(lines, self.motifs, strict=True):
+            parts.append(report.image(report.logo(motif), "logo"))
+            parts.append(f"<pre>{html.escape(line.strip())}</pre>")
+        return "".join(parts)
 
 
 def read(
@@ -124,6 +162,53 @@ def read(
     if not wanted:
         raise ValueError(f"{found[0]} has no sequence with the label {label!r}")
     return _unique(wanted), _unique(controls) or None
+
+
+def discover_motifs(
+    sequences: Any,
+    controls: Any = None,
+    *,
+    model: Any = None,
+    target: str | None = None,
+    jaspar: bool = False,
+    output: str | os.PathLike[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Result:
+    """Finds motifs of sequences: the command `genomenet.find_motifs`.
+
+    Args:
+        sequences: As for `Classifier.predict`.
+        controls: Sequences without the motifs; None to shuffle the given ones.
+        model: A classifier, or its name or folder: motifs are then sought only in
+            what it looked at.
+        target: Name of the class it is asked about; the positive one of two if None.
+        jaspar: Whether to compare with JASPAR; needs the extra motifs.
+        output: Folder for all files and the report; None keeps nothing on the disk.
+        progress: Called with a line of text now and then.
+        **options: Of `motifs.discovery.options.Options`, as `num_motifs`.
+
+    Returns:
+        The motifs.
+
+    Raises:
+        ValueError: If something given makes no sense, or `output` holds other things.
+        ImportError: If what an option needs is not installed.
+    """
+    from genomenet.api import inputs  # Keras
+
+    chosen = Options(
+        native=options_lib.Options(**options), model=model, target=target, jaspar=jaspar
+    )
+    others = None if controls is None else inputs.name_sequences(controls)
+    with tempfile.TemporaryDirectory() as folder:
+        return find(
+            _unique(inputs.name_sequences(sequences)),
+            output or pathlib.Path(folder, "motifs"),
+            chosen,
+            controls=None if others is None else _unique(others),
+            progress=progress,
+        )
 
 
 def find(
@@ -271,11 +356,14 @@ def _looked_at(
     say: Callable[[str], None],
 ) -> tuple[list[NamedCodes], list[NamedCodes] | None, str]:
     """Returns windows of what a model looked at and the class it was asked about."""
-    from genomenet.interpret import attribution  # TensorFlow
+    from genomenet.interpret import attribution, regions  # TensorFlow
+    from genomenet.models import classifier
     from genomenet.release import folder
 
-    model = folder.load_classifier(str(options.model))
-
+    model = options.model
+    if isinstance(model, str | os.PathLike):
+        model = folder.load_classifier(model)
+    model = classifier.graph_of(model)
     target = ""  # attention speaks of no class
     if options.method != attribution.ATTENTION:
         target = attribution.target_of(model.config, options.target)
@@ -292,7 +380,7 @@ def _looked_at(
                 attribution.draw(directory / name, found, count=_NUM_DRAWN)
             except ImportError as e:
                 say(str(e))
-        cut = attribution.high_windows(found)
+        cut = regions.high_windows(found)
         return [(n, codes[codes != alphabet.PAD]) for n, codes in cut]
 
     wanted = windows(sequences, "attribution")

@@ -1,16 +1,18 @@
-"""Arrays in memory → tf.data of batches of one static shape."""
+"""Arrays and sequences in memory → batches of one static shape; NumPy only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-_shuffle: Any = tf.random.experimental.stateless_shuffle  # pyright: ignore[reportAttributeAccessIssue]
+from genomenet.dna import alphabet, encode
+
 Arrays = Mapping[str, npt.NDArray[Any]]
+Batch = dict[str, npt.NDArray[Any]]
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
@@ -20,8 +22,8 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
 
 def endless(
     arrays: Arrays, *, batch_size: int, seed: int, first: int = 0
-) -> tf.data.Dataset:
-    """Returns batches in which every epoch has all rows, in an order of its own.
+) -> Iterator[Batch]:
+    """Yields batches in which every epoch has all rows, in an order of its own.
 
     Args:
         arrays: Name → (N, ...); among them "weight", (N,).
@@ -29,58 +31,73 @@ def endless(
         seed: Of the orders and the keys.
         first: Number of the first batch.
 
-    Returns:
-        A dataset without end of dicts, name → (B, ...), and "key", uint32, (B, 2).
-        Where N is no multiple of B, the last batch of an epoch is filled with rows of
-        weight 0.
+    Yields:
+        Without end, name → (B, ...), and "key", uint32, (B, 2). Where N is no multiple
+        of B, the last batch of an epoch is filled with rows of weight 0.
     """
     rows = len(arrays["weight"])
-    filler = steps_per_epoch(rows, batch_size) * batch_size - rows
-
-    def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        key = tf.stack([tf.constant(seed, tf.int64), number])
-        order = _shuffle(tf.range(rows), key)
-        order = tf.concat([order, tf.fill([filler], -1)], axis=0)
-        order = tf.reshape(order, (-1, batch_size))
-        return tf.data.Dataset.from_tensor_slices(order)
-
-    begin, skipped = divmod(first, steps_per_epoch(rows, batch_size))
-    order = tf.data.Dataset.range(begin, 2**31).flat_map(epoch).skip(skipped)
-    return _gathered(order, arrays, batch_size, seed, first).prefetch(2)
+    steps = steps_per_epoch(rows, batch_size)
+    order = np.arange(rows)
+    for number in itertools.count(first):
+        epoch, step = divmod(number, steps)
+        if step == 0 or number == first:
+            order = np.random.default_rng([seed, epoch]).permutation(rows)
+        yield _batch(arrays, order, step, batch_size, seed, number)
 
 
-def in_order(arrays: Arrays, *, batch_size: int, seed: int) -> tf.data.Dataset:
-    """Returns the rows once, in their order, in batches as `endless` makes them."""
-    rows = len(arrays["weight"])
-    filler = steps_per_epoch(rows, batch_size) * batch_size - rows
-    order = np.concatenate([np.arange(rows), np.full(filler, -1)]).astype("int32")
-    batches = tf.data.Dataset.from_tensor_slices(order.reshape(-1, batch_size))
-    return _gathered(batches, arrays, batch_size, seed)
+def in_order(arrays: Arrays, *, batch_size: int, seed: int) -> Iterator[Batch]:
+    """Yields the rows once, in their order, in batches as `endless` makes them."""
+    order = np.arange(len(arrays["weight"]))
+    for number in range(steps_per_epoch(len(order), batch_size)):
+        yield _batch(arrays, order, number, batch_size, seed, number)
 
 
-def _gathered(
-    order: tf.data.Dataset,
+def _batch(
     arrays: Arrays,
+    order: npt.NDArray[np.intp],
+    step: int,
     batch_size: int,
     seed: int,
-    first_batch: int = 0,
-) -> tf.data.Dataset:
-    tensors = {name: tf.constant(array) for name, array in arrays.items()}
+    number: int,
+) -> Batch:
+    """Returns a batch: that of a step of an epoch, with its number in the run."""
+    rows = order[step * batch_size : (step + 1) * batch_size]
+    filled = np.concatenate([rows, np.zeros(batch_size - len(rows), rows.dtype)])
+    batch = {name: array[filled] for name, array in arrays.items()}
+    batch["weight"][len(rows) :] = 0
+    numbers = np.arange(number * batch_size, (number + 1) * batch_size)
+    keys = np.stack([np.full(batch_size, seed), numbers], axis=1)
+    batch["key"] = (keys % (1 << 32)).astype(np.uint32)
+    return batch
 
-    def gather(number: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        is_real = rows >= 0
-        batch = {
-            name: tf.gather(tensor, tf.maximum(rows, 0))
-            for name, tensor in tensors.items()
-        }
-        batch["weight"] = tf.where(is_real, batch["weight"], 0.0)
-        first = tf.cast(number * batch_size, tf.uint32)
-        numbers = first + tf.cast(tf.range(batch_size), tf.uint32)
-        batch["key"] = tf.stack(
-            [tf.fill([batch_size], tf.constant(seed, tf.uint32)), numbers], axis=1
-        )
-        return batch
 
-    return order.enumerate(first_batch).map(
-        gather, num_parallel_calls=2, deterministic=True
-    )
+def by_length(
+    sequences: Sequence[npt.NDArray[np.uint8]], *, batch_size: int, most: int = 0
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]]:
+    """Batches sequences of any mix of lengths, with little padding.
+
+    Args:
+        sequences: Codes, uint8, (L,) each.
+        batch_size: Rows of a batch.
+        most: Bases of a batch at most, of which longer rows then hold fewer; 0 sets
+            no limit.
+
+    Yields:
+        Numbers of the sequences of a batch, the longest first, and their codes, (B,
+        L), padded on the right to the longest: beyond it a model might read one more
+        window. Rows beyond the sequences hold N.
+    """
+    # Neighbours in length share a batch, so that little is padded.
+    order = np.argsort([-len(s) for s in sequences], kind="stable")
+    while len(order):
+        length = len(sequences[order[0]])
+        size = min(batch_size, max(1, most // length)) if most else batch_size
+        numbers, order = order[:size], order[size:]
+        codes = encode.pad([sequences[number] for number in numbers], length)
+        yield numbers, filled(codes, size)
+
+
+def filled(codes: npt.NDArray[np.uint8], num_rows: int) -> npt.NDArray[np.uint8]:
+    """Returns rows, and below them rows of N up to a count."""
+    rest = ((0, num_rows - len(codes)), (0, 0))
+    return np.pad(codes, rest, constant_values=alphabet.N)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import pathlib
 import re
@@ -222,21 +221,18 @@ def _remove(folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps other builds of the same name out; the kernel frees the lock."""
+    """Keeps other builds of the same name out."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    file = folder / ".lock"
+    with file.open("a") as handle:
+        if not atomic.lock(handle):
             raise sources.DatasetError(
                 f"{folder.name} is being built by another process in {folder.parent}: "
                 "wait for it, or use another name"
-            ) from None
-        except OSError:  # a file system without locks on folders
-            pass
-        yield
-    finally:
-        os.close(handle)
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # only if nothing was built
+            )
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                file.unlink()
+                folder.rmdir()  # only if nothing was built

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from genomenet import task_kinds
 from genomenet.data import integrity, sources, tables, tasks
 from genomenet.dna import alphabet, encode
 
@@ -194,7 +195,7 @@ def read_tables(
     Raises:
         DatasetError: If a table is not usable, or a label is none of the classes.
     """
-    may_lack = task in (tasks.AUTO, tasks.MULTI_LABEL)
+    may_lack = task in (tasks.AUTO, task_kinds.MULTI_LABEL)
     rows = {
         split: list(
             tables.read_tables([path], may_lack_label=may_lack, kmer=_kmer_length(path))
@@ -277,7 +278,7 @@ def draw_fraction(
         )
     rng = np.random.default_rng(seed)
     parts = [np.arange(len(examples))]
-    if task.kind in (tasks.BINARY, tasks.MULTICLASS):
+    if task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS):
         numbers = range(len(task.classes))
         parts = [np.flatnonzero(examples.labels == number) for number in numbers]
     rows = []
@@ -347,12 +348,12 @@ def _task(feature: Any, metadata: Any) -> tasks.Task:
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.ClassLabel):
-        kind = tasks.BINARY if feature.num_classes == 2 else tasks.MULTICLASS
+        kind = task_kinds.BINARY if feature.num_classes == 2 else task_kinds.MULTICLASS
         return tasks.Task(kind=kind, classes=tuple(feature.names))
     if feature.shape:
         names = (metadata or {}).get("classes") or range(feature.shape[0])
-        return tasks.Task(kind=tasks.MULTI_LABEL, classes=tuple(map(str, names)))
-    return tasks.Task(kind=tasks.REGRESSION)
+        return tasks.Task(kind=task_kinds.MULTI_LABEL, classes=tuple(map(str, names)))
+    return tasks.Task(kind=task_kinds.REGRESSION)
 
 
 def _examples(rows: Iterable[Mapping[str, Any]], task: tasks.Task) -> Examples:
@@ -382,7 +383,7 @@ def _from_rows(rows: Sequence[tables.Row], task: tasks.Task) -> Examples:
 
 
 def _array(found: Sequence[Any], task: tasks.Task) -> npt.NDArray[Any]:
-    dtype: Any = {tasks.REGRESSION: np.float32, tasks.MULTI_LABEL: np.uint8}
+    dtype: Any = {task_kinds.REGRESSION: np.float32, task_kinds.MULTI_LABEL: np.uint8}
     return np.array(found, dtype.get(task.kind, np.int32))
 
 
@@ -441,5 +442,5 @@ def _offsets(parts: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.int64]:
 
 
 def _need_classes(task: tasks.Task, flag: str) -> None:
-    if task.kind not in (tasks.BINARY, tasks.MULTICLASS):
+    if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
         raise sources.DatasetError(f"{flag} needs classes, not {task.kind}")

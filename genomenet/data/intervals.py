@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from genomenet.data import sources, tables
+from genomenet.data import sources, tables, text_files
 from genomenet.dna import encode, files, reader
 from genomenet.dna import genome as genome_lib
 
@@ -157,9 +157,11 @@ def read_records(
     if contigs is None:
         yield from reader.read(given, unique=unique, on_error=on_error)
         return
-    found = [
-        one for path in reader.expand(given) for one in read(path, label="interval")
-    ]
+    found = []
+    for path in reader.expand(given):
+        found += read(path, label="interval")
+        if not found:
+            raise files.error(path, "it holds no interval")
     contigs = reader.expand(contigs)
     known = genome_lib.Genome.read(contigs, only={one.contig for one in found})
     for one in found:
@@ -228,17 +230,17 @@ def read(
         start, end = (_whole(values[key], key, path, number) for key in (START, END))
         if start >= end:
             cause = f"start {start} is not before end {end}"
-            raise tables.error(path, cause, number)
+            raise sources.error(path, cause, number)
         strand = values.get(STRAND, "")
         if strand not in (*_FORWARD, _REVERSE):
-            raise tables.error(path, f"strand {strand!r} is none of + - .", number)
+            raise sources.error(path, f"strand {strand!r} is none of + - .", number)
         own = values.get(tables.SPLIT, "")
         if own and not tables.split_name(own):
             cause = f"split {own!r} is none of {', '.join(sources.SPLITS)}"
-            raise tables.error(path, cause, number)
+            raise sources.error(path, cause, number)
         own_label = values.get(tables.LABEL, "") if label is None else label
         if cause := tables.wrong_text(own_label):
-            raise tables.error(path, f"its label {own_label[:40]!r} {cause}", number)
+            raise sources.error(path, f"its label {own_label[:40]!r} {cause}", number)
         yield Interval(
             contig=values[REGION],
             start=start,
@@ -246,7 +248,7 @@ def read(
             is_reverse=strand == _REVERSE,
             label=own_label,
             split=tables.split_name(own) or split,
-            place=tables.place(path, number),
+            place=sources.place(path, number),
             summit=_summit(values, end - start, path, number),
         )
 
@@ -342,7 +344,7 @@ def is_unnamed(
     """
     path = os.fspath(path)
     if _is_table(path, columns):
-        with tables.opened(path) as text:
+        with text_files.opened(path) as text:
             return tables.LABEL not in _header(text.readline(), columns)
     names = [values.get(tables.LABEL, "") for _, values in _bed(path)]
     named = [name for name in names if not tables.is_missing(name)]
@@ -362,7 +364,7 @@ def _header(line: str, columns: Mapping[str, str]) -> list[str]:
 
 def _is_table(path: str, columns: Mapping[str, str]) -> bool:
     """Returns whether the first line names columns, and not those of BED."""
-    with tables.opened(path) as text:
+    with text_files.opened(path) as text:
         names = _header(text.readline(), columns)
     return START in names and END in names and not _is_bed(names)
 
@@ -381,15 +383,15 @@ def _bed(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields the number of a line of a BED file, from 1, and its fields."""
     names = (*_REQUIRED, tables.LABEL, "score", STRAND)
-    with tables.opened(path) as text:
-        for number, line in enumerate(tables.lines(text, path), 1):
+    with text_files.opened(path) as text:
+        for number, line in enumerate(text_files.lines(text, path), 1):
             words = line.split()
             if not words or words[0] in _NO_DATA or words[0].startswith("#"):
                 continue
             fields = line.split("\t") if "\t" in line else words
             if len(fields) < len(_REQUIRED):
                 cause = f"{len(fields)} columns; BED has chrom, start, end, …"
-                raise tables.error(path, cause, number)
+                raise sources.error(path, cause, number)
             values: dict[str, str]
             values = dict(zip(names, map(str.strip, fields), strict=False))
             if len(fields) == _NARROW_PEAK:
@@ -398,15 +400,15 @@ def _bed(
                 continue
             if values.get(tables.LABEL) in ("+", "-"):
                 cause = f"name {values[tables.LABEL]!r}; BED has the strand in column 6"
-                raise tables.error(path, cause, number)
+                raise sources.error(path, cause, number)
             score = values.get("score", ".")
             if score != "." and not _NUMBER.fullmatch(score):
                 cause = f"score {score!r} is no number; BED has the strand in column 6"
-                raise tables.error(path, cause, number)
+                raise sources.error(path, cause, number)
             if label_column is not None:
                 if not len(_REQUIRED) < label_column <= len(fields):
                     cause = f"{len(fields)} columns, and no label_column={label_column}"
-                    raise tables.error(path, cause, number)
+                    raise sources.error(path, cause, number)
                 values[tables.LABEL] = fields[label_column - 1].strip()
             yield number, values
 
@@ -421,7 +423,7 @@ def _summit(
     summit = _whole(text, _SUMMIT, path, number)
     if summit >= length:
         cause = f"summit {summit} is beyond an interval of {length} bases"
-        raise tables.error(path, cause, number)
+        raise sources.error(path, cause, number)
     return summit
 
 
@@ -429,5 +431,5 @@ def _whole(text: str, name: str, path: str, number: int) -> int:
     """Reads a position."""
     if not (text.isascii() and text.isdigit()):
         cause = f"{name} {text!r} is not a whole number from 0 on"
-        raise tables.error(path, cause, number)
+        raise sources.error(path, cause, number)
     return int(text)

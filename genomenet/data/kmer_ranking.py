@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet import atomic
-from genomenet.data import prepared, progress, tables
-from genomenet.dna import alphabet, kmer, ranking, reader
+from genomenet.data import prepared, progress, text_files
+from genomenet.dna import alphabet, kmer, ranking, reader, tiling
 
 SEGMENTS: Final = ("1,2", "all")
 _BLOCK: Final = 2**16  # bases counted at once: what a core's cache holds
@@ -75,10 +75,8 @@ class Counter:
         for start in range(0, max(len(codes) - overlap, 0), _BLOCK):
             block = codes[start : start + _BLOCK + overlap]
             numbers = self._numbers(block)
-            is_other = block >= alphabet.N
-            if is_other.any():
-                others = np.concatenate([[0], np.cumsum(is_other)])
-                numbers = numbers[others[self.k :] == others[: -self.k]]
+            if (block >= alphabet.N).any():
+                numbers = numbers[tiling.starts_without_n(block, self.k)]
             self.counts += np.bincount(numbers, minlength=len(self.counts))
 
     def _numbers(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
@@ -166,10 +164,10 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
     path = pathlib.Path(path)
     counter = Counter(k)
     ids = {word: i for i, word in enumerate(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])}
-    with tables.opened(os.fspath(path)) as file:
+    with text_files.opened(os.fspath(path)) as file:
         rows = [
             (f"{path}, line {number}", line.split())
-            for number, line in enumerate(tables.lines(file, os.fspath(path)), 1)
+            for number, line in enumerate(text_files.lines(file, os.fspath(path)), 1)
             if line.strip() and not line.startswith("#")
         ]
     if rows and rows[0][1][0][:1] == ">" and rows[0][1][0][1:].isdecimal():

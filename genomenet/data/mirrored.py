@@ -7,7 +7,8 @@ import itertools
 
 import numpy as np
 
-from genomenet.data import examples, tasks
+from genomenet import task_kinds
+from genomenet.data import examples
 from genomenet.dna import encode
 
 SHARE = 0.5
@@ -25,7 +26,7 @@ def pairs(data: examples.Data) -> list[tuple[str, str, float]]:
         reverse complement is labelled as the larger. Only pairs with a share of at
         least `SHARE`; none if an example has no single class.
     """
-    if data.task.kind not in (tasks.BINARY, tasks.MULTICLASS):
+    if data.task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
         return []
     members: dict[int, set[bytes]] = collections.defaultdict(set)
     for split in data.splits.values():

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.dna import alphabet, packed, tiling
+from genomenet.dna import alphabet, encode, packed, tiling
 
 Batch = dict[str, npt.NDArray[Any]]
 Index = npt.NDArray[np.int64]
@@ -27,7 +27,7 @@ _UINT32: Final = 0xFFFFFFFF
 _ROUNDS: Final = 6
 _BLOCK_BASES: Final = 1 << 19  # computed at once by the background thread
 # What is drawn: streams of `_hash` that are independent of each other.
-_ORDER, _PHASE, _CUT = range(3)
+_ORDER, _PHASE, _CUT, _STRAND = range(4)
 
 
 class Rows:
@@ -84,6 +84,11 @@ class Rows:
             segments "segment", uint8, (B, L).
         """
         batch = {"bases": self._genome.take(self._positions(rows), self._bases)}
+        if self.window.both_strands and self.window.cut == "crop":
+            is_other = _draw(self._seed, _STRAND, rows, 2) == 1
+            batch["bases"][is_other] = encode.reverse_complement(
+                batch["bases"][is_other]
+            )
         if self.window.shortest_cut:
             draws = _draw(self._seed, _CUT, rows, sum(_weights(self.window)))
             batch = cuts(batch["bases"], draws, self.window)

@@ -42,6 +42,8 @@ def label(
     """
     track = os.fspath(track)
     library = bigwig()
+    if not os.path.isfile(track):
+        raise sources.DatasetError(f"{track}: there is no such file")
     try:
         file: Any = library.open(track)
         lengths: dict[str, int] = file.chroms()

@@ -16,6 +16,16 @@ class DatasetError(ValueError):
     """A dataset that cannot be built or found. The message is one line."""
 
 
+def error(path: str, cause: str, number: int = 0) -> DatasetError:
+    """Returns the error of a file, or of a line of it, counted from 1."""
+    return DatasetError(f"{place(path, number) if number else path}: {cause}")
+
+
+def place(path: str, number: int) -> str:
+    """Names a line of a file, for messages."""
+    return f"{path}: line {number}"
+
+
 def cause(error: BaseException) -> str:
     """Returns what an error of another library says, as one line of plain text.
 

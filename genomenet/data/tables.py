@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
-import gzip
-import io
 import os
-import zlib
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from typing import Any, Final, TextIO, cast
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Final, TextIO
 
-from genomenet.data import sources
+from genomenet.data import sources, text_files
 from genomenet.dna import encode, reader
 
 SEQUENCE: Final = "sequence"
@@ -23,30 +19,15 @@ SEPARATOR: Final = ";"
 """Of the classes in a label of several."""
 
 _REQUIRED: Final = (SEQUENCE, LABEL)
-_GZIP: Final = b"\x1f\x8b"
 _DELIMITERS: Final = "\t,;"
 _ENDINGS: Final = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
-_HEAD: Final = 1 << 16  # letters of a first line that are looked at
 _MAX_HEADER: Final = 1 << 20  # letters of a first line
-_MAX_LINE: Final = 1 << 25  # letters of any line, and so of a field
 _MISSING: Final = frozenset(
     (
         *("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "none"),
         *("null", "(null)", "nil", ".", "\\n", "#value!", "#div/0!", "#num!", "#ref!"),
         *("#name?", "#null!"),
     )
-)
-# What files that are no text begin with.
-_MAGIC: Final = (
-    (_GZIP, "gzip inside gzip: unpack it once"),
-    (b"\xff\xfe", "UTF-16 text: save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text: save it as UTF-8"),
-    (b"PK\x03\x04", "a spreadsheet or ZIP file: save it as TSV or CSV"),
-    (b"\xd0\xcf\x11\xe0", "a spreadsheet of old Excel: save it as TSV or CSV"),
-    (b"PAR1", "a Parquet file: save it as TSV or CSV"),
-    (b"BZh", "packed with bzip2: unpack it"),
-    (b"\xfd7zXZ", "packed with xz: unpack it"),
-    (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it"),
 )
 _SPLITS: Final = {
     "train": "train",
@@ -171,17 +152,15 @@ def read_fields(
         DatasetError: If the file is not usable as a table.
     """
     number = 1  # the header
-    with opened(path) as text:
-        before = csv.field_size_limit(_MAX_LINE)
+    with text_files.opened(path) as text:
         try:
             for number, values in _lines(
                 text, path, required, columns or {}, on_error or _refuse
             ):
                 yield number, values
         except csv.Error as e:
-            raise error(path, f"not readable as a table: {e}", number + 1) from None
-        finally:
-            csv.field_size_limit(before)
+            cause = f"not readable as a table: {e}"
+            raise sources.error(path, cause, number + 1) from None
 
 
 def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
@@ -224,8 +203,8 @@ def is_table(path: str) -> bool:
     if not os.path.isfile(path):
         return False
     try:
-        with opened(path) as text:
-            first = text.readline(_HEAD)
+        with text_files.opened(path) as text:
+            first = text.readline(text_files.HEAD)
     except (sources.DatasetError, OSError):
         return False
     if first.startswith(">"):
@@ -233,59 +212,6 @@ def is_table(path: str) -> bool:
     names = first.replace(",", "\t").replace(";", "\t").split("\t")
     is_named = path.lower().endswith(_ENDINGS)
     return is_named or SEQUENCE in [n.strip(' "\r\n').lower() for n in names]
-
-
-@contextlib.contextmanager
-def opened(path: str) -> Generator[TextIO]:
-    """Opens a text file, decompressed where its content says so.
-
-    Args:
-        path: The file.
-
-    Yields:
-        A stream of its text.
-
-    Raises:
-        DatasetError: If it cannot be opened, is no text, or is damaged; also later,
-            while it is read.
-    """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(2)
-    except OSError as e:
-        raise error(path, e.strerror or str(e)) from None
-    open_file = gzip.open if head == _GZIP else open
-    try:
-        with open_file(path, "rb") as raw:
-            stream = io.BufferedReader(cast(io.RawIOBase, raw), _HEAD)
-            _check_text(path, stream)
-            with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-                yield text
-    except UnicodeDecodeError:
-        raise error(path, "not a text file in UTF-8") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as e:
-        raise error(path, f"truncated or damaged gzip: {e}") from None
-
-
-def lines(text: TextIO, path: str, number: int = 0) -> Iterator[str]:
-    """Yields the lines of a text, none of which may take all memory.
-
-    Args:
-        text: Of `opened`.
-        path: The file, for errors.
-        number: Lines that have been read.
-
-    Yields:
-        Lines with their ends.
-
-    Raises:
-        DatasetError: If a line is longer than 32 MB.
-    """
-    while line := text.readline(_MAX_LINE):
-        number += 1
-        if len(line) == _MAX_LINE:
-            raise error(path, f"longer than {_MAX_LINE >> 20} MB", number)
-        yield line
 
 
 def is_missing(text: str) -> bool:
@@ -320,39 +246,6 @@ def unique_columns(own: Collection[str], names: Sequence[str]) -> list[str]:
     return found
 
 
-def _check_text(path: str, stream: Any) -> None:
-    """Refuses what is no text by its first bytes."""
-    head = stream.peek(_HEAD)[:_HEAD]
-    for magic, cause in _MAGIC:
-        if head.startswith(magic):
-            raise error(path, cause)
-    if b"\0" in head:
-        few, many = sorted(
-            half.count(0) / len(head) for half in (head[::2], head[1::2])
-        )
-        is_wide = few < 0.1 and many > 0.3
-        raise error(path, "UTF-16 text: save it as UTF-8" if is_wide else "no text")
-
-
-def error(path: str, cause: str, number: int = 0) -> sources.DatasetError:
-    """Makes the error for a file.
-
-    Args:
-        path: The file.
-        cause: What is wrong, in the user's words.
-        number: The line, from 1; 0 for none.
-
-    Returns:
-        The error.
-    """
-    return sources.DatasetError(f"{place(path, number) if number else path}: {cause}")
-
-
-def place(path: str, number: int) -> str:
-    """Names a line of a file, for messages."""
-    return f"{path}: line {number}"
-
-
 def column(name: str, columns: Mapping[str, str]) -> str:
     """Returns what a column is for.
 
@@ -363,8 +256,7 @@ def column(name: str, columns: Mapping[str, str]) -> str:
     Returns:
         The name wanted, or the same name in lower case.
     """
-    folded = name.lower()
-    return columns.get(name, columns.get(folded, folded))
+    return columns.get(name, columns.get(name.lower(), name.lower()))
 
 
 def split_name(name: str) -> str:
@@ -386,33 +278,46 @@ def _lines(
     """Yields the number of the last line read, and its fields."""
     first = text.readline(_MAX_HEADER)
     if len(first) == _MAX_HEADER:
-        raise error(path, f"its first line is longer than {_MAX_HEADER >> 20} MB")
+        cause = f"its first line is longer than {_MAX_HEADER >> 20} MB"
+        raise sources.error(path, cause)
     if not first.strip():
-        raise error(path, "empty file" if not first else "its first line is empty")
+        raise sources.error(path, "its first line is empty" if first else "empty file")
     if first.startswith(">"):
         cause = "a FASTA file, not a table (genomenet.build_dataset: use class_fasta)"
-        raise error(path, cause)
+        raise sources.error(path, cause)
     delimiter = next((d for d in _DELIMITERS if d in first), "\t")
-    header = next(csv.reader([first.lstrip("#")], delimiter=delimiter))
+    header = next(_records(csv.reader([first.lstrip("#")], delimiter=delimiter)))
     if cause := next(filter(None, map(wrong_text, map(str.strip, header))), ""):
-        raise error(path, f"its header {cause}: {_listed(header)}", 1)
+        raise sources.error(path, f"its header {cause}: {_listed(header)}", 1)
     names = [column(name.strip(), columns) for name in header]
     for name in required:
-        if names.count(name) != 1:
-            cause = (
-                f"{names.count(name) or 'no'} column{'s' * (name in names)} {name!r}"
-            )
-            raise error(path, f"{cause} in its header; found: {_listed(header)}")
-    parsed = csv.reader(lines(text, path, 1), delimiter=delimiter, strict=True)
-    for fields in parsed:
+        if (times := names.count(name)) != 1:
+            cause = f"{times or 'no'} column{'s' * (times > 1)} {name!r} in its header"
+            raise sources.error(path, f"{cause}; found: {_listed(header)}")
+    rest = text_files.lines(text, path, 1)
+    parsed = csv.reader(rest, delimiter=delimiter, strict=True)
+    for fields in _records(parsed):
         number = parsed.line_num + 1  # with the header
         if not fields or (len(fields) == 1 and not fields[0].strip()):
             continue
         if len(fields) != len(names):
             cause = f"{len(fields)} columns, its header has {len(names)}"
-            on_error(error(path, cause, number))
+            on_error(sources.error(path, cause, number))
             continue
         yield number, dict(zip(names, map(str.strip, fields), strict=True))
+
+
+def _records(parsed: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Yields records; the limit of their fields, which a process has, is put back."""
+    record: list[str] | None = []
+    while record is not None:
+        before = csv.field_size_limit(text_files.MAX_LINE)
+        try:
+            record = next(parsed, None)
+        finally:
+            csv.field_size_limit(before)
+        if record is not None:
+            yield record
 
 
 def _row(
@@ -423,37 +328,41 @@ def _row(
     kmer: int,
 ) -> Row:
     """Checks and normalises a row."""
-    sequence, label = values[SEQUENCE], values[LABEL]
-    if is_missing(sequence):
-        raise error(path, f"empty sequence{_written(sequence)}", number)
-    if cause := missing_label(label, may_lack_label):
-        raise error(path, cause, number)
-    for name in (LABEL, ID):
-        if cause := wrong_text(values.get(name, "")):
-            raise error(path, f"its {name} {values[name][:40]!r} {cause}", number)
-    if kmer:
-        sequence = _joined(sequence, kmer, path, number)
-    if " " in sequence:
-        cause = "blanks inside the sequence: write bases, not k-mers"
-        raise error(path, cause, number)
     try:
-        codes = encode.encode(sequence, name=SEQUENCE)
+        sequence, split = _checked(values, may_lack_label, kmer)
     except ValueError as e:
         cause = str(e).removeprefix(f"record {SEQUENCE!r}: ")
-        raise error(path, cause, number) from None
-    split = ""
-    if SPLIT in values:
-        split = split_name(values[SPLIT])
-        if not split:
-            cause = f"split {values[SPLIT]!r} is none of {', '.join(sources.SPLITS)}"
-            raise error(path, cause, number)
+        raise sources.error(path, cause, number) from None
     return Row(
-        sequence=encode.decode(codes),
-        label=label,
+        sequence=sequence,
+        label=values[LABEL],
         id=_identifier(values) or f"{os.path.basename(path)}:{number}",
         split=split,
-        place=place(path, number),
+        place=sources.place(path, number),
     )
+
+
+def _checked(
+    values: Mapping[str, str], may_lack_label: bool, kmer: int
+) -> tuple[bytes, str]:
+    """Returns the bases and the split of a row; raises ValueError with the cause."""
+    sequence, split = values[SEQUENCE], split_name(values.get(SPLIT, ""))
+    if is_missing(sequence):
+        raise ValueError(f"empty sequence{_written(sequence)}")
+    if cause := missing_label(values[LABEL], may_lack_label):
+        raise ValueError(cause)
+    for name in (LABEL, ID):
+        if cause := wrong_text(values.get(name, "")):
+            raise ValueError(f"its {name} {values[name][:40]!r} {cause}")
+    if kmer:
+        sequence = _joined(sequence, kmer)
+    if " " in sequence:
+        raise ValueError("blanks inside the sequence: write bases, not k-mers")
+    codes = encode.encode(sequence, name=SEQUENCE)
+    if SPLIT in values and not split:
+        known = ", ".join(sources.SPLITS)
+        raise ValueError(f"split {values[SPLIT]!r} is none of {known}")
+    return encode.decode(codes), split
 
 
 def missing_label(label: str, may_be_empty: bool) -> str:
@@ -481,7 +390,7 @@ def _identifier(values: Mapping[str, str]) -> str:
     return "" if is_missing(values.get(ID, "")) else values[ID]
 
 
-def _joined(sequence: str, kmer: int, path: str, number: int) -> str:
+def _joined(sequence: str, kmer: int) -> str:
     """Joins overlapping k-mers to bases."""
     words = sequence.split()
     joined = words[0] + "".join([word[-1] for word in words[1:]])
@@ -489,11 +398,12 @@ def _joined(sequence: str, kmer: int, path: str, number: int) -> str:
         return joined
     for i, word in enumerate(words):
         if len(word) != kmer:
-            raise error(path, f"{word[:20]!r} is no {kmer}-mer", number)
+            raise ValueError(f"{word[:20]!r} is no {kmer}-mer")
         if i and words[i - 1][1:] != word[:-1]:
-            cause = f"{kmer}-mers {i} and {i + 1} do not overlap: {words[i - 1]} {word}"
-            raise error(path, cause, number)
-    raise error(path, f"not overlapping {kmer}-mers", number)
+            raise ValueError(
+                f"{kmer}-mers {i} and {i + 1} do not overlap: {words[i - 1]} {word}"
+            )
+    raise ValueError(f"not overlapping {kmer}-mers")
 
 
 def _listed(header: Sequence[str]) -> str:

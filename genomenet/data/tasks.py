@@ -13,15 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from genomenet import task_kinds
 from genomenet.data import positive, sources, tables
 from genomenet.dna import encode
 
 AUTO: Final = "auto"
-BINARY: Final = "binary"
-MULTICLASS: Final = "multiclass"
-MULTI_LABEL: Final = "multi_label"
-REGRESSION: Final = "regression"
-TASKS: Final = (AUTO, BINARY, MULTICLASS, MULTI_LABEL, REGRESSION)
+TASKS: Final = (AUTO, *task_kinds.KINDS)
 
 _SHOWN: Final = 10  # classes named in an error
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -60,7 +57,7 @@ class Task:
     positive: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind == BINARY and len(self.classes) == 2:
+        if self.kind == task_kinds.BINARY and len(self.classes) == 2:
             found = positive.choose(self.classes, self.positive)
             object.__setattr__(self, "positive", found)
         elif self.positive:
@@ -87,13 +84,13 @@ class Task:
         Raises:
             DatasetError: If the label is none of the classes, or no number.
         """
-        if self.kind == REGRESSION:
+        if self.kind == task_kinds.REGRESSION:
             value = _number(row.label)
             if value is None or abs(value) > _LARGEST:
                 cause = "is not a number" if value is None else "is too large"
                 raise sources.DatasetError(f"{row.place}: label {row.label!r} {cause}")
             return np.float32(value)
-        if self.kind == MULTI_LABEL:
+        if self.kind == task_kinds.MULTI_LABEL:
             found = np.zeros(len(self.classes), np.uint8)
             found[[self._number(name, row) for name in _parts(row.label)]] = 1
             return found
@@ -136,25 +133,29 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
     """
     rows = collections.Counter(labels)
     labels = set(rows)
-    if kind != REGRESSION:
+    if kind != task_kinds.REGRESSION:
         _check_amounts(labels, shown)
         _check_vectors(labels, shown)
     numbers = [n for n in map(_number, labels) if n is not None]
     is_auto = kind == AUTO
     if is_auto:
         if any(tables.SEPARATOR in label for label in labels):
-            kind = MULTI_LABEL
+            kind = task_kinds.MULTI_LABEL
         elif 2 * len(numbers) > len(labels) and not all(
             number.is_integer() for number in numbers
         ):
-            kind = REGRESSION
+            kind = task_kinds.REGRESSION
         else:
-            kind = BINARY if len(set(map(class_name, labels))) == 2 else MULTICLASS
-    if kind == REGRESSION:
+            kind = (
+                task_kinds.BINARY
+                if len(set(map(class_name, labels))) == 2
+                else task_kinds.MULTICLASS
+            )
+    if kind == task_kinds.REGRESSION:
         if len(labels) == 1:
             raise sources.DatasetError(f"{shown}: all labels are {labels.pop()}")
         return Task(kind=kind)
-    if kind == MULTI_LABEL:
+    if kind == task_kinds.MULTI_LABEL:
         names = {part for label in labels for part in _parts(label)}
         if len(names) > 1 and len({frozenset(_parts(label)) for label in labels}) == 1:
             raise sources.DatasetError(
@@ -171,7 +172,7 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
             f"{shown}: one class only, {', '.join(names) or 'without a name'}; "
             "there is nothing to tell apart"
         )
-    if kind == BINARY and len(names) != 2:
+    if kind == task_kinds.BINARY and len(names) != 2:
         raise sources.DatasetError(
             f"{shown}: {len(names)} classes, but task=binary takes 2"
         )
@@ -341,7 +342,9 @@ def assign(
 
     def order(name: bytes) -> tuple[str, bytes]:
         label = survey.labels[rows[name][0]]
-        stratum = label if task.kind in (BINARY, MULTICLASS) else ""
+        stratum = (
+            label if task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS) else ""
+        )
         digest = hashlib.blake2b(name, digest_size=16, key=str(seed).encode()).digest()
         return stratum, digest
 

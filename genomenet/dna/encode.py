@@ -103,27 +103,6 @@ def one_hot(
     return _ONE_HOT.astype(dtype)[_checked(codes, largest=alphabet.PAD)]
 
 
-def from_one_hot(x: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    """Reads one-hot bases as codes.
-
-    Args:
-        x: One-hot bases, (..., L, 4), channels A, C, G, T.
-
-    Returns:
-        Codes, uint8, (..., L). A position that is zero in all channels is N: padding
-        cannot be told from it.
-
-    Raises:
-        ValueError: If a position is neither one-hot nor zero.
-    """
-    x = _four_channels(x)
-    ones = np.count_nonzero(x == 1, axis=-1)  # (..., L)
-    if np.any(ones != np.count_nonzero(x, axis=-1)) or np.any(ones > 1):
-        raise ValueError("x must hold one 1 or only zeros at every position")
-    codes = np.where(ones == 1, np.argmax(x, axis=-1), alphabet.N)
-    return codes.astype(np.uint8)
-
-
 def reverse_complement(codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     """Returns the other strand, read 5'→3'.
 
@@ -141,23 +120,6 @@ def reverse_complement(codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:
         b'NCGTT'
     """
     return alphabet.COMPLEMENT[_checked(codes, largest=alphabet.PAD)[..., ::-1]]
-
-
-def reverse_complement_one_hot(x: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns the other strand of one-hot bases, read 5'→3'.
-
-    Args:
-        x: Bases, (..., L, 4), channels A, C, G, T. Any values: weights and
-            probabilities turn in the same way.
-
-    Returns:
-        Array of the same shape and dtype, a copy.
-
-    Raises:
-        ValueError: If the last axis is not of size 4.
-    """
-    # The order A, C, G, T makes the complement a flip of the channels.
-    return _four_channels(x)[..., ::-1, ::-1].copy()
 
 
 def pad(
@@ -267,12 +229,4 @@ def _checked(codes: npt.ArrayLike, *, largest: int) -> npt.NDArray[Any]:
     if array.max() > largest or array.min() < 0:
         wrong = array.max() if array.max() > largest else array.min()
         raise ValueError(f"codes must be in 0..{largest}, got {wrong}")
-    return array
-
-
-def _four_channels(x: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Returns x as an array, which must end in the axis of bases."""
-    array = np.asarray(x)
-    if array.ndim < 2 or array.shape[-1] != alphabet.NUM_BASES:
-        raise ValueError(f"x must have shape (..., L, 4), got {array.shape}")
     return array

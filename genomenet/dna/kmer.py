@@ -96,36 +96,6 @@ def tokenize(codes: npt.ArrayLike, k: int) -> npt.NDArray[np.int32]:
     return np.where(is_known, ids + NUM_SPECIAL, UNK_ID).astype(np.int32)
 
 
-def detokenize(ids: npt.ArrayLike, k: int) -> npt.NDArray[np.uint8]:
-    """Returns the bases behind overlapping k-mers: the inverse of `tokenize`.
-
-    Args:
-        ids: Ids of k-mers, (T,), each overlapping the one before by k - 1 bases.
-        k: Bases of a k-mer, 1 to 8.
-
-    Returns:
-        Codes of `dna.alphabet`, uint8, (T + k - 1,), none if T = 0.
-
-    Raises:
-        ValueError: If k is out of range, an id is no k-mer's, or neighbours do not
-            overlap.
-    """
-    _check(k)
-    numbers = np.asarray(ids, np.int64) - NUM_SPECIAL
-    if numbers.ndim != 1:
-        raise ValueError(f"ids must have one axis, got {numbers.ndim}")
-    if not numbers.size:
-        return np.zeros(0, np.uint8)
-    if numbers.min() < 0 or numbers.max() >= alphabet.NUM_BASES**k:
-        raise ValueError("an id is not that of a k-mer")
-    powers = alphabet.NUM_BASES ** np.arange(k - 1, -1, -1)
-    digits = numbers[:, None] // powers % alphabet.NUM_BASES  # (T, K)
-    if (digits[1:, :-1] != digits[:-1, 1:]).any():
-        raise ValueError("neighbouring k-mers do not overlap")
-    codes = np.argsort(DIGITS).astype(np.uint8)
-    return codes[np.concatenate([digits[0], digits[1:, -1]])]
-
-
 def canonical_features(k: int) -> npt.NDArray[np.intp]:
     """Returns the feature that each k-mer shares with its reverse complement.
 

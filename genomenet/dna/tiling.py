@@ -1,7 +1,12 @@
-"""How a stretch of a genome becomes windows."""
+"""How a sequence becomes windows."""
 
 import dataclasses
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from genomenet.dna import alphabet
 
 CUTS: Final = ("tile", "crop")
 
@@ -18,6 +23,8 @@ class Window:
         max_n: Largest share of N in a window that is used, in [0, 1].
         shortest_cut: Bases of the shortest segment, where a row is cut into segments
             of mixed lengths, as GeneMask does; 0 where a row is one window.
+        both_strands: Whether a window is read from either strand, drawn anew in every
+            epoch; where windows are tiled, all are of the strand that is given.
 
     Raises:
         ValueError: If a value is not possible.
@@ -28,6 +35,7 @@ class Window:
     cut: str = "crop"
     max_n: float = 0.1
     shortest_cut: int = 0
+    both_strands: bool = False
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.stride < 1:
@@ -49,3 +57,36 @@ class Window:
     def bases(self) -> int:
         """Bases of a stretch of the genome that makes one row."""
         return self.length - 1 if self.shortest_cut else self.length
+
+
+def starts(length: int, *, window: int, stride: int) -> list[int]:
+    """Returns where windows start, so that every base lies in one.
+
+    Args:
+        length: Bases of the record.
+        window: Bases of a window.
+        stride: Bases between neighbouring starts.
+
+    Returns:
+        Multiples of the stride, and where the record ends in between, one more start
+        whose window ends with the record. A record no longer than a window: [0].
+    """
+    if length <= window:
+        return [0]
+    found = list(range(0, length - window + 1, stride))
+    if found[-1] + window < length:
+        found.append(length - window)
+    return found
+
+
+def starts_without_n(
+    codes: npt.NDArray[np.uint8], length: int
+) -> npt.NDArray[np.int64]:
+    """Returns the starts of all windows of A, C, G and T only, ascending.
+
+    Args:
+        codes: Codes of `dna.alphabet`, uint8, (L,).
+        length: Bases of a window.
+    """
+    before = np.cumsum(np.append(0, codes >= alphabet.NUM_BASES))
+    return np.flatnonzero(before[length:] == before[: max(len(before) - length, 0)])

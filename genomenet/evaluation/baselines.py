@@ -8,8 +8,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import threadpoolctl
+from scipy import special
 
-from genomenet.data import tasks
+from genomenet import task_kinds
+from genomenet.data import folds, tasks
 from genomenet.dna import alphabet, encode, kmer
 
 _BLOCK: Final = 1 << 22  # bases whose k-mers are counted at once
@@ -80,7 +82,7 @@ class KmerLogisticRegression:
         if len(codes) != len(truth) or not len(codes):
             raise ValueError(f"{len(codes)} sequences and {len(truth)} labels")
         counts = self._read(codes)
-        columns = truth.T if self.task.kind == tasks.MULTI_LABEL else [truth]
+        columns = truth.T if self.task.kind == task_kinds.MULTI_LABEL else [truth]
         self._models = [self._fit(counts, column) for column in columns]
         return self
 
@@ -102,9 +104,9 @@ class KmerLogisticRegression:
         if not len(codes):
             raise ValueError("there are no sequences to predict")
         counts = self._read(codes)
-        if self.task.kind == tasks.REGRESSION:
+        if self.task.kind == task_kinds.REGRESSION:
             return self._models[0].predict(counts)
-        if self.task.kind != tasks.MULTI_LABEL:
+        if self.task.kind != task_kinds.MULTI_LABEL:
             return self._spread(self._models[0], counts, len(self.task.classes))
         return np.stack([self._spread(m, counts, 2)[:, 1] for m in self._models], 1)
 
@@ -116,7 +118,7 @@ class KmerLogisticRegression:
         """Returns a model of one column of labels, or the only class."""
         from sklearn import linear_model as linear
 
-        if self.task.kind == tasks.REGRESSION:
+        if self.task.kind == task_kinds.REGRESSION:
             return linear.Ridge(alpha=1 / self.c).fit(counts, truth)
         if (truth == truth[0]).all():
             return int(truth[0])
@@ -152,8 +154,7 @@ class OneHotRegression(KmerLogisticRegression):
 
     def _read(self, codes: Sequence[npt.NDArray[np.uint8]]) -> Any:
         rows = encode.pad([each[: self.length] for each in codes], self.length)
-        table = np.eye(alphabet.PAD + 1, alphabet.NUM_BASES)
-        return table[rows].reshape(len(codes), -1)
+        return encode.one_hot(rows, np.float64).reshape(len(codes), -1)
 
 
 def select(
@@ -177,25 +178,20 @@ def select(
         a sequence, on either strand, are in one fold. Where a class has a single
         sequence the first candidate.
     """
-    from sklearn import model_selection
-
+    if len(candidates) == 1:
+        return candidates[0].fit(codes, truth)
     truth = np.asarray(truth)
     kind = candidates[0].task.kind
     rows = np.sort(np.random.default_rng(seed).permutation(len(codes))[:SELECT_ROWS])
     groups = [tasks.group(alphabet.LETTERS[codes[row]].tobytes()) for row in rows]
-    is_class = kind in (tasks.BINARY, tasks.MULTICLASS)
+    is_class = kind in (task_kinds.BINARY, task_kinds.MULTICLASS)
     counts = np.unique(truth[rows], return_counts=True)[1] if is_class else [len(rows)]
     count = min(5, len(set(groups)), int(np.min(counts)))
     best = candidates[0]
-    if count > 1 and len(candidates) > 1:
-        kinds = model_selection
-        split: Any = kinds.StratifiedGroupKFold if is_class else kinds.GroupKFold
-        folds = list(
-            split(count, shuffle=True, random_state=seed).split(
-                rows, truth[rows], groups
-            )
-        )
-        parts = [(rows[a], rows[b]) for a, b in folds]
+    if count > 1:
+        task = candidates[0].task
+        fold = folds.assign(truth[rows], task, groups, count=count, seed=seed)
+        parts = [(rows[fold != n], rows[fold == n]) for n in range(count)]
         # Threads only wait for each other in problems this small.
         with threadpoolctl.threadpool_limits(1):
             losses = [_held_out_loss(one, codes, truth, parts) for one in candidates]
@@ -234,7 +230,7 @@ class MarkovRule:
     ORDER: Final = 3
 
     def __init__(self, task: tasks.Task):
-        if task.kind not in (tasks.BINARY, tasks.MULTICLASS):
+        if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
             raise ValueError(f"a Markov rule needs classes, not {task.kind}")
         self.task = task
         self._log: npt.NDArray[Any] = np.zeros(0)
@@ -258,9 +254,7 @@ class MarkovRule:
         if not len(self._log):
             raise ValueError("call fit before predict")
         words = count_kmers(codes, self.ORDER + 1, both_strands=False)
-        logits = words @ self._log.T + self._prior
-        found = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return found / found.sum(axis=1, keepdims=True)
+        return special.softmax(words @ self._log.T + self._prior, axis=1)
 
 
 def count_kmers(
@@ -361,7 +355,7 @@ def small_cnn(length: int, task: tasks.Task) -> Any:
     x = layers.Flatten(name="flatten")(x)
     # There is no activation between both dense layers in the original either.
     x = layers.Dense(_HIDDEN, kernel_initializer=start.clone(), name="hidden")(x)
-    is_single = task.kind in (tasks.BINARY, tasks.REGRESSION)
+    is_single = task.kind in (task_kinds.BINARY, task_kinds.REGRESSION)
     outputs = 1 if is_single else len(task.classes)
     x = layers.Dense(
         outputs, kernel_initializer=start.clone(), dtype="float32", name="output"
@@ -395,11 +389,11 @@ def _held_out_loss(
     for taught, held in folds:
         model.fit([codes[n] for n in taught], truth[taught])
         found, label = model.predict([codes[n] for n in held]), truth[held]
-        if model.task.kind == tasks.REGRESSION:
+        if model.task.kind == task_kinds.REGRESSION:
             total.append(np.square(found - label))
             continue
         found = np.clip(found, 1e-6, 1 - 1e-6)
-        if model.task.kind == tasks.MULTI_LABEL:
+        if model.task.kind == task_kinds.MULTI_LABEL:
             each = -np.where(label, np.log(found), np.log1p(-found)).mean(1)
         else:
             each = -np.log(found[np.arange(len(label)), label])

@@ -10,14 +10,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from genomenet import task_kinds
 from genomenet.data import tasks
 from genomenet.evaluation import weighted
 
 METRICS: Final = {
-    tasks.BINARY: weighted.OF_CLASSES,
-    tasks.MULTICLASS: weighted.OF_CLASSES,
-    tasks.MULTI_LABEL: weighted.OF_CLASSES,
-    tasks.REGRESSION: weighted.OF_NUMBERS,
+    **dict.fromkeys(
+        (task_kinds.BINARY, task_kinds.MULTICLASS, task_kinds.MULTI_LABEL),
+        (*weighted.OF_CLASSES, *weighted.OF_PROBABILITIES),
+    ),
+    task_kinds.REGRESSION: weighted.OF_NUMBERS,
 }
 """Kind of task → names of its metrics."""
 
@@ -80,6 +82,8 @@ class Scores:
         rows = f"{self.counts['rows']:,} sequences"
         about = self.positive
         note = f"; f1 and auprc are about class {about!r}" if about else ""
+        if not about and "f1" in self.values:
+            note = "; f1 and auprc are means over classes"
         title = f"{split} ({rows})" if split else rows
         lines.append(f"{title}, with 95 % intervals{note}:")
         for name, found in self.values.items():
@@ -123,6 +127,14 @@ def score(
     labels. Classes that the test set lacks are left out of the means. Time and memory
     grow with rows × classes, time also with `resamples`.
 
+    Two more say whether probabilities hold what they promise, 0 where they do: the
+    Brier score ("brier"), of two classes the mean squared error of the probability of
+    the positive one, of more the sum over classes; and the expected calibration error
+    ("ece") in 15 bins of equal width, of two classes of the probability of the positive
+    one, of more of the predicted class. A resample is noisier than the rows, so that
+    its "ece" is larger: the interval is that of the draws reflected at the value, and
+    holds the value.
+
     Args:
         task: What was to be learnt.
         truth: Number of the class, int, (N,); for several labels 0 or 1, (N, C); for
@@ -147,13 +159,13 @@ def score(
     truth, predicted = checked(task, truth, predicted)
     if resamples < 0:
         raise ValueError(f"resamples must be >= 0, got {resamples}")
-    guesses = None if task.kind == tasks.REGRESSION else guessed(task, predicted)
+    guesses = None if task.kind == task_kinds.REGRESSION else guessed(task, predicted)
     metric = _metric(task, truth, predicted, guesses)
     points = {k: float(v[0]) for k, v in metric(np.ones((len(truth), 1))).items()}
     drawn = _resampled(metric, len(truth), resamples, seed)
     values, warnings = {}, []
     for name in METRICS[task.kind]:
-        values[name] = _interval(points[name], drawn[name])
+        values[name] = _interval(points[name], drawn[name], name == "ece")
         known = np.count_nonzero(~np.isnan(drawn[name]))
         if not math.isnan(points[name]) and 2 * known < resamples:
             warnings.append(
@@ -193,8 +205,8 @@ def checked(
     rows, classes = len(truth), len(task.classes)
     wide = (rows, classes)
     expected = {
-        tasks.REGRESSION: ((rows,), (rows,)),
-        tasks.MULTI_LABEL: (wide, wide),
+        task_kinds.REGRESSION: ((rows,), (rows,)),
+        task_kinds.MULTI_LABEL: (wide, wide),
     }.get(task.kind, ((rows,), wide))
     if (truth.shape, predicted.shape) != expected:
         raise ValueError(
@@ -207,15 +219,15 @@ def checked(
     if not finite.all():
         bad = int(np.argmin(finite))
         raise ValueError(f"the prediction of row {bad + 1} is {predicted[bad]}")
-    if task.kind == tasks.REGRESSION:
+    if task.kind == task_kinds.REGRESSION:
         truth = truth.astype(np.float64)
         if not np.isfinite(truth).all():
             raise ValueError("the truth holds numbers that are not finite")
         return truth, predicted
-    largest = 1 if task.kind == tasks.MULTI_LABEL else classes - 1
+    largest = 1 if task.kind == task_kinds.MULTI_LABEL else classes - 1
     if truth.dtype.kind not in "iub" or truth.min() < 0 or truth.max() > largest:
         raise ValueError(f"truth must hold whole numbers 0 to {largest}")
-    kind = bool if task.kind == tasks.MULTI_LABEL else np.int64
+    kind = bool if task.kind == task_kinds.MULTI_LABEL else np.int64
     return truth.astype(kind), predicted
 
 
@@ -232,24 +244,52 @@ def guessed(
         Number of the likeliest class, int, (N,), the first of equals; for several
         labels whether each is above `THRESHOLD`, bool, (N, C).
     """
-    if task.kind == tasks.MULTI_LABEL:
+    if task.kind == task_kinds.MULTI_LABEL:
         return predicted > THRESHOLD
     return np.argmax(predicted, axis=1)
+
+
+def promises(
+    task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[np.float64]
+) -> tuple[weighted.Flags, weighted.Array]:
+    """Returns what probabilities promise, and whether it came true.
+
+    Args:
+        task: What was to be learnt, but not regression.
+        truth: As `checked` returns it.
+        predicted: As `checked` returns it.
+
+    Returns:
+        Bool and float64, (N, K): of two classes the positive one, of more the
+        predicted one, of several labels each.
+    """
+    if task.kind == task_kinds.MULTI_LABEL:
+        return truth, predicted
+    if task.kind == task_kinds.BINARY:
+        number = task.positive_number
+        return (truth == number)[:, None], predicted[:, [number]]
+    guesses = guessed(task, predicted)
+    return (truth == guesses)[:, None], predicted.max(axis=1, keepdims=True)
 
 
 def _metric(
     task: tasks.Task, truth: Any, predicted: weighted.Array, guesses: Any
 ) -> _Metric:
     """Returns the metrics of a task, as a function of weights."""
-    if task.kind == tasks.REGRESSION:
+    if task.kind == task_kinds.REGRESSION:
         return weighted.NumberMetrics(truth, predicted)
-    if task.kind == tasks.MULTICLASS:
-        return weighted.ClassMetrics(truth, predicted, guesses)
-    if task.kind == tasks.MULTI_LABEL:
-        return weighted.LabelMetrics(truth, predicted, guesses)
-    number = task.positive_number
-    is_positive, is_called = (truth == number)[:, None], (guesses == number)[:, None]
-    return weighted.LabelMetrics(is_positive, predicted[:, [number]], is_called)
+    came_true, promised = promises(task, truth, predicted)
+    squares = np.square(came_true - promised).mean(1)
+    if task.kind == task_kinds.MULTICLASS:
+        decided: _Metric = weighted.ClassMetrics(truth, predicted, guesses)
+        squares = np.square(np.eye(len(task.classes))[truth] - predicted).sum(1)
+    elif task.kind == task_kinds.MULTI_LABEL:
+        decided = weighted.LabelMetrics(truth, predicted, guesses)
+    else:
+        is_called = (guesses == task.positive_number)[:, None]
+        decided = weighted.LabelMetrics(came_true, promised, is_called)
+    calibration = weighted.Calibration(squares, came_true, promised)
+    return lambda weights: decided(weights) | calibration(weights)
 
 
 def _resampled(
@@ -271,22 +311,26 @@ def _resampled(
     }
 
 
-def _interval(value: float, drawn: weighted.Array) -> Interval:
-    """Returns a value with the percentiles of its draws."""
+def _interval(
+    value: float, drawn: weighted.Array, is_reflected: bool = False
+) -> Interval:
+    """Returns a value with the percentiles of its draws, or of their mirror images."""
     known = drawn[~np.isnan(drawn)]
     if math.isnan(value) or not known.size or 2 * known.size < drawn.size:
         return Interval(value)
     low, high = np.percentile(known, _COVERAGE)
+    if is_reflected:
+        low, high = max(0.0, min(value, 2 * value - high)), max(value, 2 * value - low)
     return Interval(value, float(low), float(high))
 
 
 def _counts(task: tasks.Task, truth: Any, guesses: Any) -> dict[str, Any]:
     """Counts rows, and rows of each class."""
-    if task.kind == tasks.REGRESSION:
+    if task.kind == task_kinds.REGRESSION:
         return {"rows": len(truth)}
     counts: dict[str, Any] = {"rows": len(truth)}
     for name, found in (("truth", truth), ("predicted", guesses)):
-        if task.kind == tasks.MULTI_LABEL:
+        if task.kind == task_kinds.MULTI_LABEL:
             each = found.sum(0)
         else:
             each = np.bincount(found, minlength=len(task.classes))
@@ -304,7 +348,7 @@ def _warnings(
     """Says why metrics are undefined, and whether the model tells things apart."""
     rows = counts["rows"]
     everywhere = f"for all {rows:,} sequences"
-    if task.kind == tasks.REGRESSION:
+    if task.kind == task_kinds.REGRESSION:
         reasons, found = [], []
         if np.ptp(truth) == 0:
             reasons.append(f"all sequences of the test set have {truth[0]:g}")
@@ -316,7 +360,7 @@ def _warnings(
     absent = [name for name in task.classes if not counts["truth"][name]]
     reasons = [f"the test set has no example {_of(absent)}"] if absent else []
     warnings = []
-    if task.kind == tasks.MULTI_LABEL:
+    if task.kind == task_kinds.MULTI_LABEL:
         full = [name for name in task.classes if counts["truth"][name] == rows]
         if full:
             reasons.append(f"all sequences of the test set are {_of(full)}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from genomenet.evaluation import tables
+from genomenet.training import finetune
 from genomenet.training import settings as settings_lib
 
 FEW_SHOT: Final = "few_shot"
@@ -22,13 +23,15 @@ PRETRAINED: Final = "pretrained"
 RANDOM: Final = "random"
 ALL: Final = "all"
 HEAD: Final = "head"
-TRAINS: Final = (ALL, HEAD)  # what is trained of a model
+READOUTS: Final = "readouts"
+TRAINS: Final = (ALL, HEAD, READOUTS)  # what is trained of a model
 KMER: Final = "k-mer regression"
 CNN: Final = "small CNN"
 CHOSEN_KMER: Final = "k-mer regression, chosen"
 ONE_HOT: Final = "one-hot regression, chosen"
 MARKOV: Final = "Markov rule"
-BASELINES: Final = (KMER, CHOSEN_KMER, ONE_HOT, MARKOV, CNN)
+GAPPED: Final = "gapped k-mer SVM"
+BASELINES: Final = (KMER, CHOSEN_KMER, ONE_HOT, MARKOV, GAPPED, CNN)
 
 DROPOUT: Final = 0.1
 WARMUP: Final = 0.1
@@ -147,6 +150,12 @@ class Protocol:
             yield f"{', '.join(of)} {self.column.replace('_', ' ')}: {recipe}."
         yield f"`head`, a linear probe: {_PROBE}."
         yield (
+            f"`{READOUTS}`, up to {finetune.FEW:,} training sequences: a linear head"
+            " over readouts and strands of the frozen encoder that 5-fold"
+            " cross-validation chooses, as `finetune` does; `random …` is the same of"
+            " random weights."
+        )
+        yield (
             f"AdamW (0.9, 0.999, epsilon 1e-8, decay 0.01), gradients clipped to 1.0,"
             f" warm-up over {WARMUP:.0%} of the steps, then linear decay; dropout"
             f" {DROPOUT}. No validation set: the last weights are tested."
@@ -164,7 +173,7 @@ class Run:
     Attributes:
         name: Of the model, or one of `BASELINES`.
         init: "pretrained" or "random"; of a baseline nothing.
-        train: "all" or "head"; of a baseline nothing.
+        train: "all", "head" or "readouts"; of a baseline nothing.
         setting: Shots, or the share of the labels.
         seed: Of weights and order, and of the examples where they are drawn.
     """
@@ -179,7 +188,7 @@ class Run:
     def label(self) -> str:
         """What tables and figures call the model."""
         name = f"random {self.name}" if self.init == RANDOM else self.name
-        return f"{name}, head" if self.train == HEAD else name
+        return name if self.train in ("", ALL) else f"{name}, {self.train}"
 
     @property
     def key(self) -> tuple[str, int | float, int]:
@@ -264,7 +273,7 @@ def in_order(rows: Sequence[tables.Row]) -> list[tables.Row]:
         key=lambda row: (
             names.index(row["name"]),
             row.get("init") == RANDOM,
-            row.get("train") == HEAD,
+            TRAINS.index(row.get("train") or ALL),
         ),
     )
 

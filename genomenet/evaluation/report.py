@@ -8,15 +8,15 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from genomenet import atomic
-from genomenet.data import examples, mirrored, positive, tables, tasks
-from genomenet.evaluation import metrics, plots
+from genomenet import atomic, task_kinds
+from genomenet.data import examples, positive, tables, tasks
+from genomenet.evaluation import audit, curves, metrics, plots, strands
 from genomenet.inference import predict
 from genomenet.models import classifier
 
@@ -34,6 +34,8 @@ class Report:
         protocol: What was done on which strands and how much was learnt from.
         training: Metrics of the run.
         selection: Of few labels: which readouts were tried and chosen, else None.
+        folds: Of an ensemble, as `score_folds` returns it, else None.
+        notes: What else a reader must know, as `strands.notes` returns it.
     """
 
     split: str
@@ -41,6 +43,8 @@ class Report:
     protocol: Mapping[str, Any]
     training: Mapping[str, float]
     selection: Mapping[str, Any] | None = None
+    folds: Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of `metrics.json`."""
@@ -49,15 +53,18 @@ class Report:
             "metrics": self.scores.to_json()["values"],
             "positive": self.scores.positive or None,
             "counts": self.scores.counts,
-            "warnings": list(self.scores.warnings),
+            "warnings": [*self.scores.warnings, *self.notes],
             "protocol": dict(self.protocol),
             "training": dict(self.training),
             **({"selection": dict(self.selection)} if self.selection else {}),
+            **({"folds": dict(self.folds)} if self.folds else {}),
         }
 
     def summary(self) -> str:
         """Returns the scores as a table for people, warnings first."""
-        return "\n".join([self.scores.table(self.split), *_tried(self.selection)])
+        lines = [f"WARNING: {note}" for note in self.notes]
+        lines += [self.scores.table(self.split)]
+        return "\n".join([*lines, *_tried(self.selection), *_of_folds(self.folds)])
 
 
 def describe(data: examples.Data) -> Iterator[str]:
@@ -87,13 +94,9 @@ def describe(data: examples.Data) -> Iterator[str]:
     if count := examples.contradictions(data) if data.task.classes else 0:
         yield f"WARNING: {count:,} sequences have several labels, on either strand"
     # Such pairs are among the sequences with several labels.
-    for one, two, share in mirrored.pairs(data) if count else []:
-        yield (
-            f"WARNING: {share:.0%} of the sequences of {one!r} and {two!r} are each"
-            " other's reverse complement: only a model that reads one strand can tell"
-            " them apart"
-        )
-    if data.task.kind in (tasks.BINARY, tasks.MULTICLASS):
+    for line in strands.of_mirrored(data) if count else []:
+        yield f"WARNING: {line}"
+    if data.task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS):
         rare = list(_rare(data))
         yield from rare[:_SHOWN]
         if len(rare) > _SHOWN:
@@ -105,6 +108,65 @@ def describe(data: examples.Data) -> Iterator[str]:
         share = np.diff(is_n[found.offsets]) / np.maximum(found.lengths, 1)
         if count := int((share > 0.5).sum()):
             yield f"WARNING: {count:,} {split} sequences are more than half N"
+    yield from audit.warn(data)
+
+
+def score_folds(
+    task: tasks.Task,
+    truth: npt.NDArray[Any],
+    predicted: npt.NDArray[Any],
+    folds: npt.NDArray[np.intp],
+) -> dict[str, Any]:
+    """Scores each fold by what was learnt from the others.
+
+    Args:
+        task: What was to be learnt.
+        truth: Of all training rows, as for `metrics.score`.
+        predicted: Of all training rows, as `classifier.probabilities` returns them.
+        folds: Fold of each row, (N,).
+
+    Returns:
+        "metrics": name → "mean" and "spread", the standard deviation, over the folds
+        where it is defined; and "each": rows and metrics of each fold.
+    """
+    predicted = predicted[:, 0] if task.kind == task_kinds.REGRESSION else predicted
+    each = []
+    for fold in np.unique(folds):
+        rows = folds == fold
+        found = metrics.score(task, truth[rows], predicted[rows], resamples=0)
+        values = found.to_json()["values"]
+        each.append(
+            {
+                "rows": int(rows.sum()),
+                **{name: one["value"] for name, one in values.items()},
+            }
+        )
+    summed = {}
+    for name in metrics.METRICS[task.kind]:
+        known = [one[name] for one in each if one[name] is not None]
+        summed[name] = {
+            "mean": float(np.mean(known)) if known else None,
+            "spread": float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        }
+    return {"metrics": summed, "each": each}
+
+
+def _of_folds(folds: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yields the scores over folds as a table."""
+    if not folds:
+        return
+    yield (
+        f"{len(folds['each'])} folds of the training split, each predicted by what was"
+        " learnt from the others; mean ± standard deviation:"
+    )
+    for name, found in folds["metrics"].items():
+        if found["mean"] is not None:
+            spread = "" if found["spread"] is None else f" ± {found['spread']:.4f}"
+            yield f"  {name:<18}{found['mean']:>8.4f}{spread}"
+    what = "numbers"
+    if "auroc" in folds["metrics"]:
+        what = f"probabilities, at the temperature {folds['temperature']:.2f}"
+    yield f"the model is the mean of their {what}"
 
 
 def _tried(selection: Mapping[str, Any] | None) -> Iterator[str]:
@@ -148,6 +210,8 @@ def write(
     *,
     training: Mapping[str, float],
     selection: Mapping[str, Any] | None = None,
+    folds: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
     batch_size: int = 64,
     show_progress: bool = True,
 ) -> Report:
@@ -158,10 +222,12 @@ def write(
         data: Its splits; without a test split validation is scored, without both
             training.
         directory: The folder to write: `metrics.json`, `predictions.tsv`, and of
-            classes `confusion.png`, `roc.png` and `precision_recall.png`, of
-            regression `scatter.png`.
+            classes `confusion.png`, `roc.png`, `precision_recall.png` and
+            `reliability.png`, of regression `scatter.png`.
         training: Metrics of the run.
         selection: What was tried and chosen, where it was.
+        folds: Scores over folds, of an ensemble.
+        notes: As of `Report`.
         batch_size: Sequences that are predicted at once.
         show_progress: Whether to show a bar.
 
@@ -177,7 +243,7 @@ def write(
     predictor = predict.Predictor(model, batch_size=batch_size)
     sequences = [found[number] for number in range(len(found))]
     predicted = predictor.predict(sequences, show_progress=show_progress)
-    values = predicted[:, 0] if data.task.kind == tasks.REGRESSION else predicted
+    values = predicted[:, 0] if data.task.kind == task_kinds.REGRESSION else predicted
     scores = metrics.score(data.task, found.labels, values)
     config = model.config
     report = Report(
@@ -198,19 +264,22 @@ def write(
         },
         training=training,
         selection=selection,
+        folds=folds,
+        notes=notes,
     )
     folder = pathlib.Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.to_json(), indent=2) + "\n"
     atomic.write_text(folder / "metrics.json", text)
     atomic.write_text(folder / "predictions.tsv", _table(data, found, predicted))
-    if data.task.kind == tasks.REGRESSION:
+    if data.task.kind == task_kinds.REGRESSION:
         plots.save_scatter(folder / "scatter.png", found.labels, values)
     else:
         for name, draw in (
             ("confusion", plots.save_confusion),
-            ("roc", plots.save_roc),
-            ("precision_recall", plots.save_precision_recall),
+            ("roc", curves.save_roc),
+            ("precision_recall", curves.save_precision_recall),
+            ("reliability", curves.save_reliability),
         ):
             draw(folder / f"{name}.png", data.task, found.labels, values)
     return report
@@ -226,7 +295,7 @@ def _table(
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     task = data.task
-    if task.kind == tasks.REGRESSION:
+    if task.kind == task_kinds.REGRESSION:
         writer.writerow(["id", "length", "label", "value"])
         named: list[list[Any]] = [
             [f"{label:g}", f"{row[0]:.6g}"]
@@ -246,7 +315,7 @@ def _table(
 
 
 def _name(task: tasks.Task, label: Any) -> str:
-    if task.kind != tasks.MULTI_LABEL:
+    if task.kind != task_kinds.MULTI_LABEL:
         return task.classes[label]
     pairs = zip(task.classes, label, strict=True)
     return tables.SEPARATOR.join(name for name, value in pairs if value)

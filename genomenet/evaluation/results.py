@@ -10,9 +10,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Final
 
-from genomenet import atomic
+from genomenet import atomic, task_kinds
 from genomenet.data import tasks
 from genomenet.evaluation import (
+    gapped_kmers,
     plots,
     protocols,
     tables,
@@ -26,6 +27,7 @@ def write(
     workdir: str | os.PathLike[str],
     protocol: protocols.Protocol,
     task: tasks.Task,
+    notes: Sequence[str] = (),
 ) -> str:
     """Writes `results.md` and `results.png` from `results.csv`.
 
@@ -33,6 +35,7 @@ def write(
         workdir: Folder of the evaluation.
         protocol: The protocol.
         task: What is learnt.
+        notes: What a reader must know of the data, as `strands.notes` returns it.
 
     Returns:
         The tables of means.
@@ -42,7 +45,7 @@ def write(
     column = protocol.column
     k = json.loads((workdir / IDENTITY).read_text(encoding="utf-8"))["k"]
     wanted = ("pearson", "spearman", "rmse")
-    if task.kind != tasks.REGRESSION:
+    if task.kind != task_kinds.REGRESSION:
         wanted = ("auroc", "accuracy", "mcc")
     shown = [name for name in wanted if any(name in row for row in rows)]
     means = "\n".join(tables.markdown(rows, name, setting=column) for name in shown)
@@ -55,6 +58,7 @@ def write(
         f"# {protocol.kind} on {first['dataset']}\n",
         f"{task.kind}, {first['test_sequences']:,} test sequences; mean ± standard"
         f" deviation of {seeds} {'seed' if seeds == 1 else 'seeds'}.{about}\n",
+        *(f"**Note**: {note}.\n" for note in notes),
         *(f"- {line}" for line in (*done.describe(), *_facts(rows, column, k))),
         f"\n{means}\n## Paired t-tests of {shown[0]}\n",
         *_tests(rows, shown[0], column),
@@ -90,10 +94,11 @@ def _facts(rows: Sequence[tables.Row], column: str, k: int) -> list[str]:
     facts = [
         "Training examples: "
         + "; ".join(
-            f"{words.get(name, f'the published split `{name}`')} for {', '.join(at)}"
+            f"{words.get(name, f'seed 0 has the published split `{name}`')} for"
+            f" {', '.join(at)}"
             for name, at in sets.items()
         )
-        + ". Seeds vary weights and order, and examples where they are drawn."
+        + ". Seeds vary weights, order and the examples that are drawn."
     ]
     if shared:
         counts = "; ".join(f"{count:,} for {at}" for at, count in shared.items())
@@ -111,6 +116,9 @@ def _facts(rows: Sequence[tables.Row], column: str, k: int) -> list[str]:
         " 6), strands and penalty chosen by 5-fold cross-validation, and on the base at"
         f" each position. `{protocols.MARKOV}`: the class whose chain of order 3 makes"
         " a sequence most probable.",
+        f"`{protocols.GAPPED}`, of two classes and where `gkmsvm-lite` is installed:"
+        " of 11 bases 7 count, both strands, C = 1, at most"
+        f" {gapped_kmers.MOST:,} training sequences; its margins are no probabilities.",
         f"`{protocols.CNN}`: the network of Genomic Benchmarks on the strand as given,"
         f" Adam, batches of {recipe.batch_size}, learning rate"
         f" {protocols.CNN_RATE:g}, at least {recipe.least_steps} steps.",

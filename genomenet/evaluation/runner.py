@@ -18,16 +18,24 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from genomenet import atomic, catalog
+from genomenet import atomic, catalog, task_kinds
 from genomenet import models as models_lib
 from genomenet.data import examples, sources, tasks
-from genomenet.evaluation import baselines, metrics, protocols, results, tables
+from genomenet.evaluation import (
+    baselines,
+    gapped_kmers,
+    metrics,
+    protocols,
+    results,
+    tables,
+)
 from genomenet.evaluation import sampler as sampler_lib
 from genomenet.inference import predict
 from genomenet.models import classifier
+from genomenet.models import classifier_config as config_lib
 from genomenet.release import folder as release_folder
 from genomenet.release import start
-from genomenet.training import finetune, progress
+from genomenet.training import few_labels, finetune, loop, progress
 from genomenet.training import workdir as workdir_lib
 
 _UNFINISHED: Final = "unfinished"
@@ -64,19 +72,26 @@ def run(
         Stopped: If a signal came while a model was trained.
     """
     data = sampler.data
-    longest = max(int(split.lengths.max()) for split in data.splits.values())
-    k = k or (5 if longest < _SHORT else 6)
+    k = k or _default_k(data)
     baselines.KmerLogisticRegression(data.task, k=k)  # fails now, or never
-    for setting in protocol.settings:
-        sampler.draw(protocol, setting, 0)
+    sizes = {
+        setting: len(sampler.draw(protocol, setting, 0)[0][examples.TRAIN])
+        for setting in protocol.settings
+    }
     folders = _named(models)
     for folder in folders.values():
         finetune.check(data, _shortest(folder))
     weights = {name: release_folder.find_weights(f) for name, f in folders.items()}
     has_weights = {name: path is not None for name, path in weights.items()}
     plan = protocols.plan(protocol, has_weights, seeds, from_scratch=from_scratch)
-    if data.task.kind not in (tasks.BINARY, tasks.MULTICLASS):
-        plan = [one for one in plan if one.name != protocols.MARKOV]
+    for name, reason in left_out(data.task).items():
+        _say(f"without {name}: {reason}")
+    plan = [
+        one
+        for one in plan
+        if one.name not in left_out(data.task)
+        and (one.train != protocols.READOUTS or sizes[one.setting] <= finetune.FEW)
+    ]
     workdir = pathlib.Path(workdir)
     with workdir_lib.Workdir(workdir):
         identity = {
@@ -109,6 +124,18 @@ def run(
     return tables.read_csv(workdir / results.TABLE)
 
 
+def left_out(task: tasks.Task) -> dict[str, str]:
+    """Returns the baselines that cannot be run, and why."""
+    found = {}
+    if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
+        found[protocols.MARKOV] = "it needs classes that exclude each other"
+    if task.kind != task_kinds.BINARY:
+        found[protocols.GAPPED] = "it needs two classes"
+    elif not gapped_kmers.is_installed():
+        found[protocols.GAPPED] = "it needs pip install 'genomenet[audit]'"
+    return found
+
+
 def _run(
     one: protocols.Run,
     protocol: protocols.Protocol,
@@ -125,12 +152,8 @@ def _run(
     if folder is not None and one.init:
         recipe = protocol.recipe(one.setting, one.train)
         predicted, seconds, pool = _fine_tuned(one, recipe, data, folder, partial)
-    elif one.name == protocols.CNN:
-        predicted, seconds = _small_cnn(data, one.seed)
     else:
-        model = _baseline(one, data, k)
-        seconds = time.monotonic() - begin
-        predicted = model.predict([test[n] for n in range(len(test))])
+        predicted, seconds = predict_baseline(one.name, data, seed=one.seed, k=k)
     scores = metrics.score(data.task, test.labels, predicted, resamples=0)
     return {
         tables.MODEL: one.label,
@@ -156,19 +179,44 @@ def _run(
     }
 
 
-def _baseline(one: protocols.Run, data: examples.Data, k: int) -> Any:
-    """Returns a baseline without layers, fitted to the training split."""
-    train, task = data[examples.TRAIN], data.task
+def predict_baseline(
+    name: str, data: examples.Data, *, seed: int = 0, k: int | None = None
+) -> tuple[npt.NDArray[Any], float]:
+    """Fits a baseline to the training split and predicts the test split.
+
+    Args:
+        name: One of `protocols.BASELINES`, none of `left_out`.
+        data: The examples.
+        seed: Of folds and of the weights of the network.
+        k: Bases of the k-mers of `protocols.KMER`; as for `run`.
+
+    Returns:
+        Probabilities as `metrics.score` reads them, or amounts; seconds of the fit.
+    """
+    if name == protocols.CNN:
+        return _small_cnn(data, seed)
+    begin = time.monotonic()
+    train, test, task = data[examples.TRAIN], data[examples.TEST], data.task
     codes = [train[number] for number in range(len(train))]
-    if one.name == protocols.CHOSEN_KMER:
+    tried: list[Any]
+    if name == protocols.CHOSEN_KMER:
         tried = baselines.kmer_candidates(task)
-    elif one.name == protocols.ONE_HOT:
+    elif name == protocols.ONE_HOT:
         tried = baselines.one_hot_candidates(task, int(train.lengths.max()))
-    elif one.name == protocols.MARKOV:
-        return baselines.MarkovRule(task).fit(codes, train.labels)
+    elif name == protocols.GAPPED:
+        tried = [gapped_kmers.GappedKmerSvm(task, seed=seed)]
+    elif name == protocols.MARKOV:
+        tried = [baselines.MarkovRule(task)]
     else:
-        tried = [baselines.KmerLogisticRegression(task, k=k)]
-    return baselines.select(tried, codes, train.labels, seed=one.seed)
+        tried = [baselines.KmerLogisticRegression(task, k=k or _default_k(data))]
+    model = baselines.select(tried, codes, train.labels, seed=seed)
+    seconds = time.monotonic() - begin
+    return model.predict([test[n] for n in range(len(test))]), seconds
+
+
+def _default_k(data: examples.Data) -> int:
+    longest = max(int(split.lengths.max()) for split in data.splits.values())
+    return 5 if longest < _SHORT else 6
 
 
 def _fine_tuned(
@@ -187,73 +235,82 @@ def _fine_tuned(
     clock = partial / "seconds.txt"  # of training before it was stopped
     before = float(clock.read_text()) if clock.exists() else 0.0
     begin = time.monotonic()
+    is_chosen = one.train == protocols.READOUTS
+    job: dict[str, Any] = {
+        "family": given.family,
+        "encoder": given.encoder,
+        "classifier": start.make_config(
+            given,
+            data,
+            dropout=protocols.DROPOUT,
+            augment=True,
+            both_strands=True,
+        ),
+        "data": data,
+        "settings": recipe.settings(one.seed, rate),
+        "plan": finetune.Plan(
+            epochs=recipe.epochs_of(len(train)),
+            train=finetune.HEAD if is_chosen else one.train,
+            patience=0,
+            warmup=protocols.WARMUP,
+        ),
+        "workdir": partial,
+        "origin": given.origin,
+    }
     try:
-        result = finetune.run(
-            family=given.family,
-            encoder=given.encoder,
-            classifier=start.make_config(
-                given,
-                data,
-                dropout=protocols.DROPOUT,
-                augment=True,
-                both_strands=True,
-            ),
-            data=data,
-            settings=recipe.settings(one.seed, rate),
-            plan=finetune.Plan(
-                epochs=recipe.epochs_of(len(train)),
-                train=one.train,
-                patience=0,
-                warmup=protocols.WARMUP,
-            ),
-            workdir=partial,
-            pretrained=given.model,
-            origin=given.origin,
-        )
+        if is_chosen:
+            encoder = given.model
+            if encoder is None:
+                family = models_lib.get_family(given.family)
+                with loop.weights_of(job["settings"]):
+                    encoder = family.build(family.from_dict(given.encoder), head=False)
+            result = few_labels.run(**job, pretrained=encoder, tune=False).run
+        else:
+            result = finetune.run(**job, pretrained=given.model)
     finally:
         seconds = before + time.monotonic() - begin
         if partial.is_dir():
             atomic.write_text(clock, f"{seconds}")
     model: Any = result.model
     predicted = predict.Predictor(model).predict([test[n] for n in range(len(test))])
-    is_number = data.task.kind == tasks.REGRESSION
+    is_number = data.task.kind == task_kinds.REGRESSION
     predicted = predicted[:, 0] if is_number else predicted
-    return predicted, seconds, model.config.pool
+    return predicted, seconds, "" if is_chosen else model.config.pool
 
 
 def _small_cnn(data: examples.Data, seed: int) -> tuple[npt.NDArray[Any], float]:
     """Returns what the small network predicts, and the seconds of its training."""
     keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
     begin = time.monotonic()
     train, test, task = data[examples.TRAIN], data[examples.TEST], data.task
     length = max(int(split.lengths.max()) for split in (train, test))
-    is_number = task.kind == tasks.REGRESSION
-    scale = float(train.labels.std()) or 1.0 if is_number else 1.0
-    config = classifier.ClassifierConfig(
+    is_number = task.kind == task_kinds.REGRESSION
+    config = config_lib.ClassifierConfig(
         task=task.kind,
         classes=task.classes,
         mean=float(train.labels.mean()) if is_number else 0.0,
-        scale=scale,
+        scale=float(train.labels.std()) or 1.0 if is_number else 1.0,
     )
-    truth, loss = train.labels, keras.losses.BinaryCrossentropy(from_logits=True)
-    if task.kind == tasks.MULTICLASS:
+    truth = finetune.scaled(train.labels, config)
+    loss: Any = keras.losses.BinaryCrossentropy(from_logits=True)
+    if task.kind == task_kinds.MULTICLASS:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    elif task.kind == tasks.REGRESSION:
-        truth, loss = (truth - config.mean) / scale, keras.losses.MeanSquaredError()
+    elif task.kind == task_kinds.REGRESSION:
+        loss = keras.losses.MeanSquaredError()
     if config.num_outputs == 1:
         truth = truth[:, None]
     recipe = protocols.CNN_RECIPE
-    network = baselines.small_cnn(length, task)
+    with loop.weights_of(recipe.settings(seed, protocols.CNN_RATE)):
+        network = baselines.small_cnn(length, task)
     optimizer: Any = keras.optimizers.Adam(protocols.CNN_RATE)
     network.compile(optimizer=optimizer, loss={"logits": loss})
-    network.fit(
-        {"bases": train.padded(length)},
-        {"logits": truth.astype("float32")},
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs_of(len(train)),
-        verbose=0,
-    )
+    bases, truth = train.padded(length), truth.astype("float32")
+    rng = np.random.default_rng(seed)  # `fit` would take the order from a global seed
+    for _ in range(recipe.epochs_of(len(train))):
+        order = rng.permutation(len(train))
+        for first in range(0, len(train), recipe.batch_size):
+            rows = order[first : first + recipe.batch_size]
+            network.train_on_batch({"bases": bases[rows]}, {"logits": truth[rows]})
     seconds = time.monotonic() - begin
     logits = network.predict({"bases": test.padded(length)}, verbose=0)["logits"]
     found = np.asarray(classifier.probabilities(config, logits))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from genomenet.data import examples, tasks
+from genomenet import task_kinds
+from genomenet.data import examples
 from genomenet.evaluation import protocols
 
 
@@ -19,7 +20,8 @@ class Sampler:
     Args:
         data: Of the task; its validation split is left out.
         directory: Of the prepared dataset, where it is one. A split `train_…` that
-            holds as many examples of each class as wanted is taken as it is.
+            holds as many examples of each class as wanted is the draw of seed 0; the
+            others are drawn from the training split, so that draws differ.
 
     Raises:
         ValueError: If there is no test split.
@@ -54,17 +56,18 @@ class Sampler:
         if protocol.kind == protocols.LABEL_FRACTION:
             drawn = examples.draw_fraction(train, task, setting, seed=seed)
             return self.data.with_train(drawn), "drawn"
-        if setting not in self._published:
-            self._published[setting] = self._find(setting)
-        if found := self._published[setting]:
-            return found
+        if not seed:
+            if setting not in self._published:
+                self._published[setting] = self._find(setting)
+            if found := self._published[setting]:
+                return found
         drawn = examples.draw_shots(train, task, setting, seed=seed)
         return self.data.with_train(drawn), "drawn"
 
     def _find(self, shots: int) -> tuple[examples.Data, str] | None:
         """Returns the published set of so many of each class: names may mislead."""
         task = self.data.task
-        if task.kind not in (tasks.BINARY, tasks.MULTICLASS):
+        if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
             return None
         for name, size in self._sizes.items():
             if self._directory is None or size != shots * len(task.classes):

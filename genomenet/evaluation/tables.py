@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from scipy import stats
 
 from genomenet import atomic
 
@@ -94,7 +95,6 @@ def summarise(
     Raises:
         ValueError: If a column is missing, or two rows have the same model, setting
             and seed.
-        ImportError: If SciPy is missing.
     """
     runs = _runs(rows, metric, setting)
     found: dict[str, dict[Any, list[float]]] = {}
@@ -122,7 +122,6 @@ def markdown(
 
     Raises:
         ValueError: As `summarise`.
-        ImportError: If SciPy is missing.
     """
     means = summarise(rows, metric, setting=setting)
     settings = sorted({at for each in means.values() for at in each}, key=order)
@@ -154,7 +153,6 @@ def paired_tests(
 
     Raises:
         ValueError: As `summarise`.
-        ImportError: If SciPy is missing.
     """
     runs = _runs(rows, metric, setting)
     models = list(dict.fromkeys(model for model, _, _ in runs))
@@ -265,8 +263,7 @@ def _mean(values: Sequence[float]) -> Mean:
     if count < 2:
         return Mean(count=count, mean=mean)
     sd = float(np.std(values, ddof=1))
-    quantile = _stats().t.ppf((1 + _CONFIDENCE) / 2, count - 1)
-    half = float(quantile) * sd / math.sqrt(count)
+    half = float(stats.t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * sd / math.sqrt(count)
     return Mean(count=count, mean=mean, sd=sd, low=mean - half, high=mean + half)
 
 
@@ -278,8 +275,8 @@ def _test(
     p = None
     # Equal differences differ by rounding; they would give a p of nearly 0.
     if mean.sd is not None and np.ptp(differences) > 1e-12 * np.abs(differences).max():
-        t = mean.mean / (mean.sd / math.sqrt(mean.count))
-        p = float(2 * _stats().t.sf(abs(t), mean.count - 1))
+        result: Any = stats.ttest_1samp(differences, 0.0)
+        p = float(result.pvalue)
     return PairedTest(
         setting=setting,
         first=first,
@@ -320,14 +317,3 @@ def _read(text: str) -> Any:
         except ValueError:
             pass
     return text
-
-
-def _stats() -> Any:
-    """Imports SciPy's statistics."""
-    try:
-        from scipy import stats
-    except ImportError as error:
-        raise ImportError(
-            "intervals and tests need SciPy: pip install scipy"
-        ) from error
-    return stats

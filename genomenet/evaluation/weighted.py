@@ -18,6 +18,10 @@ Flags = npt.NDArray[np.bool_]
 
 OF_CLASSES: Final = ("accuracy", "balanced_accuracy", "auroc", "auprc", "f1", "mcc")
 OF_NUMBERS: Final = ("pearson", "spearman", "rmse")
+OF_PROBABILITIES: Final = ("brier", "ece")
+
+BINS: Final = 15
+"""Parts of equal width of the probabilities, for the expected calibration error."""
 
 _NO_SPREAD: Final = 1e-12  # of a variance that is 1 over all rows
 
@@ -214,6 +218,45 @@ class ClassMetrics:
             precisions.append(average_precision(ranking, is_member, weights))
         count = (sizes > 0).sum(0)
         return _divide(areas, count * (count - 1.0)), _mean(precisions)
+
+
+class Calibration:
+    """How far probabilities are from how often what they promise comes true.
+
+    The Brier score is the mean of the squares. The expected calibration error is that
+    of Guo et al. (2017) over `BINS` bins of equal width: the mean over rows of how far
+    the mean probability of a row's bin is from the share that came true; of several
+    columns the mean.
+
+    Args:
+        squares: Squared error of the probabilities of each row, (N,).
+        came_true: Whether what was promised came true, bool, (N, K).
+        promised: Its probability, (N, K).
+    """
+
+    names = OF_PROBABILITIES
+
+    def __init__(self, squares: Array, came_true: Flags, promised: Array):
+        self._squares = squares
+        self._gaps: Array = came_true.astype(np.float64) - promised
+        self._bins = [rank(bin_of(column)) for column in promised.T]
+
+    def __call__(self, weights: Array) -> dict[str, Array]:
+        """Returns name → metric, (S,), of weights, (N, S)."""
+        total = weights.sum(0)
+        errors = [
+            np.abs(bins.sums(weights * gap[:, None])).sum(0) / total
+            for bins, gap in zip(self._bins, self._gaps.T, strict=True)
+        ]
+        return {
+            "brier": self._squares @ weights / total,
+            "ece": np.mean(errors, axis=0),
+        }
+
+
+def bin_of(probabilities: Array) -> npt.NDArray[np.int64]:
+    """Returns in which of `BINS` bins probabilities lie: 0 to `BINS` - 1."""
+    return np.clip((probabilities * BINS).astype(np.int64), 0, BINS - 1)
 
 
 class NumberMetrics:

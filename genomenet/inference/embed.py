@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -13,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from genomenet import atomic, models
+from genomenet import atomic, compiled, models
 from genomenet.data import intervals
 from genomenet.dna import reader
+from genomenet.inference import journal as journal_lib
 from genomenet.inference import outputs, record_windows, writers
 from genomenet.layers import strand
 from genomenet.release import folder as folder_lib
@@ -34,9 +36,12 @@ def embed_files(
     max_n: float = 1.0,
     genome: str | Sequence[str] | None = None,
     width: int | None = None,
+    warn: Callable[[str], None] = lambda line: None,
     show_progress: bool = True,
 ) -> dict[str, int]:
     """Embeds every window of sequence files; memory does not grow with them.
+
+    The same call goes on where it was killed.
 
     Args:
         name: Name of a model or path of a release folder.
@@ -56,6 +61,7 @@ def embed_files(
             NaN.
         genome: Of intervals, as for `data.intervals.read_records`.
         width: Of intervals, bases around their summits or else their middles.
+        warn: Called with a line where the call goes on.
         show_progress: Whether to show a bar.
 
     Returns:
@@ -94,6 +100,11 @@ def embed_files(
     output = pathlib.Path(output)
     with (
         atomic.replacing(output) as partial,
+        journal_lib.Journal(
+            output,
+            journal_lib.identity_of(model, pool=pool, both_strands=both_strands),
+            warn,
+        ) as journal,
         tqdm.tqdm(
             unit="b", unit_scale=True, desc="embedding", disable=not show_progress
         ) as bar,
@@ -103,9 +114,12 @@ def embed_files(
             for batch, codes in record_windows.batched(
                 found, batch_size=batch_size, length=window
             ):
-                vectors = np.array(call(tf.constant(codes)), np.float32)
+                vectors = journal.values(
+                    [window.codes for window in batch],
+                    functools.partial(_vectors, call, codes, len(batch)),
+                )
                 is_blank = record_windows.blank(batch, max_n=max_n, k=k)
-                vectors[: len(batch)][is_blank] = np.nan
+                vectors[is_blank] = np.nan
                 blank += int(is_blank.sum())
                 names, starts, ends, vectors = _rows(
                     batch, vectors, family, model.config, pool
@@ -131,7 +145,6 @@ def embed_files(
 
 
 def _compiled(family: Any, model: keras.Model, pool: str, both_strands: bool) -> Any:
-    @tf.function(autograph=False)
     def call(codes: tf.Tensor) -> tf.Tensor:
         vectors = family.embed(model, {"bases": codes}, pool)
         if not both_strands:
@@ -139,7 +152,12 @@ def _compiled(family: Any, model: keras.Model, pool: str, both_strands: bool) ->
         other = family.embed(model, {"bases": strand.reverse_padded(codes)}, pool)
         return (vectors + other) / 2
 
-    return call
+    return compiled.graph(call)
+
+
+def _vectors(call: Any, codes: np.ndarray, count: int) -> np.ndarray:
+    """Returns the vectors of the first rows of a batch."""
+    return np.array(call(tf.constant(codes))[:count], np.float32)
 
 
 def _rows(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from genomenet import models
+from genomenet import compiled, models, task_kinds
+from genomenet.data import batches
 from genomenet.dna import alphabet, encode, kmer
 from genomenet.layers import strand
 from genomenet.models import classifier
-from genomenet.models import family as family_lib
 from genomenet.release import parts
 
 ALTERNATIVES: Final = 3
@@ -23,30 +22,10 @@ ALTERNATIVES: Final = 3
 _POSITIONS: Final = 16  # k-mers predicted a row in a full batch
 
 
-def family_of(model: keras.Model) -> family_lib.Family:
-    """Returns the family of an encoder or classifier.
-
-    Args:
-        model: As `release.folder.load_model` returns it.
-
-    Raises:
-        ValueError: If it is of no family.
-    """
-    if isinstance(model, classifier.Classifier):
-        return models.get_family(model.family)
-    config = getattr(model, "config", None)
-    for family in models.FAMILIES.values():
-        if isinstance(config, family.Config):
-            return family
-    raise ValueError(
-        f"{type(model).__name__} is neither an encoder nor a classifier of genomenet"
-    )
-
-
 def window_of(model: Any) -> int:
     """Returns the bases that a model was trained on."""
     config = model.config
-    return max(config.length, family_of(model).shortest(_encoder(model).config))
+    return max(config.length, models.family_of(model).shortest(_encoder(model).config))
 
 
 def check_window(model: Any, window: int) -> None:
@@ -59,7 +38,7 @@ def check_window(model: Any, window: int) -> None:
     Raises:
         ValueError: If it is out of range.
     """
-    shortest = family_of(model).shortest(_encoder(model).config)
+    shortest = models.family_of(model).shortest(_encoder(model).config)
     is_classifier = isinstance(model, classifier.Classifier)
     longest = 1 << 30 if is_classifier else model.config.max_length
     if not shortest <= window <= longest:
@@ -79,7 +58,7 @@ def rows_at_once(model: Any, window: int, batch_size: int) -> int:
     """
     if tf.config.list_physical_devices("GPU"):
         return batch_size
-    most = family_of(model).BASES_AT_ONCE // window
+    most = models.family_of(model).BASES_AT_ONCE // window
     return max(1, min(batch_size, most))
 
 
@@ -105,7 +84,7 @@ class Outputs:
         pool: str | None = None,
     ):
         self.window, self.batch_size = window, batch_size
-        family = family_of(model)
+        family = models.family_of(model)
         if isinstance(model, classifier.Classifier):
             most = batch_size * max(model.config.length, model.config.window)
             size = max(1, most // model.config.window)
@@ -127,7 +106,7 @@ class Outputs:
                     return read(rows)
                 return (read(rows) + read(strand.reverse_complement(rows))) / 2.0
 
-        self._call: Any = tf.function(call, autograph=False)
+        self._call: Any = compiled.graph(call)
 
     def rows(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Reads windows.
@@ -142,7 +121,7 @@ class Outputs:
         found = []
         for start in range(0, len(codes), self.batch_size):
             part = codes[start : start + self.batch_size]
-            values = self._call(tf.constant(filled(part, self.batch_size)))
+            values = self._call(tf.constant(batches.filled(part, self.batch_size)))
             found.append(values.numpy()[: len(part)])
         return np.concatenate(found)
 
@@ -168,16 +147,15 @@ class MaskedKmers:
         self.window, self.batch_size = window, batch_size
         self._both_strands = both_strands
         self._k: int = model.config.kmer
-        predict_masked = family_of(model).predict_masked
+        predict_masked = models.family_of(model).predict_masked
         if predict_masked is None:
             raise ValueError(f"{model.name} predicts no masked k-mers")
 
-        @tf.function(autograph=False, reduce_retracing=False)
         def call(rows: Any, is_masked: Any, at: Any, targets: Any) -> Any:
             found = predict_masked(model, {"bases": rows}, is_masked, at)
             return tf.gather(found, targets, batch_dims=2)  # (B, P, 1 + alternatives)
 
-        self._call: Any = call
+        self._call: Any = compiled.graph(call, reduce_retracing=False)
 
     def ratios(
         self,
@@ -254,7 +232,7 @@ class MaskedKmers:
             for column, allele in enumerate([codes[start:end], *alts]):
                 known[here] = allele
                 targets[row, :count, column] = kmer.tokenize(known, self._k)
-        codes = filled(np.stack([codes for codes, *_ in rows]), num_rows)
+        codes = batches.filled(np.stack([codes for codes, *_ in rows]), num_rows)
         logs = self._call(*map(tf.constant, (codes, is_masked, at, targets))).numpy()[
             : len(rows)
         ]
@@ -281,14 +259,8 @@ def _classify(
 
 def of_classifier(model: classifier.Classifier, logits: Any, values: Any) -> Any:
     """Returns the row of `Outputs`, from what `classifier.outputs` returns."""
-    if model.config.task == classifier.REGRESSION:
+    if model.config.task == task_kinds.REGRESSION:
         return values
-    if model.config.task == classifier.BINARY:
+    if model.config.task == task_kinds.BINARY:
         logits = tf.concat([-logits, logits], axis=-1)
     return tf.concat([logits, values], axis=-1)
-
-
-def filled(codes: npt.NDArray[np.uint8], num_rows: int) -> npt.NDArray[np.uint8]:
-    """Returns rows, and below them rows of N up to a count."""
-    rest = ((0, num_rows - len(codes)), (0, 0))
-    return np.pad(codes, rest, constant_values=alphabet.N)

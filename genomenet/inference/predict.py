@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tqdm.auto as tqdm
+from keras import ops
 
-from genomenet import models
-from genomenet.inference import compiled, record_windows
+from genomenet import compiled, models, task_kinds
+from genomenet.data import batches
 from genomenet.models import classifier
 
 
@@ -27,11 +30,11 @@ class Predictor:
         family = models.get_family(model.family)
         self.shortest: int = family.shortest(model.encoder.config)
         config = model.config
-        self.width = 1 if config.task == classifier.REGRESSION else len(config.classes)
+        self.width = 1 if config.task == task_kinds.REGRESSION else len(config.classes)
         # Bases of a padded batch, at most: of longer rows it holds fewer.
         self._most = batch_size * max(config.length, config.window)
         size = max(1, self._most // config.window)
-        apply = compiled.over_rows(size, model.vector_width)
+        apply = _over_rows(size, model.vector_width)
         self._call = compiled.function(
             model, lambda model, bases: classifier.predict(model, bases, apply=apply)
         )
@@ -78,7 +81,7 @@ class Predictor:
         Yields:
             Numbers of the sequences of a batch, and their predictions.
         """
-        for numbers, rows in record_windows.by_length(
+        for numbers, rows in batches.by_length(
             sequences, batch_size=self.batch_size, most=self._most
         ):
             yield numbers, self.rows(rows)[: len(numbers)]
@@ -90,7 +93,7 @@ def labels_of(
     """Returns what probabilities mean in words.
 
     Args:
-        task: One of `classifier.TASKS`.
+        task: One of `genomenet.task_kinds.KINDS`.
         classes: Their names.
         found: Of `classifier.probabilities`, (N, outputs).
 
@@ -98,11 +101,37 @@ def labels_of(
         The most probable class of each; of several labels those above 0.5,
         joined by ";"; of regression nothing.
     """
-    if task == classifier.REGRESSION:
+    if task == task_kinds.REGRESSION:
         return []
-    if task == classifier.MULTI_LABEL:
+    if task == task_kinds.MULTI_LABEL:
         return [
             ";".join(n for n, p in zip(classes, row, strict=True) if p > 0.5)
             for row in found
         ]
     return [str(classes[number]) for number in found.argmax(axis=1)]
+
+
+def _over_rows(size: int, width: int) -> Callable[[Callable[[Any], Any], Any], Any]:
+    """Returns what calls a function on at most some rows at a time.
+
+    Args:
+        size: Rows at a time.
+        width: Of what the function makes of a row.
+
+    Returns:
+        A function of a function, (rows, L) → (rows, width), and its rows, (N, L).
+    """
+    if keras.backend.backend() == "tensorflow":
+        from genomenet.release import parts
+
+        return parts.over_rows(size, width)
+
+    def apply(call: Callable[[Any], Any], rows: Any) -> Any:
+        count, length = rows.shape
+        if count <= size:
+            return call(rows)
+        padded = ops.pad(rows, ((0, -count % size), (0, 0)))
+        found = ops.map(call, ops.reshape(padded, (-1, size, length)))
+        return ops.reshape(found, (-1, width))[:count]
+
+    return apply

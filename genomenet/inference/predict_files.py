@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -14,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from genomenet import atomic
+from genomenet import atomic, task_kinds
 from genomenet.inference import inputs as inputs_lib
+from genomenet.inference import journal as journal_lib
 from genomenet.inference import predict, prediction_table, record_windows
 from genomenet.inference import tracks as tracks_lib
-from genomenet.models import classifier
 from genomenet.release import folder as folder_lib
 
 _AHEAD: Final = 16  # batches that are read before they are sorted by length
@@ -68,7 +69,7 @@ def predict_files(
 ) -> inputs_lib.Counts:
     """Predicts sequence files or tables; memory does not grow with them.
 
-    It grows with the longest record.
+    It grows with the longest record. The same call goes on where it was killed.
 
     Args:
         name: Name or release folder of a classifier.
@@ -112,13 +113,16 @@ def predict_files(
         os.path.exists(path) and output.samefile(path) for path in given.paths
     ):
         raise ValueError(f"{output} is the input: choose another output")
-    is_value = config.task == classifier.REGRESSION
+    is_value = config.task == task_kinds.REGRESSION
     columns = ["value"] if is_value else list(config.classes)
     with (
         tracks_lib.Tracks(
             columns, bedgraph=options.bedgraph, bigwig=options.bigwig
         ) as tracks,
         atomic.replacing(output) as partial,
+        journal_lib.Journal(
+            output, journal_lib.identity_of(predictor.model, max_n=options.max_n), warn
+        ) as journal,
         tqdm.tqdm(
             unit="b", unit_scale=True, desc="predicting", disable=not show_progress
         ) as bar,
@@ -136,7 +140,7 @@ def predict_files(
             )
         ) as table:
             for group, values, is_blank in _predicted(
-                predictor, found, window, bar, max_n=options.max_n
+                predictor, found, window, bar, journal, max_n=options.max_n
             ):
                 labels: list[str | None] = [None] * len(group)
                 kept = np.flatnonzero(~is_blank)
@@ -212,6 +216,7 @@ def _predicted(
     found: Iterator[record_windows.Window],
     window: int,
     bar: tqdm.tqdm,
+    journal: journal_lib.Journal,
     *,
     max_n: float,
 ) -> Iterator[
@@ -225,15 +230,30 @@ def _predicted(
     count = _AHEAD * predictor.batch_size
     bases = count * max(window, predictor.model.config.length)
     for group in _groups(found, count=count, bases=bases):
-        values = np.full((len(group), predictor.width), np.nan, np.float32)
         is_blank = record_windows.blank(group, max_n=max_n, k=k)
-        kept = np.flatnonzero(~is_blank)
-        codes = [group[number].codes for number in kept]
-        for numbers, part in predictor.batches(codes):
-            values[kept[numbers]] = part
-            bar.update(sum(len(codes[number]) for number in numbers))
-        bar.update(sum(len(w.codes) for w, b in zip(group, is_blank, strict=True) if b))
+        before = bar.n
+        values = journal.values(
+            [window.codes for window in group],
+            functools.partial(_values, predictor, group, is_blank, bar),
+        )
+        bar.update(sum(len(window.codes) for window in group) - (bar.n - before))
         yield group, values, is_blank
+
+
+def _values(
+    predictor: predict.Predictor,
+    group: Sequence[record_windows.Window],
+    is_blank: npt.NDArray[np.bool_],
+    bar: tqdm.tqdm,
+) -> npt.NDArray[np.float32]:
+    """Returns the values of windows, of blank ones NaN: (N, outputs)."""
+    values = np.full((len(group), predictor.width), np.nan, np.float32)
+    kept = np.flatnonzero(~is_blank)
+    codes = [group[number].codes for number in kept.tolist()]
+    for numbers, part in predictor.batches(codes):
+        values[kept[numbers]] = part
+        bar.update(sum(len(codes[number]) for number in numbers))
+    return values
 
 
 def _groups(
@@ -254,7 +274,7 @@ def _groups(
 
 def _count_labels(counts: inputs_lib.Counts, labels: Sequence[str], task: str) -> None:
     """Counts each of several labels on its own."""
-    if task == classifier.MULTI_LABEL:
+    if task == task_kinds.MULTI_LABEL:
         parts = [label.split(";") if label else ["(none)"] for label in labels]
         labels = list(itertools.chain(*parts))
     counts.labels.update(labels)

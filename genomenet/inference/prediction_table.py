@@ -17,7 +17,6 @@ from genomenet.data import tables
 from genomenet.inference import writers
 
 _ENDINGS: Final = (".tsv", ".tsv.gz", ".parquet")
-_ROWS: Final = 1 << 14  # written at once
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -57,7 +56,6 @@ class PredictionTable:
     ):
         own = ["name", "start", "end", *(["label"] if has_label else [])]
         self._header = [*own, *tables.unique_columns(own, columns)]
-        self._rows: list[tuple[Any, ...]] = []
         open_file = _ParquetRows if path.suffix == ".parquet" else _TsvRows
         is_packed = path.suffix == ".gz"
         self._file = open_file(partial, self._header, len(columns), is_packed)
@@ -73,22 +71,12 @@ class PredictionTable:
         A row without a label, or with NaN as its values, is written empty.
         """
         named = [(label,) for label in labels] or [()] * len(places)
-        for place, label, row in zip(places, named, values.tolist(), strict=True):
-            self._rows.append((*place, *label, *row))
-        if len(self._rows) >= _ROWS:
-            self._flush()
+        parts = zip(places, named, values.tolist(), strict=True)
+        self._file.write([(*place, *label, *row) for place, label, row in parts])
 
     def close(self) -> None:
         """Finishes the file."""
-        try:
-            self._flush()
-        finally:
-            self._file.close()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._file.write(self._rows)
-        self._rows = []
+        self._file.close()
 
 
 class _TsvRows:

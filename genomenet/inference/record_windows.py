@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.dna import alphabet, encode, reader
+from genomenet.data import batches
+from genomenet.dna import alphabet, encode, reader, tiling
 
 
 class Window(NamedTuple):
@@ -25,26 +27,6 @@ class Window(NamedTuple):
     start: int
     end: int
     codes: npt.NDArray[np.uint8]
-
-
-def starts(length: int, *, window: int, stride: int) -> list[int]:
-    """Returns where windows start, so that every base lies in one.
-
-    Args:
-        length: Bases of the record.
-        window: Bases of a window.
-        stride: Bases between neighbouring starts.
-
-    Returns:
-        Multiples of the stride, and where the record ends in between, one more start
-        whose window ends with the record. A record no longer than a window: [0].
-    """
-    if length <= window:
-        return [0]
-    found = list(range(0, length - window + 1, stride))
-    if found[-1] + window < length:
-        found.append(length - window)
-    return found
 
 
 def share_of_n(codes: npt.NDArray[np.uint8], *, k: int = 1) -> float:
@@ -114,7 +96,7 @@ def cut(
             on_short(record)
             continue
         size = window or length
-        for start in starts(length, window=size, stride=stride or size):
+        for start in tiling.starts(length, window=size, stride=stride or size):
             end = min(start + size, length)
             yield Window(record.name, start, end, record.codes[start:end])
 
@@ -133,45 +115,7 @@ def batched(
         The windows and their codes, (B, L), padded on the right; rows beyond the
         windows hold N.
     """
-    rows: list[Window] = []
-    for window in windows:
-        rows.append(window)
-        if len(rows) == batch_size:
-            yield rows, _pad([row.codes for row in rows], batch_size, length)
-            rows = []
-    if rows:
-        yield rows, _pad([row.codes for row in rows], batch_size, length)
-
-
-def by_length(
-    sequences: Sequence[npt.NDArray[np.uint8]], *, batch_size: int, most: int = 0
-) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8]]]:
-    """Batches sequences of any mix of lengths, with little padding.
-
-    Args:
-        sequences: Codes, uint8, (L,) each.
-        batch_size: Rows of a batch.
-        most: Bases of a batch at most, of which longer rows then hold fewer; 0 sets
-            no limit.
-
-    Yields:
-        Numbers of the sequences of a batch, the longest first, and their codes, (B,
-        L), padded on the right to the longest: beyond it a model might read one more
-        window. Rows beyond the sequences hold N.
-    """
-    # Neighbours in length share a batch, so that little is padded.
-    order = np.argsort([-len(s) for s in sequences], kind="stable")
-    while len(order):
-        length = len(sequences[order[0]])
-        size = min(batch_size, max(1, most // length)) if most else batch_size
-        numbers, order = order[:size], order[size:]
-        yield numbers, _pad([sequences[number] for number in numbers], size, length)
-
-
-def _pad(
-    rows: list[npt.NDArray[np.uint8]], batch_size: int, length: int
-) -> npt.NDArray[np.uint8]:
-    """Returns a batch of rows, padded on the right; rows that are missing hold N."""
-    codes = np.full((batch_size, length), alphabet.N, np.uint8)
-    codes[: len(rows)] = encode.pad(rows, length)
-    return codes
+    windows = iter(windows)
+    while rows := list(itertools.islice(windows, batch_size)):
+        codes = encode.pad([row.codes for row in rows], length)
+        yield rows, batches.filled(codes, batch_size)

@@ -6,18 +6,22 @@ family that resumes none of the states before it.
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from genomenet import models
+from genomenet import compiled, models
 from genomenet.dna import encode
 from genomenet.inference import outputs
 from genomenet.models import classifier
 
 _AT_ONCE: Final = 1024  # mutants that are in memory together
+_LENGTHS: Final = 16  # of sequences, whose graphs are kept
+_JOINED: Final = 8  # times as many mutants at once, of states that they share
 
 Codes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -28,7 +32,8 @@ class Substitutions:
 
     Args:
         model: A classifier or an encoder.
-        batch_size: Mutants read at once.
+        batch_size: Mutants read at once, an eighth more at most; eight times as many
+            of a family that resumes, of which a state is all that each needs.
         both_strands: Whether to average over both strands.
         pool: How a window becomes a vector, of encoders.
     """
@@ -43,16 +48,14 @@ class Substitutions:
     ):
         self._model, self._batch_size = model, batch_size
         self._both_strands = both_strands
-        family = outputs.family_of(model)
+        family = models.family_of(model)
         self._is_classifier = isinstance(model, classifier.Classifier)
         encoder = model.encoder if self._is_classifier else model
         pools = (pool or family.POOLS[0],)
         self._resume = family.resume
-        names = pools
-        if self._is_classifier:
-            config = model.config
-            names = classifier.encoder_readouts(config.readout or (config.pool,))
-        if not names:  # the encoder is not read at all
+        names = model.config.encoder_readouts if self._is_classifier else pools
+        # The encoder is not read at all, or is one of several.
+        if not names or (self._is_classifier and model.others):
             self._resume = None
 
         def read(rows: Any) -> Any:
@@ -78,11 +81,14 @@ class Substitutions:
         def head(vectors: Any, is_valid: Any) -> Any:
             return model.predict_logits(vectors, is_valid, training=False)
 
-        options: dict[str, Any] = {"autograph": False}
-        self._read: Any = tf.function(read, **options)
-        self._keep: Any = tf.function(keep, **options)
-        self._after: Any = tf.function(after, **options)
-        self._head: Any = tf.function(head, reduce_retracing=True, **options)
+        @functools.lru_cache(_LENGTHS)
+        def of_length(length: int) -> tuple[Any, Any, Any]:
+            del length  # graphs are quickest where shapes are known
+            again = compiled.graph(after, reduce_retracing=True)
+            return compiled.graph(read), compiled.graph(keep), again
+
+        self._graphs = of_length
+        self._head = compiled.graph(head, reduce_retracing=True)
 
     def rows(
         self, codes: Codes, places: npt.NDArray[np.intp], bases: Codes
@@ -103,7 +109,9 @@ class Substitutions:
             other = encode.reverse_complement(codes)
             turned = len(codes) - 1 - places, encode.reverse_complement(bases[:, None])
             strands.append((other, turned[0][::-1], turned[1][::-1, 0]))
-        found = [self._one_strand(*strand) for strand in strands]
+        # Strands at once: a step of the recurrence is too small to keep all cores busy.
+        with concurrent.futures.ThreadPoolExecutor(len(strands)) as pool:
+            found = list(pool.map(lambda strand: self._one_strand(*strand), strands))
         if self._both_strands:
             before, after = found[1]
             found[1] = before, after[::-1]
@@ -132,7 +140,8 @@ class Substitutions:
                 self._model.encoder.config
             )
             stride = self._model.config.window - shortest + 1
-        kept = [self._keep(tf.constant(piece[None])) for piece in pieces]
+        keep = self._graphs(pieces.shape[1])[1]
+        kept = [keep(tf.constant(piece[None])) for piece in pieces]
         own = zip(kept, pieces, strict=True)
         vectors = np.concatenate([self._own(*one) for one in own])  # (W, C)
         found = []
@@ -144,9 +153,13 @@ class Substitutions:
                 (inside,) = np.nonzero((here >= 0) & (here < len(piece)))
                 if not is_valid[0, number]:
                     continue
-                for first in range(0, len(inside), self._batch_size):
-                    part = inside[first : first + self._batch_size]
-                    values = self._part(kept[number], piece, here[part], base[part])
+                most = self._batch_size * (_JOINED if self._resume else 1)
+                size = _even(len(inside), most)
+                for first in range(0, len(inside), size):
+                    part = inside[first : first + size]
+                    values = self._part(
+                        kept[number], piece, here[part], base[part], size
+                    )
                     changed[part, number] = values
             found.append(self._finish(changed, is_valid))
         width = len(self._finish(vectors[None], is_valid)[0])
@@ -155,20 +168,21 @@ class Substitutions:
 
     def _own(self, kept: Any, piece: Codes) -> Floats:
         """Returns the vector of a window without a substitution, (1, C)."""
-        if self._resume is None:
-            return np.asarray(self._read(tf.constant(piece[None])))
-        past = tf.constant(len(piece))
-        return np.asarray(self._after(kept, tf.constant(piece[None]), past, past))
+        read, _, after = self._graphs(len(piece))
+        row, past = tf.constant(piece[None]), tf.constant([len(piece)])
+        found = read(row) if self._resume is None else after(kept, row, past, past)
+        return np.asarray(found)
 
     def _part(
-        self, kept: Any, piece: Codes, at: npt.NDArray[np.intp], base: Codes
+        self, kept: Any, piece: Codes, at: npt.NDArray[np.intp], base: Codes, size: int
     ) -> Floats:
-        """Returns the vectors of some mutants of a window, (M, C)."""
-        rows = encode.substituted(piece, at, base)
-        rest = np.repeat(piece[None], self._batch_size - len(rows), axis=0)
-        limits = tf.constant([at.min(), at.max() + 1], tf.int32)
-        full = tf.constant(np.concatenate([rows, rest]))
-        return np.asarray(self._after(kept, full, limits[0], limits[1]))[: len(rows)]
+        """Returns the vectors of some mutants of a window, (M, C), M up to `size`."""
+        rest = np.repeat(piece[None], size - len(at), axis=0)
+        full = np.concatenate([encode.substituted(piece, at, base), rest])
+        first = np.pad(at, (0, len(rest)), constant_values=len(piece)).astype(np.int32)
+        after = self._graphs(len(piece))[2]
+        found = after(kept, *map(tf.constant, (full, first, first + 1)))
+        return np.asarray(found)[: len(at)]
 
     def _finish(self, vectors: Floats, is_valid: npt.NDArray[np.bool_]) -> Floats:
         """Returns logits of windows, (M, W, C), or of an encoder their vectors."""
@@ -176,3 +190,9 @@ class Substitutions:
             return vectors[:, 0]
         valid = np.repeat(is_valid, len(vectors), axis=0)
         return np.asarray(self._head(tf.constant(vectors), tf.constant(valid)))
+
+
+def _even(count: int, size: int) -> int:
+    """Returns the rows of batches that are alike: `size`, an eighth more at most."""
+    batches = max(1, -(-8 * count // (9 * size)))
+    return max(1, -(-count // batches))

@@ -16,6 +16,7 @@ import numpy.typing as npt
 _SUFFIXES = (".parquet", ".h5", ".hdf5")
 _GROUP_ROWS: Final = 100_000  # of Parquet, or fewer where rows are wide
 _GROUP_BYTES: Final = 1 << 28
+_TABLE_ROWS: Final = 4096  # that are made a table at once
 _HDF5_ROOM: Final = 2 << 20  # bytes that HDF5 holds back
 
 
@@ -85,6 +86,7 @@ class RowGroups:
 
         self._pa: Any = pa
         self._schema = schema
+        self._loose: list[tuple[Any, ...]] = []  # rows of no table yet
         self._held: list[Any] = []
         self._rows = self._bytes = 0
         self._file: Any = pq.ParquetWriter(path, schema)
@@ -99,18 +101,28 @@ class RowGroups:
 
     def write_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Appends rows, a value for each column; NaN and None are null."""
-        columns = [
-            self._pa.array(column, field.type, from_pandas=True)
-            for column, field in zip(zip(*rows, strict=True), self._schema, strict=True)
-        ]
-        self.write(self._pa.table(columns, schema=self._schema))
+        self._loose += rows
+        if len(self._loose) >= _TABLE_ROWS:
+            self._pack()
 
     def close(self) -> None:
         """Writes the last group and the footer."""
         try:
+            self._pack()
             self._flush()
         finally:
             self._file.close()
+
+    def _pack(self) -> None:
+        """Makes a table of the loose rows."""
+        rows, self._loose = self._loose, []
+        if rows:
+            parts = zip(self._schema, zip(*rows, strict=True), strict=True)
+            columns = [
+                self._pa.array(column, field.type, from_pandas=True)
+                for field, column in parts
+            ]
+            self.write(self._pa.table(columns, schema=self._schema))
 
     def _flush(self) -> None:
         held, self._held = self._held, []

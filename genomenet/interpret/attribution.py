@@ -1,4 +1,4 @@
-"""What a classifier looked at: scores of bases, and the windows around the highest.
+"""What a classifier looked at: scores of the bases of sequences.
 
 B sequences of L bases; W windows of Lw bases of a sequence; K bases behind each of P
 pieces that a model reads at once, a k-mer or a patch; C channels.
@@ -7,20 +7,23 @@ pieces that a model reads at once, a k-mer or a patch; C channels.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from genomenet import atomic, models
+from genomenet import atomic, compiled, models, task_kinds
+from genomenet.data import batches
 from genomenet.dna import alphabet, encode
-from genomenet.inference import record_windows
-from genomenet.layers import strand, windows
+from genomenet.layers import readout, strand, windows
 from genomenet.models import classifier
+from genomenet.models import classifier_config as config_lib
 from genomenet.motifs import report
 
 INTEGRATED_GRADIENTS: Final = "integrated_gradients"
@@ -29,9 +32,6 @@ ATTENTION: Final = "attention"
 MUTATIONS: Final = "mutations"
 METHODS: Final = (INTEGRATED_GRADIENTS, INPUT_X_GRADIENT, MUTATIONS, ATTENTION)
 REFERENCES: Final = ("background", "zeros")
-
-WINDOW: Final = 24
-"""Bases of a window around a region, as in DNABERT."""
 
 NamedCodes = tuple[str, npt.NDArray[np.uint8]]
 
@@ -97,12 +97,9 @@ def explain(
     of the three sequences with another base in its place. It is what classifiers are
     asked that read k-mers or positions beside the encoder, or instead of it.
 
-    Attention is that of [CLS] to each k-mer in the last block, summed over the heads;
-    a base has the mean over the k-mers that cover it, and the scores of a sequence
-    have the Euclidean length 1.
-
-    Only what the encoder reads is scored: what a classifier reads beside it, counts
-    of k-mers and bases at positions, has no part in the scores.
+    Attention is that of [CLS] to each k-mer in the last block, summed over the heads,
+    whatever a classifier reads beside its encoder; a base has the mean over the k-mers
+    that cover it, and the scores of a sequence have the Euclidean length 1.
 
     Long sequences are read in the windows of the classifier; where it predicts both
     strands the scores are the mean of both.
@@ -132,9 +129,7 @@ def explain(
         a long sequence counts alike.
     """
     model = classifier.graph_of(model)
-    reads_bases = len(classifier.encoder_readouts(model.config.readout)) < len(
-        model.config.readout
-    )
+    reads_bases = any(name in readout.OF_BASES for name in model.config.readout)
     if method is None:
         method = MUTATIONS if reads_bases else INTEGRATED_GRADIENTS
     if reads_bases and method in (INTEGRATED_GRADIENTS, INPUT_X_GRADIENT):
@@ -150,11 +145,10 @@ def explain(
         )
     if steps < 1:
         raise ValueError(f"steps must be >= 1, got {steps}")
-    names = model.config.readout
-    if names and not classifier.encoder_readouts(names):
+    if method == ATTENTION and not model.config.encoder_readouts:
         raise ValueError(
-            f"the model reads {', '.join(names)} and nothing of its encoder: there is"
-            " no gradient to explain it by"
+            f"the model reads {', '.join(model.config.readout)} and nothing of its"
+            " encoder, whose attention says nothing about it"
         )
     shortest = models.get_family(model.family).shortest(model.encoder.config)
     for name, codes in sequences:
@@ -176,7 +170,7 @@ def explain(
     padded = encode.pad(all_codes)
     longest = padded.shape[1]
     scores = np.zeros(padded.shape, np.float32)
-    for numbers, rows in record_windows.by_length(all_codes, batch_size=batch_size):
+    for numbers, rows in batches.by_length(all_codes, batch_size=batch_size):
         found = score(rows)
         if model.config.both_strands:
             other = score(strand.reverse_padded(tf.constant(rows)).numpy())
@@ -226,93 +220,7 @@ def draw(
         report.save_logo(path, found.heights(number))
 
 
-def high_regions(
-    scores: npt.ArrayLike, *, min_length: int = 5, factor: float = 10.0
-) -> list[tuple[int, int]]:
-    """Finds runs of bases that stand out of one sequence.
-
-    Args:
-        scores: Of its bases, (L,), any L.
-        min_length: Bases of the shortest run that counts.
-        factor: A base stands out if it is above the mean, and above the minimum
-            times this.
-
-    Returns:
-        0-based half-open intervals, in order.
-
-    Raises:
-        ValueError: If `scores` has not one axis, or `min_length` is below 1.
-
-    Source:
-        Ji et al., DNABERT (2021). Differences: none.
-    """
-    values = np.asarray(scores, np.float64)
-    if values.ndim != 1 or min_length < 1:
-        raise ValueError(f"{values.ndim} axes of scores, min_length {min_length}")
-    if not len(values):
-        return []
-    is_high = (values > values.mean()) & (values > factor * values.min())
-    edges = np.diff(is_high.astype(np.int8), prepend=0, append=0)
-    starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
-    is_long = ends - starts >= min_length
-    return list(zip(starts[is_long].tolist(), ends[is_long].tolist(), strict=True))
-
-
-def widen(
-    regions: Sequence[tuple[int, int]], length: int, *, width: int = WINDOW
-) -> list[tuple[int, int]]:
-    """Widens regions to windows, and joins windows that overlap.
-
-    Args:
-        regions: Half-open intervals, in order.
-        length: Bases of the sequence.
-        width: Bases of a window around the middle of a region; a longer region is
-            kept whole. At the ends of the sequence a window is shifted, and one of a
-            shorter sequence is all of it.
-
-    Returns:
-        Half-open intervals within the sequence, in order, apart from each other.
-    """
-    found: list[tuple[int, int]] = []
-    for start, end in regions:
-        size = min(max(width, end - start), length)
-        first = min(max(0, (start + end - size) // 2), length - size)
-        if found and first < found[-1][1]:
-            first, size = found[-1][0], max(found[-1][1], first + size) - found[-1][0]
-            found.pop()
-        found.append((first, first + size))
-    return found
-
-
-def high_windows(
-    found: Attribution,
-    *,
-    width: int = WINDOW,
-    min_length: int = 5,
-    factor: float = 10.0,
-) -> list[NamedCodes]:
-    """Cuts out what the model looked at, for a finder of motifs.
-
-    Args:
-        found: Scores of sequences.
-        width: As for `widen`.
-        min_length: As for `high_regions`.
-        factor: As for `high_regions`.
-
-    Returns:
-        Names, such as "peak_1:30-54", and codes.
-    """
-    cut = []
-    for number, length in enumerate(found.lengths.tolist()):
-        scores = found.scores[number, :length]
-        regions = high_regions(scores, min_length=min_length, factor=factor)
-        for start, end in widen(regions, length, width=width):
-            name = f"{found.names[number]}:{start}-{end}"
-            cut.append((name, found.sequences[number, start:end]))
-    return cut
-
-
-def target_of(config: classifier.ClassifierConfig, target: str | None = None) -> str:
+def target_of(config: config_lib.ClassifierConfig, target: str | None = None) -> str:
     """Returns the class that a classifier is asked about.
 
     Args:
@@ -328,18 +236,18 @@ def target_of(config: classifier.ClassifierConfig, target: str | None = None) ->
     if target is not None and target not in config.classes:
         known = ", ".join(config.classes) or "none"
         raise ValueError(f"the model has no class {target!r}; it has {known}")
-    if config.task == classifier.REGRESSION:
+    if config.task == task_kinds.REGRESSION:
         return ""
-    if target is None and config.task != classifier.BINARY:
+    if target is None and config.task != task_kinds.BINARY:
         raise ValueError(f"give one of the classes: {', '.join(config.classes)}")
     return target or config.positive_class
 
 
-def _output(config: classifier.ClassifierConfig, target: str) -> tuple[int, float]:
+def _output(config: config_lib.ClassifierConfig, target: str) -> tuple[int, float]:
     """Returns the number of an output and the sign with which it stands for a class."""
-    if config.task == classifier.REGRESSION:
+    if config.task == task_kinds.REGRESSION:
         return 0, 1.0
-    if config.task == classifier.BINARY:
+    if config.task == task_kinds.BINARY:
         return 0, -1.0 if target == config.classes[0] else 1.0
     return config.classes.index(target), 1.0
 
@@ -362,21 +270,24 @@ def _gradient(
 ) -> Scorer:
     """Returns what scores rows by gradients; at the input itself without steps."""
     members = models.get_family(model.family)
-    layer = members.reader(model.encoder)
+    layers = [members.reader(one) for one in model.encoders]
     number, sign = output
     nodes, weights = np.polynomial.legendre.leggauss(max(steps, 1))
     shares, weights = (nodes + 1) / 2, weights / 2
     if not steps:
         shares = np.ones(1)
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    @functools.partial(compiled.graph, reduce_retracing=True)
     def pieces_at(bases: Any, share: Any) -> Any:
-        """(B, L) → scores of the bases of pieces, (B·W, P, K or 1)."""
+        """(B, L) → scores of the bases of pieces, (B·W, P, K or 1).
+
+        Of several encoders each adds its part.
+        """
         seen = []
         with tf.GradientTape() as tape:
 
-            def edit(x: Any, codes: Any) -> Any:
-                base, is_base = members.unread(model.encoder, x, codes)
+            def edit(encoder: keras.Model, x: Any, codes: Any) -> Any:
+                base, is_base = members.unread(encoder, x, codes)
                 if reference == "zeros":
                     base = tf.zeros_like(x)
                 base = tf.where(is_base[..., None], base, x)
@@ -385,15 +296,20 @@ def _gradient(
                 seen.append((x - base, read))
                 return read
 
-            layer.edit = edit
+            for layer, encoder in zip(layers, model.encoders, strict=True):
+                layer.edit = functools.partial(edit, encoder)
             try:
                 logits = model({"bases": bases}, training=False)["logits"]
             finally:
-                layer.edit = None
+                for layer in layers:
+                    layer.edit = None
             wanted = tf.reduce_sum(logits[:, number]) * sign
-        difference, read = seen[0]
-        gradient = tape.gradient(wanted, read)
-        return tf.reduce_sum(tf.cast(gradient * difference, tf.float32), axis=-1)
+        differences, reads = zip(*seen, strict=True)
+        pairs = zip(tape.gradient(wanted, reads), differences, strict=True)
+        return sum(
+            tf.reduce_sum(tf.cast(gradient * difference, tf.float32), axis=-1)
+            for gradient, difference in pairs
+        )
 
     def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         bases = tf.constant(rows)
@@ -413,7 +329,7 @@ def _mutations(
     """Returns what scores rows by putting every other base in each place."""
     number, sign = output
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    @functools.partial(compiled.graph, reduce_retracing=True)
     def read(bases: Any) -> Any:
         return model({"bases": bases}, training=False)["logits"][:, number] * sign
 
@@ -443,13 +359,14 @@ def _attention(model: classifier.Classifier) -> Scorer:
         raise ValueError(f"{model.family} has no attention: use another method")
     shortest = members.shortest(model.encoder.config)
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    @functools.partial(compiled.graph, reduce_retracing=True)
     def attend(bases: Any) -> Any:
         pieces, is_valid = windows.split(
             bases, length=model.config.window, shortest=shortest
         )
         flat = tf.reshape(pieces, (-1, tf.shape(pieces)[2]))
-        found = tf.cast(look(model.encoder, {"bases": flat}), tf.float32)
+        each = [look(one, {"bases": flat}) for one in model.encoders]
+        found = sum(tf.cast(one, tf.float32) for one in each) / len(each)
         return found * tf.cast(tf.reshape(is_valid, (-1, 1)), tf.float32)
 
     def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -14,6 +14,12 @@ from keras import ops
 from genomenet.dna import alphabet, kmer
 
 NUM_BINS: Final = 8
+ONE_HOT: Final = "onehot"
+KMERS: Final = {f"kmers{k}": k for k in range(3, 7)}
+"""Readout of k-mer counts → k."""
+
+OF_BASES: Final = (*KMERS, ONE_HOT)
+"""What is read of the bases themselves, not of the states of an encoder."""
 
 
 def mean(x: Any, is_real: Any) -> Any:
@@ -61,9 +67,28 @@ def bin_shares(is_real: Any, count: int = NUM_BINS) -> Any:
     return ops.cast(is_in, "float32") / ops.cast(stop - first, "float32")[..., None]
 
 
-def kmer_width(k: int, *, canonical: bool) -> int:
-    """Returns the number of features of `kmers`."""
-    return int(_features(k, canonical).max()) + 1
+def of_bases(name: str, bases: Any, length: int, *, canonical: bool) -> Any:
+    """Returns one of the readouts `OF_BASES`.
+
+    Args:
+        name: Its name.
+        bases: As for `kmers` and `one_hot`.
+        length: As for `one_hot`.
+        canonical: As for `kmers`.
+
+    Returns:
+        Float32, (B, F).
+    """
+    if name == ONE_HOT:
+        return one_hot(bases, length)
+    return kmers(bases, KMERS[name], canonical=canonical)
+
+
+def bases_width(name: str, length: int, *, canonical: bool) -> int:
+    """Returns the number of features, F, of `of_bases`."""
+    if name == ONE_HOT:
+        return alphabet.NUM_BASES * length
+    return int(_features(KMERS[name], canonical).max()) + 1
 
 
 def kmers(bases: Any, k: int, *, canonical: bool) -> Any:

@@ -4,9 +4,9 @@
 the repository holds named models (data).
 """
 
-from typing import Final
+from typing import Any, Final
 
-from genomenet.models import bert, family, selfgenomenet
+from genomenet.models import bert, classifier, family, selfgenomenet
 
 FAMILIES: Final[dict[str, family.Family]] = {
     "bert": bert,
@@ -29,3 +29,23 @@ def get_family(name: str) -> family.Family:
     if not isinstance(name, str) or name not in FAMILIES:
         raise ValueError(f"unknown family {name!r}; there are {', '.join(FAMILIES)}")
     return FAMILIES[name]
+
+
+def family_of(model: Any) -> family.Family:
+    """Returns the family of an encoder or classifier.
+
+    Args:
+        model: As `release.folder.load_model` returns it.
+
+    Raises:
+        ValueError: If it is of no family.
+    """
+    if isinstance(model, classifier.Classifier):
+        return get_family(model.family)
+    config = getattr(model, "config", None)
+    for members in FAMILIES.values():
+        if isinstance(config, members.Config):
+            return members
+    raise ValueError(
+        f"{type(model).__name__} is neither an encoder nor a classifier of genomenet"
+    )

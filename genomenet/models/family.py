@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import errno
 import math
@@ -14,6 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from genomenet.dna import tiling
+
+NEWER: Final = {"newer": True}
+"""Metadata of a field that models lack which were made before there was one."""
 
 MAX_PARAMETERS: Final = 10**9
 """Of a model: 4 GB of weights, 16 GB in training."""
@@ -58,8 +62,8 @@ class Resume(NamedTuple):
     Attributes:
         keep: Model and a sequence, codes (1, L) → what its mutants share with it.
         read_out: Model, what was kept, mutants (M, L), names as for
-            `Family.read_out`, the first base that differs in any of them and one past
-            the last → what `Family.read_out` returns for them.
+            `Family.read_out`, the first base in which each differs and one past its
+            last, (M,), ascending → what `Family.read_out` returns for them.
     """
 
     keep: Callable[[Any, Any], Any]
@@ -264,6 +268,12 @@ def config_from_dict(cls: Any, values: Mapping[str, Any]) -> Any:
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """Returns the JSON values of a config: tuples become lists."""
+    values = dataclasses.asdict(config)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
 def check_types(cls: Any, values: Mapping[str, Any]) -> None:
     """Refuses values that are not of the types that a dataclass names.
 
@@ -293,7 +303,8 @@ def check_complete(cls: Any, values: Mapping[str, Any]) -> None:
     """Refuses the config of a trained model in which a field is missing.
 
     A default would take its place: other numbers, and no word about it. A field
-    that is empty by default may be missing: models were made before there was one.
+    that is empty by default, or marked as `NEWER`, may be missing: models were made
+    before there was one.
 
     Args:
         cls: The dataclass.
@@ -305,7 +316,9 @@ def check_complete(cls: Any, values: Mapping[str, Any]) -> None:
     missing = [
         field.name
         for field in dataclasses.fields(cls)
-        if field.name not in values and field.default not in (None, "", ())
+        if field.name not in values
+        and field.default not in (None, "", ())
+        and field.metadata != NEWER
     ]
     if missing:
         raise ValueError(
@@ -382,13 +395,15 @@ def transfer(source: Any, target: Any) -> None:
     Raises:
         ValueError: If a weight is missing in the source, or has another shape.
     """
-    found = {weight.path: weight for weight in source.weights}
+    found = collections.defaultdict(list)  # of several encoders in their order
+    for weight in source.weights:
+        found[weight.path].append(weight)
     for weight in target.weights:
-        given = found.get(weight.path)
+        given = next(iter(found[weight.path]), None)
         if given is None or tuple(given.shape) != tuple(weight.shape):
             reason = "is missing" if given is None else f"has the shape {given.shape}"
             raise ValueError(f"pretrained weights do not fit: {weight.path} {reason}")
-        weight.assign(given)
+        weight.assign(found[weight.path].pop(0))
 
 
 def save_weights(model: Any, path: str | os.PathLike[str]) -> None:

@@ -110,13 +110,15 @@ def compare(
         raise ValueError("num_matches and min_overlap must be at least 1")
     if not targets:
         raise ValueError("there are no targets to compare with")
+    from scipy import stats  # half a second
+
     database = _Database(targets)
     found = []
     for motif in motifs:
         scores = _similarity(motif.probabilities(), database.columns, similarity)
         best = _Best(database, _discretise(scores), min_overlap)
         order = np.argsort(best.pvalues, kind="stable")
-        qvalues = benjamini_hochberg(best.pvalues)
+        qvalues = stats.false_discovery_control(best.pvalues)
         for number in order[:num_matches]:
             offset = int(best.offsets[number])
             width = len(targets[number].frequencies)
@@ -133,26 +135,6 @@ def compare(
                     qvalue=float(qvalues[number]),
                 )
             )
-    return found
-
-
-def benjamini_hochberg(pvalues: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Returns q-values: the least false discovery rate at which each is kept.
-
-    Args:
-        pvalues: One a test, (M,).
-
-    Returns:
-        float64, (M,), in the same order.
-
-    Source:
-        Benjamini and Hochberg (1995). Differences: none.
-    """
-    p = np.asarray(pvalues, np.float64)
-    order = np.argsort(-p)
-    rates = p[order] * len(p) / np.arange(len(p), 0, -1)
-    found = np.empty(len(p))
-    found[order] = np.minimum.accumulate(rates)
     return found
 
 

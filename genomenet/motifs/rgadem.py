@@ -8,7 +8,6 @@ run there ends as one exception here, and no R state of the caller is touched.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -18,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +36,6 @@ _APT: Final = f"apt-get install --no-install-recommends {' '.join(APT_PACKAGES)}
 _PIP: Final = "pip install 'rpy2==3.5.17'"
 _BIOC: Final = "Rscript -e 'BiocManager::install(\"rGADEM\")'"
 _MESSAGES: Final = {
-    "ready": "{detail}",
     "no R": f"R is missing (no R on the PATH, no R_HOME); on Debian: {_APT}",
     "no rpy2": f"the Python package rpy2 is missing: {_PIP}",
     "unfit rpy2": "rpy2 does not fit the R that is installed ({detail});"
@@ -47,7 +45,6 @@ _MESSAGES: Final = {
 _LOAD: Final = """
 tryCatch({ loadNamespace("rGADEM"); "" }, error = conditionMessage)
 """
-_CHECK_SECONDS: Final = 120.0
 _MOST_SEQUENCES: Final = 44_000  # sizes of arrays in GADEM
 _MOST_BASES: Final = 20_000
 _MOST_SPACE: Final = 19  # a longer motif overflows the text of its sites
@@ -61,7 +58,7 @@ class RgademOptions:
     `Sequences` is what `discover` is given, and `genome` has no meaning for them.
 
     Attributes:
-        seed: Of R's random numbers; with one thread it fixes the result.
+        seed: Of R's random numbers; it fixes the result.
         verbose: Whether GADEM's report goes to standard output.
         numWordGroup: Groups of words: 3 takes words of three, four and five bases.
         numTop3mer: Words of three bases for spaced dyads.
@@ -186,37 +183,11 @@ def with_parameters(options: RgademOptions, settings: Sequence[str]) -> RgademOp
     return dataclasses.replace(options, **changes)
 
 
-class Situation(NamedTuple):
-    """What is there of what rGADEM needs.
-
-    Attributes:
-        name: "ready", "no R", "no rpy2", "unfit rpy2" or "no rGADEM": the first
-            thing that is missing.
-        message: One line: what to install, or the versions that are ready.
-    """
-
-    name: str
-    message: str
-
-
-def check() -> Situation:
-    """Looks for R, rpy2 and rGADEM, the last two in a process of their own.
-
-    Returns:
-        What was found.
-
-    Raises:
-        OSError: If that process does not answer.
-    """
-    return _situation(_ask({"sequences": None}, _CHECK_SECONDS, threads=1))
-
-
 def discover(
     sequences: Sequence[tuple[str, npt.NDArray[np.uint8]]],
     options: RgademOptions | None = None,
     *,
     timeout: float | None = None,
-    threads: int = 1,
 ) -> tuple[pwm.Motif, ...]:
     """Finds motifs with rGADEM.
 
@@ -231,7 +202,6 @@ def discover(
         options: GADEM's parameters (default: its own).
         timeout: Seconds after which it is stopped; None waits. GADEM's own defaults
             take about a minute for 10,000 bases, hours for 1,000 sequences.
-        threads: Of OpenMP; with several the seed does not fix the result.
 
     Returns:
         The motifs in GADEM's order; none is no error.
@@ -249,10 +219,10 @@ def discover(
         "sequences": [encode.decode(codes).decode() for _, codes in sequences],
         "options": _to_json(options),
     }
-    answer = _ask(task, timeout, threads=threads, show=options.verbose)
-    situation = _situation(answer)
-    if situation.name != "ready":
-        raise ImportError(situation.message)
+    answer = _ask(task, timeout, options.verbose)
+    if "missing" in answer:
+        detail = " ".join(answer.get("detail", "").split())
+        raise ImportError(_MESSAGES[answer["missing"]].format(detail=detail))
     if "error" in answer:
         raise ChildProcessError(f"rGADEM: {' '.join(answer['error'].split())}")
     background = _background([codes for _, codes in sequences])
@@ -285,17 +255,15 @@ def _to_json(options: RgademOptions) -> dict[str, Any]:
 # === The caller's side ===
 
 
-def _ask(
-    task: dict[str, Any], timeout: float | None, *, threads: int, show: bool = False
-) -> dict[str, Any]:
+def _ask(task: dict[str, Any], timeout: float | None, show: bool) -> dict[str, Any]:
     """Runs a task in a child process and returns its answer."""
     if not (shutil.which("R") or os.path.isdir(os.environ.get("R_HOME", ""))):
-        return {"situation": "no R"}
+        return {"missing": "no R"}
     root = str(pathlib.Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ,
-        "OMP_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": "1",  # with several the seed does not fix the result
         "PYTHONPATH": os.pathsep.join(paths),
     }
     with tempfile.TemporaryDirectory(prefix="rgadem") as name:
@@ -319,7 +287,7 @@ def _ask(
         said = (folder / "log").read_text("utf-8", "replace").split("\n")
         last = " / ".join([s.strip() for s in said if s.strip()][-_SHOWN:])
         if not (folder / "started").exists():
-            return {"situation": "unfit rpy2", "detail": last or _ended(code)}
+            return {"missing": "unfit rpy2", "detail": last or _ended(code)}
         raise ChildProcessError(f"rGADEM: R {_ended(code)}: {last or 'no message'}")
 
 
@@ -329,12 +297,6 @@ def _command(folder: pathlib.Path) -> list[str]:
 
 def _ended(code: int) -> str:
     return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-
-
-def _situation(answer: dict[str, Any]) -> Situation:
-    name = answer["situation"]
-    detail = " ".join(answer.get("detail", "").split())
-    return Situation(name, _MESSAGES[name].format(detail=detail))
 
 
 def _background(
@@ -419,31 +381,19 @@ def _main(folder: pathlib.Path) -> None:
 
 def _answer(task: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
     if importlib.util.find_spec("rpy2") is None:
-        return {"situation": "no rpy2"}
+        return {"missing": "no rpy2"}
     try:
         from rpy2 import robjects  # pyright: ignore[reportMissingImports]
     except Exception as e:  # of any kind where rpy2 and R do not fit
-        return {"situation": "unfit rpy2", "detail": f"{type(e).__name__}: {e}"}
+        return {"missing": "unfit rpy2", "detail": f"{type(e).__name__}: {e}"}
     (folder / "started").touch()
     problem = robjects.r(_LOAD)[0]
     if problem:
-        return {"situation": "no rGADEM", "detail": problem}
-    if task["sequences"] is None:
-        return {"situation": "ready", "detail": _versions(robjects)}
+        return {"missing": "no rGADEM", "detail": problem}
     try:
-        found = _run(robjects, task["sequences"], task["options"])
+        return {"motifs": _run(robjects, task["sequences"], task["options"])}
     except Exception as e:
-        return {"situation": "ready", "error": str(e)}
-    return {"situation": "ready", "motifs": found}
-
-
-def _versions(robjects: Any) -> str:
-    version = robjects.r("function(name) as.character(packageVersion(name))")
-    shown = {name: version(name)[0] for name in ("base", "rGADEM")}
-    return (
-        f"R {shown['base']}, rpy2 {importlib.metadata.version('rpy2')},"
-        f" rGADEM {shown['rGADEM']}"
-    )
+        return {"error": str(e)}
 
 
 def _dna_string_set(robjects: Any, sequences: Sequence[str]) -> Any:

@@ -28,7 +28,7 @@ def names() -> list[str]:
 
 def cached(name: str, file: str) -> pathlib.Path | None:
     """Returns a model's folder in the user's cache if it holds a file, or None."""
-    folder = _cache() / name
+    folder = cache() / "models" / name
     return folder if (folder / file).is_file() else None
 
 
@@ -52,7 +52,7 @@ def find(name: str, file: str) -> pathlib.Path | None:
     index = _index()
     if name not in index["models"]:
         return None
-    folder = _cache() / name
+    folder = cache() / "models" / name
     files = sorted(index["models"][name]["files"], key=lambda f: f["path"] == file)
     there = [entry for entry in files if (folder / entry["path"]).is_file()]
     damaged = [e for e in there if not _is_released(folder / e["path"], e)]
@@ -144,9 +144,10 @@ def _check_path(text: str) -> None:
         raise ValueError(f"models/index.json names an unsafe path: {text!r}")
 
 
-def _cache() -> pathlib.Path:
+def cache() -> pathlib.Path:
+    """Returns the user's cache: $GENOMENET_CACHE, or ~/.cache/genomenet."""
     given = os.environ.get("GENOMENET_CACHE") or "~/.cache/genomenet"
-    return pathlib.Path(given).expanduser() / "models"
+    return pathlib.Path(given).expanduser()
 
 
 def _index() -> dict[str, Any]:

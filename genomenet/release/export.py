@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import keras
@@ -16,7 +16,7 @@ from genomenet.dna import alphabet, encode
 from genomenet.layers import precision
 from genomenet.models import classifier as classifier_lib
 from genomenet.models import family as family_lib
-from genomenet.release import card, folder, signatures, weights
+from genomenet.release import card, folder, weights
 
 _GOLDEN_VALUES: Final = 5  # of each output
 _OF_THE_MACHINE: Final = ("--workdir=", "--data_dir=", "--fasta=")
@@ -30,6 +30,7 @@ def write_release(
     name: str,
     metrics: Mapping[str, float],
     flags_text: str = "",
+    tell: Callable[[str], Any] = print,
 ) -> pathlib.Path:
     """Writes a trained model as a release folder, whole or not at all.
 
@@ -41,10 +42,11 @@ def write_release(
         metrics: Name → value.
         flags_text: The command's flags, one a line; folders of this machine are left
             out.
+        tell: Called with a line where there is no SavedModel.
 
     Returns:
-        The folder: `config.json`, `model.weights.h5`, `saved_model/`,
-        `metrics.json`, `golden.json`, `train.flags` and a card, `README.md`.
+        The folder: `config.json`, `model.weights.h5`, `metrics.json`, `golden.json`,
+        `train.flags`, a card, `README.md`, and on TensorFlow `saved_model/`.
     """
     family = models.get_family(config["family"])
     flags_text = "".join(
@@ -57,7 +59,7 @@ def write_release(
     if not isinstance(model, classifier_lib.Classifier):
         content["pool"] = family.POOLS[0]
     directory = pathlib.Path(directory)
-    if keras.config.dtype_policy().name != "float32":
+    if model.dtype_policy.name != "float32":
         model = _in_float32(model, config)
     with atomic.replacing(directory) as partial:
         partial.mkdir(parents=True)
@@ -66,13 +68,13 @@ def write_release(
             **weights.describe(partial / folder.WEIGHTS),
             "config_sha256": folder.digest(content),
         }
-        saved_model = partial / "saved_model"
-        if isinstance(model, classifier_lib.Classifier):
-            shortest = family.shortest(model.encoder.config)
-            signatures.save_classifier(model, saved_model, shortest=shortest)
+        if has_saved_model():
+            save_model(model, partial / "saved_model")
         else:
-            shortest = family.shortest(model.config)
-            signatures.save(model, family, saved_model, shortest=shortest)
+            tell(
+                "no SavedModel is written, which needs KERAS_BACKEND=tensorflow:"
+                f' genomenet.saved_model("{directory}") makes it there'
+            )
         for file, value in (
             ("config.json", content),
             ("metrics.json", dict(metrics)),
@@ -84,6 +86,25 @@ def write_release(
         text = card.stub(name, content, metrics, flags_text)
         (partial / "README.md").write_text(text, encoding="utf-8")
     return directory
+
+
+def has_saved_model() -> bool:
+    """Whether releases get a SavedModel, which Keras makes on TensorFlow only."""
+    return keras.backend.backend() == "tensorflow"
+
+
+def save_model(model: keras.Model, path: pathlib.Path) -> None:
+    """Writes the SavedModel of a trained encoder or classifier."""
+    from genomenet.release import signatures  # TensorFlow
+
+    family = models.family_of(model)
+    if isinstance(model, classifier_lib.Classifier):
+        shortest = family.shortest(model.encoder.config)
+        signatures.save_classifier(model, path, shortest=shortest)
+    else:
+        config: Any = model.config
+        shortest = family.shortest(config)
+        signatures.save(model, family, path, shortest=shortest)
 
 
 def _in_float32(model: keras.Model, config: Mapping[str, Any]) -> keras.Model:

@@ -17,6 +17,7 @@ import keras
 
 from genomenet import catalog, json_file, models
 from genomenet.models import classifier
+from genomenet.models import classifier_config as config_lib
 from genomenet.models import family as family_lib
 from genomenet.release import download, listing
 from genomenet.training import settings as settings_lib
@@ -169,7 +170,7 @@ def build(content: Mapping[str, Any]) -> keras.Model:
         ValueError: If a number or word in it makes no sense.
     """
     if "classifier" in content:
-        fields = classifier.from_dict(content["classifier"])
+        fields = config_lib.from_dict(content["classifier"])
         return classifier.Classifier(content["family"], content["model"], fields)
     family = models.get_family(content["family"])
     return family.build(family.from_dict(content["model"]))
@@ -178,8 +179,8 @@ def build(content: Mapping[str, Any]) -> keras.Model:
 def count_parameters(content: Mapping[str, Any]) -> int:
     """Returns the numbers in all weights of `build(content)`, without building it."""
     if "classifier" in content:
-        fields = classifier.from_dict(content["classifier"])
-        return classifier.num_parameters(content["family"], content["model"], fields)
+        fields = config_lib.from_dict(content["classifier"])
+        return config_lib.num_parameters(content["family"], content["model"], fields)
     family = models.get_family(content["family"])
     return family.num_parameters(family.from_dict(content["model"]))
 
@@ -243,7 +244,7 @@ def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
         family_lib.check_complete(family.Config, content["model"])
         if "classifier" in content:
             family_lib.check_complete(
-                classifier.ClassifierConfig, content["classifier"]
+                config_lib.ClassifierConfig, content["classifier"]
             )
         # What is not a setting any more was one when the model was trained.
         known = {field.name for field in dataclasses.fields(settings_lib.Settings)}
@@ -251,8 +252,8 @@ def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
     settings_lib.from_dict(training)
     family.from_dict(content["model"])
     if "classifier" in content:
-        fields = classifier.from_dict(content["classifier"])
-        classifier.check(content["family"], content["model"], fields)
+        fields = config_lib.from_dict(content["classifier"])
+        config_lib.check(content["family"], content["model"], fields)
     if "weights" in content:
         weights = content["weights"]
         is_digest = isinstance(weights.get("sha256"), str)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from genomenet import task_kinds
 from genomenet.dna import alphabet
 from genomenet.models import classifier
 from genomenet.models import family as family_lib
@@ -128,7 +129,7 @@ class StringClassifier(tf.Module):
         most = _ROWS * max(model.config.length, model.config.window)
         rows = max(1, most // model.config.window)
         apply = parts.over_rows(rows, model.vector_width)
-        is_value = model.config.task == classifier.REGRESSION
+        is_value = model.config.task == task_kinds.REGRESSION
         found, share = _by_length(
             sequences,
             lambda bases: classifier.predict(model, bases, apply=apply),
@@ -141,7 +142,7 @@ class StringClassifier(tf.Module):
         if is_value:
             return {"value": found[:, 0], "share_n": share}
         names = tf.constant(list(model.config.classes))
-        if model.config.task == classifier.MULTI_LABEL:
+        if model.config.task == task_kinds.MULTI_LABEL:
             rows = tf.ragged.boolean_mask(
                 tf.broadcast_to(names[None], tf.shape(found)), found > 0.5
             )

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import keras
 
-from genomenet import catalog, models
-from genomenet.data import examples, sources, tasks
+from genomenet import catalog, models, task_kinds
+from genomenet.data import examples, sources
 from genomenet.models import classifier as classifier_lib
+from genomenet.models import classifier_config as config_lib
 from genomenet.release import folder
 
 PRETRAINED: Final = "pretrained"
@@ -41,7 +42,7 @@ class Start:
     classifier: classifier_lib.Classifier | None
     origin: Mapping[str, Any]
 
-    def for_task(self, config: classifier_lib.ClassifierConfig) -> keras.Model | None:
+    def for_task(self, config: config_lib.ClassifierConfig) -> keras.Model | None:
         """Returns whose weights to begin with: the classifier's if it fits, or `model`.
 
         Args:
@@ -108,7 +109,7 @@ def make_config(
     pool: str | None = None,
     window: int | None = None,
     **fields: Any,
-) -> classifier_lib.ClassifierConfig:
+) -> config_lib.ClassifierConfig:
     """Returns what is predicted from data with a model.
 
     Args:
@@ -117,7 +118,7 @@ def make_config(
         pool: How a window becomes one vector; the family's default if None.
         window: Bases read at once. By default the longest sequence if it is at most
             twice as long as the model's training rows, else such a row.
-        **fields: More of `classifier.ClassifierConfig`.
+        **fields: More of `models.classifier_config.ClassifierConfig`.
 
     Returns:
         The config.
@@ -131,14 +132,14 @@ def make_config(
         is_short = longest <= at_once
         width = longest if is_short else min(encoder.length, encoder.max_length)
         width = max(width, family.shortest(encoder))
-    if data.task.kind == tasks.REGRESSION:
+    if data.task.kind == task_kinds.REGRESSION:
         truth = data[examples.TRAIN].labels
         fields = {
             "mean": float(truth.mean()),
             "scale": float(truth.std()) or 1.0,
             **fields,
         }
-    return classifier_lib.ClassifierConfig(
+    return config_lib.ClassifierConfig(
         task=data.task.kind,
         classes=data.task.classes,
         positive=data.task.positive,

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from genomenet import models
-from genomenet.data import examples, tasks
+from genomenet import compiled, models, task_kinds
+from genomenet.data import batches, examples, tasks
+from genomenet.layers import readout as readout_lib
 from genomenet.layers import strand
 from genomenet.models import classifier as classifier_lib
+from genomenet.models import classifier_config as config_lib
 from genomenet.models import family as family_lib
 from genomenet.training import finetune, loop, readouts
 from genomenet.training import settings as settings_lib
@@ -56,7 +58,7 @@ class Result:
             f" ({name} {scores}; {choice.score:.3f} on rows that the choice had not"
             " seen)"
         )
-        if choice.strands == classifier_lib.FORWARD and choice.is_clear:
+        if choice.strands == config_lib.FORWARD and choice.is_clear:
             line += "; strands tell the classes apart, so only one is read"
         if self.losses:
             line += (
@@ -83,13 +85,13 @@ class Result:
 
 
 _STRANDS: Final = {
-    classifier_lib.BOTH: "both strands",
-    classifier_lib.FORWARD: "one strand",
+    config_lib.BOTH: "both strands",
+    config_lib.FORWARD: "one strand",
 }
 
 
 def candidates(
-    family: str, config: classifier_lib.ClassifierConfig, data: examples.Data
+    family: str, config: config_lib.ClassifierConfig, data: examples.Data
 ) -> list[readouts.Readout]:
     """Returns the readouts that are tried where none is given.
 
@@ -104,10 +106,10 @@ def candidates(
     """
     members = models.get_family(family)
     names = [name for name in members.POOLS if name != "none"]
-    names += [*members.READOUTS, *classifier_lib.KMERS]
+    names += [*members.READOUTS, *readout_lib.KMERS]
     lengths = {int(n) for split in data.splits.values() for n in set(split.lengths)}
     if lengths == {config.window}:
-        names.append(classifier_lib.ONE_HOT)
+        names.append(readout_lib.ONE_HOT)
     return [(name,) for name in names]
 
 
@@ -115,7 +117,7 @@ def run(
     *,
     family: str,
     encoder: Mapping[str, Any],
-    classifier: classifier_lib.ClassifierConfig,
+    classifier: config_lib.ClassifierConfig,
     data: examples.Data,
     settings: settings_lib.Settings,
     plan: finetune.Plan,
@@ -123,7 +125,7 @@ def run(
     pretrained: keras.Model,
     readout: Sequence[str] = (),
     strands: str = "",
-    tune: bool = True,
+    tune: bool | None = None,
     origin: Mapping[str, Any] | None = None,
     devices: loop.Devices | None = None,
     flags_text: str = "",
@@ -134,7 +136,7 @@ def run(
     cross-validation. On three of the folds the best is compared with what is done
     without a choice: a head over the family's pool of both strands, and from it on all
     weights. The linear head is the classifier where its held-out loss is lower by more
-    than a standard error, or `tune` is False. Of a readout or strands that are given
+    than a standard error. Of a readout or strands that are given
     the linear head is the classifier, unless training all weights on from it is better
     by more than a standard error.
 
@@ -149,7 +151,7 @@ def run(
         pretrained: The encoder.
         readout: Names that are read side by side; chosen if there are none.
         strands: "both" or "forward"; chosen if empty.
-        tune: Whether training all weights is tried.
+        tune: Whether all weights are trained; tried and compared if None.
         origin: As for `finetune.run`.
         devices: As for `finetune.run`.
         flags_text: As for `finetune.run`.
@@ -163,13 +165,13 @@ def run(
     members = models.get_family(family)
     finetune.check(data, members.shortest(members.from_dict(encoder)))
     tried = [tuple(readout)] if readout else candidates(family, classifier, data)
-    kinds = [strands] if strands else list(classifier_lib.STRANDS)
+    kinds = [strands] if strands else list(config_lib.STRANDS)
     train = data[examples.TRAIN]
     weights = np.ones(len(train), np.float32)
     if plan.class_weights:
         weights = examples.class_weights(train, data.task)
-    truth = _scaled(train.labels, classifier)
-    reader = _Reader(family, encoder, classifier, tried, pretrained)
+    truth = finetune.scaled(train.labels, classifier)
+    reader = Reader(family, encoder, classifier, tried, pretrained)
     features = {kind: reader.read(train, kind) for kind in kinds}
     choice = readouts.choose(
         features,
@@ -211,19 +213,20 @@ def run(
         )
 
     losses: dict[str, float] = {}
-    if tune:
+    is_tuned = bool(tune)
+    if tune is None:
         each: dict[str, list[np.ndarray]] = {"head": [], "all": []}
         for fold in range(_TRIALS):
             is_held = choice.folds == fold
             held_out = train.take(np.flatnonzero(is_held))
             known = train.take(np.flatnonzero(~is_held))
-            if not len(held_out) or not _is_complete(known, data.task):
+            if not len(held_out) or not is_complete(known, data.task):
                 continue
             folder = pathlib.Path(workdir, _TRIAL, str(fold))
             rest = dataclasses.replace(data, splits={examples.TRAIN: known})
             head = make(np.flatnonzero(~is_held))
             trial = train_all(rest, folder, head if is_fixed else pretrained)
-            label = _scaled(held_out.labels, classifier)
+            label = finetune.scaled(held_out.labels, classifier)
             for name, one in (("head", head), ("all", trial.model)):
                 logits = predict_logits(one, held_out)
                 each[name].append(readouts.losses(logits, label, data.task))
@@ -231,10 +234,11 @@ def run(
             rows = {name: np.concatenate(parts) for name, parts in each.items()}
             losses = {name: float(np.mean(values)) for name, values in rows.items()}
             gain = rows["head"] - rows["all"]
-            if _is_better(gain) if is_fixed else not _is_better(-gain):
-                begin = make() if is_fixed else pretrained
-                run = train_all(data, pathlib.Path(workdir), begin)
-                return Result(run=run, choice=choice, losses=losses, is_tuned=True)
+            is_tuned = _is_better(gain) if is_fixed else not _is_better(-gain)
+    if is_tuned:
+        begin = make() if is_fixed else pretrained
+        run = train_all(data, pathlib.Path(workdir), begin)
+        return Result(run=run, choice=choice, losses=losses, is_tuned=True)
     kept = finetune.keep(
         make(),
         data,
@@ -249,8 +253,8 @@ def run(
 
 
 def with_readout(
-    config: classifier_lib.ClassifierConfig, readout: Sequence[str], strands: str
-) -> classifier_lib.ClassifierConfig:
+    config: config_lib.ClassifierConfig, readout: Sequence[str], strands: str
+) -> config_lib.ClassifierConfig:
     """Returns the config of a classifier that reads some readouts and strands.
 
     Args:
@@ -261,7 +265,7 @@ def with_readout(
     Returns:
         The config; both strands are read in training too, one at a time.
     """
-    is_both = strands == classifier_lib.BOTH
+    is_both = strands == config_lib.BOTH
     return dataclasses.replace(
         config,
         readout=tuple(readout),
@@ -274,7 +278,7 @@ def with_readout(
 def build(
     family: str,
     encoder: Mapping[str, Any],
-    config: classifier_lib.ClassifierConfig,
+    config: config_lib.ClassifierConfig,
     pretrained: keras.Model,
     head: readouts.Head,
 ) -> classifier_lib.Classifier:
@@ -309,53 +313,65 @@ def predict_logits(
     Returns:
         float64, (N, outputs).
     """
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def read(rows: Any) -> Any:
-        return classifier_lib.outputs(model, rows)[0]
-
-    return _in_parts(read, split).astype(np.float64)
+    return strand_logits(model, split).mean(axis=0)
 
 
-class _Reader:
+def strand_logits(
+    model: classifier_lib.Classifier, split: examples.Examples
+) -> np.ndarray:
+    """Returns the logits of each strand that is read: float64, (S, N, outputs).
+
+    Args:
+        model: The classifier.
+        split: The sequences.
+    """
+
+    def read(model: classifier_lib.Classifier, rows: Any) -> Any:
+        each = [rows, strand.reverse_padded(rows)][: 1 + model.config.both_strands]
+        return ops.stack([model({"bases": one})["logits"] for one in each], axis=1)
+
+    return _in_parts(model, read, split).astype(np.float64).swapaxes(0, 1)
+
+
+class Reader:
     """Reads all candidate readouts of a frozen encoder in one pass over each strand."""
 
     def __init__(
         self,
         family: str,
         encoder: Mapping[str, Any],
-        config: classifier_lib.ClassifierConfig,
+        config: config_lib.ClassifierConfig,
         tried: Sequence[readouts.Readout],
         pretrained: keras.Model,
     ):
         names = list(dict.fromkeys(name for readout in tried for name in readout))
-        kmers = [name for name in names if name in classifier_lib.KMERS]
+        kmers = [name for name in names if name in readout_lib.KMERS]
         self._models = {}
         for kind, of_kind in (
-            (classifier_lib.FORWARD, names),
-            (classifier_lib.BOTH, kmers),
+            (config_lib.FORWARD, names),
+            (config_lib.BOTH, kmers),
         ):
             if of_kind:
                 one = with_readout(config, of_kind, kind)
-                classifier_lib.check(family, encoder, one)
+                config_lib.check(family, encoder, one)
                 self._models[kind] = classifier_lib.Classifier(family, encoder, one)
-        model = self._models[classifier_lib.FORWARD]
+        model = self._models[config_lib.FORWARD]
         family_lib.transfer(pretrained, model.encoder)
         self._widths = {
-            kind: classifier_lib.readout_widths(family, encoder, model.config)
+            kind: config_lib.readout_widths(family, encoder, model.config)
             for kind, model in self._models.items()
         }
         self._strands: dict[bool, dict[str, np.ndarray]] = {}
 
     def read(self, split: examples.Examples, strands: str) -> dict[str, np.ndarray]:
         """Returns what is read of one strand, or the mean of both, by name."""
-        found = self._of(classifier_lib.FORWARD, split, is_other=False)
-        if strands == classifier_lib.FORWARD:
+        found = self._of(config_lib.FORWARD, split, is_other=False)
+        if strands == config_lib.FORWARD:
             return found
-        other = self._of(classifier_lib.FORWARD, split, is_other=True)
+        other = self._of(config_lib.FORWARD, split, is_other=True)
         both = {name: (found[name] + other[name]) / 2 for name in found}
-        if classifier_lib.BOTH in self._models:
-            both |= self._of(classifier_lib.BOTH, split, is_other=False)
+        if config_lib.BOTH in self._models:
+            both |= self._of(config_lib.BOTH, split, is_other=False)
         return both
 
     def _of(
@@ -363,41 +379,32 @@ class _Reader:
     ) -> dict[str, np.ndarray]:
         model = self._models[kind]
 
-        @tf.function(autograph=False, reduce_retracing=True)
-        def read(rows: Any) -> Any:
+        def read(model: classifier_lib.Classifier, rows: Any) -> Any:
             vectors, is_valid = model.read(
                 strand.reverse_padded(rows) if is_other else rows
             )
-            shares = tf.cast(is_valid, tf.float32)[..., None]
-            return tf.reduce_sum(vectors * shares, 1) / tf.reduce_sum(shares, 1)
+            shares = ops.cast(is_valid, "float32")[..., None]
+            return ops.sum(vectors * shares, 1) / ops.sum(shares, 1)
 
         ends = np.cumsum(self._widths[kind])[:-1]
-        parts = np.split(_in_parts(read, split), ends, axis=1)
+        parts = np.split(_in_parts(model, read, split), ends, axis=1)
         return dict(zip(model.config.readout, parts, strict=True))
 
 
-def _in_parts(read: Callable[[Any], Any], split: examples.Examples) -> np.ndarray:
+def _in_parts(
+    model: classifier_lib.Classifier,
+    read: Callable[..., Any],
+    split: examples.Examples,
+) -> np.ndarray:
     """Returns what a function makes of rows, neighbours in length together."""
-    order = np.argsort(split.lengths, kind="stable")
-    found, start = [], 0
-    longest = int(split.lengths.max())
-    size = max(1, min(64, _BASES // longest))
-    while start < len(order):
-        part = order[start : start + size]
-        rows = split.take(part).padded()
-        filler = np.zeros((size - len(part), rows.shape[1]), rows.dtype)
-        values = read(tf.constant(np.concatenate([rows, filler])))
-        found.append(np.asarray(values)[: len(part)])
-        start += size
-    back = np.argsort(order)
-    return np.concatenate(found)[back]
-
-
-def _scaled(truth: np.ndarray, config: classifier_lib.ClassifierConfig) -> np.ndarray:
-    """Returns labels as the loss reads them."""
-    if config.task == tasks.REGRESSION:
-        return (truth - config.mean) / config.scale
-    return truth
+    call = compiled.function(model, read)
+    sequences = [split[row] for row in range(len(split))]
+    size = max(1, min(64, _BASES // int(split.lengths.max())))
+    order, found = [], []
+    for numbers, rows in batches.by_length(sequences, batch_size=size):
+        order.append(numbers)
+        found.append(call(compiled.pad_to_few(rows))[: len(numbers)])
+    return np.concatenate(found)[np.argsort(np.concatenate(order))]
 
 
 def _is_better(gain: np.ndarray) -> bool:
@@ -407,13 +414,13 @@ def _is_better(gain: np.ndarray) -> bool:
     return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def _is_complete(train: examples.Examples, task: tasks.Task) -> bool:
+def is_complete(train: examples.Examples, task: tasks.Task) -> bool:
     """Whether rows can be learnt from: of every class one, and not all labels alike."""
-    if task.kind in (tasks.BINARY, tasks.MULTICLASS):
+    if task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS):
         return len(np.unique(train.labels)) == len(task.classes)
     return bool(np.ptp(train.labels, axis=0).any())
 
 
 def _is_number(run: loop.Result) -> bool:
     model: Any = run.model
-    return model.config.task == tasks.REGRESSION
+    return model.config.task == task_kinds.REGRESSION

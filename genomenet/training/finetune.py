@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from genomenet import models
-from genomenet.data import batches, examples, sources, tasks
+from genomenet import compiled, models, task_kinds
+from genomenet.data import batches, examples, sources
 from genomenet.layers import strand
 from genomenet.models import classifier as classifier_lib
+from genomenet.models import classifier_config as config_lib
 from genomenet.models import family as family_lib
 from genomenet.training import engines, loop
 from genomenet.training import settings as settings_lib
@@ -68,7 +69,7 @@ def run(
     *,
     family: str,
     encoder: Mapping[str, Any],
-    classifier: classifier_lib.ClassifierConfig,
+    classifier: config_lib.ClassifierConfig,
     data: examples.Data,
     settings: settings_lib.Settings,
     plan: Plan,
@@ -108,16 +109,16 @@ def run(
     members = models.get_family(family)
     # All that may be wrong, before the folder is this run's.
     check(data, members.shortest(members.from_dict(encoder)))
-    classifier_lib.check(family, encoder, classifier)
+    config_lib.check(family, encoder, classifier)
     train, validation = data[examples.TRAIN], data.get(examples.VALIDATION)
     weights = np.ones(len(train), np.float32)
     if plan.class_weights:
         weights = examples.class_weights(train, data.task)
     settings = resolve(settings, plan, len(train))
     devices.check(settings)
-    run_config = _run_config(family, encoder, classifier, data, settings, plan, origin)
+    config = run_config(family, encoder, classifier, data, settings, plan, origin)
     with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
-        folder.adopt(run_config, flags_text=flags_text)
+        folder.adopt(config, flags_text=flags_text)
         has_head = isinstance(pretrained, classifier_lib.Classifier)
         if plan.train == HEAD_FIRST and not has_head:
             pretrained = run(
@@ -174,7 +175,7 @@ def run(
             is_done=lambda rows: _is_done(rows, plan.patience),
             best=folder.path / BEST if held_out else None,
         )
-        return loop.run(job, run_config, folder=folder, devices=devices)
+        return loop.run(job, config, folder=folder, devices=devices)
 
 
 def keep(
@@ -206,7 +207,7 @@ def keep(
     devices = devices or engines.devices()
     encoder = models.get_family(model.family).to_dict(model.encoder.config)
     plan = dataclasses.replace(plan, train=HEAD)
-    config = _run_config(
+    config = run_config(
         model.family,
         encoder,
         model.config,
@@ -266,6 +267,37 @@ def resolve(
     )
 
 
+def run_config(
+    family: str,
+    encoder: Mapping[str, Any],
+    classifier: config_lib.ClassifierConfig,
+    data: examples.Data,
+    settings: settings_lib.Settings,
+    plan: Plan,
+    origin: Mapping[str, Any] | None,
+) -> workdir_lib.RunConfig:
+    """Returns what a run is, for its folder; arguments as for `run`."""
+    members = models.get_family(family)
+    return workdir_lib.RunConfig(
+        family=family,
+        model=members.to_dict(members.from_dict(encoder)),
+        settings=settings,
+        dataset=_identity(data),
+        parts={
+            "classifier": config_lib.to_dict(classifier),
+            "plan": dataclasses.asdict(plan),
+            "init": dict(origin or {"from": "random"}),
+        },
+    )
+
+
+def scaled(truth: np.ndarray, config: config_lib.ClassifierConfig) -> np.ndarray:
+    """Returns labels as the loss reads them: of regression in units of the spread."""
+    if config.task == task_kinds.REGRESSION:
+        return (truth - config.mean) / config.scale
+    return truth
+
+
 def _of_head(plan: Plan, settings: settings_lib.Settings) -> Plan:
     """Returns how the head is trained before all weights are.
 
@@ -287,7 +319,7 @@ class _Reader:
     def __init__(
         self,
         plan: Plan,
-        config: classifier_lib.ClassifierConfig,
+        config: config_lib.ClassifierConfig,
         settings: settings_lib.Settings,
         make_model: Any,
         devices: loop.Devices,
@@ -305,9 +337,7 @@ class _Reader:
         self, split: examples.Examples, length: int, weights: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Returns what `classifier.loss` reads, all rows of a split."""
-        label = split.labels
-        if self._config.task == tasks.REGRESSION:
-            label = (label - self._config.mean) / self._config.scale
+        label = scaled(split.labels, self._config)
         common = {
             "label": label.astype("float32")
             if label.dtype.kind == "f"
@@ -325,21 +355,19 @@ class _Reader:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the vectors of all windows of both strands, or of one."""
 
-        @tf.function(autograph=False)
-        def read(rows: tf.Tensor) -> Any:
+        def read(model: classifier_lib.Classifier, rows: Any) -> Any:
             found = [model.read(rows)]
             if self._config.augment:
                 found.append(model.read(strand.reverse_padded(rows)))
             vectors, is_valid = zip(*found, strict=True)
-            return tf.stack(vectors, axis=1), tf.stack(is_valid, axis=1)
+            return ops.stack(vectors, axis=1), ops.stack(is_valid, axis=1)
 
+        call = compiled.function(model, read)
         size = max(self._batch_size, 64)
-        found = []
-        for start in range(0, len(bases), size):
-            part = bases[start : start + size]
-            rest = size - len(part)
-            rows = np.concatenate([part, np.zeros((rest, part.shape[1]), part.dtype)])
-            found.append([x.numpy()[: len(part)] for x in read(tf.constant(rows))])
+        found = [
+            [array[: len(numbers)] for array in call(rows)]
+            for numbers, rows in batches.by_length(list(bases), batch_size=size)
+        ]
         vectors, is_valid = zip(*found, strict=True)
         return np.concatenate(vectors).astype("float32"), np.concatenate(is_valid)
 
@@ -364,7 +392,7 @@ def check(data: examples.Data, shortest: int) -> None:
                 f" the model reads at least {shortest}"
                 + (f" ({len(short)} such sequences)" if len(short) > 1 else "")
             )
-    if data.task.kind in (tasks.BINARY, tasks.MULTICLASS):
+    if data.task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS):
         counts = np.bincount(data["train"].labels, minlength=len(data.task.classes))
         for name, count in zip(data.task.classes, counts, strict=True):
             if not count:
@@ -377,30 +405,6 @@ def check(data: examples.Data, shortest: int) -> None:
             f"{data.name}: all {len(taught):,} training examples have the same label:"
             " there is nothing to tell apart"
         )
-
-
-def _run_config(
-    family: str,
-    encoder: Mapping[str, Any],
-    classifier: classifier_lib.ClassifierConfig,
-    data: examples.Data,
-    settings: settings_lib.Settings,
-    plan: Plan,
-    origin: Mapping[str, Any] | None,
-) -> workdir_lib.RunConfig:
-    """Returns what a run is."""
-    members = models.get_family(family)
-    return workdir_lib.RunConfig(
-        family=family,
-        model=members.to_dict(members.from_dict(encoder)),
-        settings=settings,
-        dataset=_identity(data),
-        parts={
-            "classifier": classifier_lib.to_dict(classifier),
-            "plan": dataclasses.asdict(plan),
-            "init": dict(origin or {"from": "random"}),
-        },
-    )
 
 
 def _identity(data: examples.Data) -> dict[str, Any]:
@@ -419,12 +423,12 @@ def _identity(data: examples.Data) -> dict[str, Any]:
 def _baseline(data: examples.Data) -> dict[str, float]:
     """Returns what guessing by the frequencies of the training labels scores."""
     truth, held_out = data["train"].labels, data["validation"].labels
-    if data.task.kind == tasks.REGRESSION:
+    if data.task.kind == task_kinds.REGRESSION:
         spread = float(truth.std()) or 1.0
         return {
             "val_chance_loss": float(np.mean(((held_out - truth.mean()) / spread) ** 2))
         }
-    if data.task.kind == tasks.MULTI_LABEL:
+    if data.task.kind == task_kinds.MULTI_LABEL:
         share = (truth.sum(0) + 1) / (len(truth) + 2)
         each = -np.where(held_out, np.log(share), np.log1p(-share))
         hit = (share > 0.5) == held_out

@@ -11,7 +11,6 @@ import io
 import math
 import pathlib
 import random
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,13 +21,10 @@ import keras
 from genomenet.data import sources
 from genomenet.layers import precision
 from genomenet.models import family as family_lib
-from genomenet.training import gradients
+from genomenet.training import gradients, signals
 from genomenet.training import progress as progress_lib
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
-
-SEEN_WINDOWS: Final = 2048
-"""Of the training split, for the scores of who learned nothing."""
 
 _LOG_EVERY: Final = 10  # steps: between rows of metrics.jsonl, and looks at the loss
 
@@ -70,12 +66,6 @@ class Result:
     resumed: bool
 
 
-def go_on(rows: Sequence[Mapping[str, float]]) -> bool:
-    """Never stops a run before its last step."""
-    del rows
-    return False
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
     """What a run trains, and on what.
@@ -101,7 +91,7 @@ class Job:
     held_out: Sequence[Mapping[str, Any]]
     bases_per_row: int
     baseline: Callable[[keras.Model], Mapping[str, float]] = lambda model: {}
-    is_done: Callable[[Sequence[Mapping[str, float]]], bool] = go_on
+    is_done: Callable[[Sequence[Mapping[str, float]]], bool] = lambda rows: False
     best: pathlib.Path | None = None
 
 
@@ -206,7 +196,7 @@ def run(
         TrainingError: If the loss is not finite.
         Stopped: If a signal came; the run has been saved.
     """
-    with _signals() as asked, weights_of(config.settings):
+    with signals.noted() as asked, weights_of(config.settings):
         return _Run(job, config, folder, devices).finish(asked)
 
 
@@ -224,28 +214,6 @@ def weights_of(settings: settings_lib.Settings) -> Iterator[None]:
             yield
     finally:
         random.setstate(state)
-
-
-def trivial_scores(
-    objective: Any,
-    model: keras.Model,
-    seen: Sequence[Mapping[str, Any]],
-    held_out: Sequence[Mapping[str, Any]],
-) -> dict[str, float]:
-    """Returns what a `Job.baseline` of pretraining returns.
-
-    Args:
-        objective: The family of the model.
-        model: The model.
-        seen: Batches of the training split, of `SEEN_WINDOWS` rows in all.
-        held_out: Batches of the validation split.
-
-    Returns:
-        "val_chance_loss" and "val_chance", as far as the family knows them.
-    """
-    found = objective.trivial_baseline(model, seen, held_out)
-    names = {"loss": "val_chance_loss", "accuracy": "val_chance"}
-    return {name: found[key] for key, name in names.items() if key in found}
 
 
 def check_batch_size(settings: settings_lib.Settings, num_replicas: int) -> None:
@@ -465,31 +433,3 @@ def _load(model: keras.Model, path: pathlib.Path) -> None:
     except Exception as e:  # of many kinds, by what is wrong in the file
         cause = f"{sources.cause(e):.200}"
         raise ValueError(f"{path} is damaged ({cause}): take another workdir") from e
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[], int]]:
-    """Yields a function that tells which signal has come, 0 for none.
-
-    The first SIGINT, SIGTERM or SIGHUP is noted, the next one acts as it would have.
-    """
-    received: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note(number: int, frame: Any) -> None:
-        del frame
-        received.append(number)
-        signal.signal(number, before[number])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            is_hangup = number == signal.SIGHUP
-            if not (is_hangup and signal.getsignal(number) is signal.SIG_IGN):  # nohup
-                before[number] = signal.signal(number, note)
-    except ValueError:  # not in the main thread
-        before.clear()
-    try:
-        yield lambda: received[0] if received else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,20 +15,27 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import threadpoolctl
+from scipy import special
 
+from genomenet import task_kinds
+from genomenet.data import folds as folds_lib
 from genomenet.data import tasks
+from genomenet.training import heads
 
 FOLDS: Final = 5
 PENALTIES: Final = (0.1, 1.0, 10.0, 100.0)
 """Inverse strengths of the L2 penalty on features of mean square length 1."""
 
-MOST: Final = 6
+MOST: Final = 10
 """Heads of which the mean is taken, at most."""
 
+_ROWS: Final = 200  # that are held out, where fewer are cut into folds several times
+_REPEATS: Final = 5  # of the cuts, at most
+_NEXT: Final = 1 << 16  # from the seed of a cut to that of the next
 _TRUST: Final = 0.5  # in nats of held-out loss: heads share rows, so less than 1
+_WORDS: Final = 4.0  # weight of k-mers before any row is seen; others have 1
 _LEAST: Final = 0.05  # of the largest weight, below which a head is left out
 _FACTORS: Final = np.geomspace(0.25, 4.0, 17)  # by which logits may be multiplied
-_ABSENT: Final = -10.0  # logit of a class that the training rows lack
 
 Array = npt.NDArray[Any]
 Readout = tuple[str, ...]
@@ -128,8 +135,9 @@ def choose(
     """Compares linear heads by cross-validation.
 
     Logits of held-out folds are compared by their loss after the best multiplication
-    by one number. The strands are those whose heads weigh most together; of their
-    heads those that predict best are averaged, by weights that fall with the loss.
+    by one number; few rows are cut into folds several times. The strands are those
+    whose heads weigh most together; of their heads those that predict best are
+    averaged, brought to the same spread, by weights that fall with the loss.
 
     Args:
         features: Of all training rows.
@@ -147,22 +155,30 @@ def choose(
         ValueError: If there are fewer than two groups.
     """
     weights = np.ones(len(truth)) if weights is None else np.asarray(weights)
-    folds = assign_folds(truth, task, groups, seed=seed)
+    count = len(truth)
+    repeats = min(max(_ROWS // count, 1), _REPEATS)
+    cuts = [
+        folds_lib.assign(truth, task, groups, count=FOLDS, seed=seed + _NEXT * number)
+        for number in range(repeats)
+    ]
     pairs = [(strands, readout) for strands in features for readout in readouts]
+    logits = []
     # Threads only wait for each other in problems this small.
     with threadpoolctl.threadpool_limits(1):
-        found = [
-            _out_of_fold(_scaled(features[s], r)[0], truth, task, weights, folds)
-            for s, r in pairs
-        ]
-    logits = np.stack(found)  # (candidates, penalties, N, outputs)
-    everything = np.ones(len(truth), bool)
-    found = _select(pairs, logits, truth, task, weights, everything)
-    held_out = np.zeros(logits.shape[2:])
+        for strands, readout in pairs:
+            few, _ = heads.fewer_channels(heads.scaled(features[strands], readout)[0])
+            each = [_out_of_fold(few, truth, task, weights, folds) for folds in cuts]
+            logits.append(np.concatenate(each, axis=1))
+    logits = np.stack(logits)  # (candidates, penalties, repeats·N, outputs)
+    truth = np.concatenate([truth] * repeats)
+    weights = np.tile(weights / repeats, repeats)
+    found = _select(pairs, logits, truth, task, weights, np.ones(count, bool))
+    folds = cuts[0]
+    held_out = np.zeros((count, logits.shape[-1]))
     for fold in np.unique(folds):
         is_held = folds == fold
         part = _select(pairs, logits, truth, task, weights, ~is_held)
-        held_out[is_held] = part.mean(logits)[is_held]
+        held_out[is_held] = part.mean(logits)[:count][is_held]
     tried = []
     shares = dict(zip(found.members, found.shares, strict=True))
     for number, (strands, readout) in enumerate(pairs):
@@ -180,8 +196,8 @@ def choose(
         )
     return Choice(
         members=tuple(tried[number] for number in found.members),
-        loss=_mean_loss(held_out, truth, task, weights),
-        score=score(held_out, truth, task),
+        loss=_mean_loss(held_out, truth[:count], task, weights[:count]),
+        score=score(held_out, truth[:count], task),
         tried=tuple(sorted(tried, key=lambda one: one.loss)),
         of_strands={
             strands: score(part.mean(logits), truth, task)
@@ -217,18 +233,18 @@ def fit(
     weights = np.ones(len(truth)) if weights is None else np.asarray(weights)
     rows = np.arange(len(truth)) if rows is None else rows
     of_strands = features[choice.strands]
-    constants = [_constants(of_strands[name], name) for name in choice.readout]
+    constants = [heads.constants(of_strands[name], name) for name in choice.readout]
     means, factors = zip(*constants, strict=True)
     widths = [len(mean) for mean in means]
     ends = np.cumsum([0, *widths])
     kernel, bias = (
-        np.zeros((ends[-1], _num_outputs(task))),
-        np.zeros(_num_outputs(task)),
+        np.zeros((ends[-1], heads.num_outputs(task))),
+        np.zeros(heads.num_outputs(task)),
     )
     for member in choice.members:
-        scaled, shrink = _scaled(of_strands, member.readout)
-        few, back = _fewer_channels(scaled[rows])
-        slope, offset = _linear(few, truth[rows], task, weights[rows], member.penalty)
+        scaled, shrink = heads.scaled(of_strands, member.readout)
+        few, back = heads.fewer_channels(scaled[rows])
+        slope, offset = heads.fit(few, truth[rows], task, weights[rows], member.penalty)
         slope = back(slope)
         bias += member.share * offset
         at = 0
@@ -240,41 +256,6 @@ def fit(
     return Head(np.concatenate(means), np.concatenate(factors), kernel, bias)
 
 
-def assign_folds(
-    truth: Array, task: tasks.Task, groups: Sequence[Any], *, seed: int
-) -> Array:
-    """Returns the fold of each row: repeats in one, classes in equal shares.
-
-    Args:
-        truth: Labels.
-        task: Of the labels.
-        groups: What repeats of a row share.
-        seed: Of the folds.
-
-    Returns:
-        int, (N,), 0 to at most `FOLDS` - 1.
-
-    Raises:
-        ValueError: If there are fewer than two groups.
-    """
-    first = {group: row for row, group in reversed(list(enumerate(groups)))}
-    count = min(FOLDS, len(first))
-    if count < 2:
-        raise ValueError("all training sequences are one and the same")
-    rng = np.random.default_rng(seed)
-    heads = np.array(sorted(first.values()))
-    strata = truth[heads]
-    if task.kind == tasks.MULTI_LABEL:
-        strata = np.unique(strata, axis=0, return_inverse=True)[1].reshape(-1)
-    # In random order, then by class (or by number), dealt out one after the other.
-    order = rng.permutation(len(heads))
-    order = order[np.argsort(strata[order], kind="stable")]
-    fold_of = np.empty(len(heads), int)
-    fold_of[order] = np.arange(len(heads)) % count
-    of_group = {groups[head]: fold for head, fold in zip(heads, fold_of, strict=True)}
-    return np.array([of_group[group] for group in groups])
-
-
 def score(logits: Array, truth: Array, task: tasks.Task) -> float:
     """Returns the AUROC of logits, or Pearson's correlation; NaN where undefined.
 
@@ -282,25 +263,25 @@ def score(logits: Array, truth: Array, task: tasks.Task) -> float:
     """
     from sklearn import metrics
 
-    if task.kind == tasks.REGRESSION:
+    if task.kind == task_kinds.REGRESSION:
         if not np.ptp(logits):
             return 0.0
         return float(np.corrcoef(logits[:, 0], truth)[0, 1])
-    if task.kind == tasks.MULTICLASS:
+    if task.kind == task_kinds.MULTICLASS:
         present = np.unique(truth)
         if len(present) < 2:
             return float("nan")
         pairs = [
             metrics.roc_auc_score(
                 truth[is_in := np.isin(truth, (a, b))] == b,
-                _probabilities(logits[is_in])[:, column] * sign,
+                special.softmax(logits[is_in], axis=1)[:, column] * sign,
             )
             for i, a in enumerate(present)
             for b in present[i + 1 :]
             for column, sign in ((b, 1), (a, -1))
         ]
         return float(np.mean(pairs))
-    columns = truth[:, None] if task.kind == tasks.BINARY else truth
+    columns = truth[:, None] if task.kind == task_kinds.BINARY else truth
     found = [
         metrics.roc_auc_score(column, logits[:, number])
         for number, column in enumerate(columns.T)
@@ -315,13 +296,12 @@ def losses(logits: Array, truth: Array, task: tasks.Task) -> Array:
     Cross-entropy in nats, of several labels its mean over labels, of regression the
     squared error.
     """
-    if task.kind == tasks.REGRESSION:
+    if task.kind == task_kinds.REGRESSION:
         return np.square(logits[..., 0] - truth)
-    if task.kind == tasks.MULTICLASS:
-        top = logits.max(axis=-1, keepdims=True)
-        total = np.log(np.exp(logits - top).sum(-1)) + top[..., 0]
+    if task.kind == task_kinds.MULTICLASS:
+        total = special.logsumexp(logits, axis=-1)
         return total - logits[..., np.arange(len(truth)), truth]
-    columns = truth[:, None] if task.kind == tasks.BINARY else truth
+    columns = truth[:, None] if task.kind == task_kinds.BINARY else truth
     return (np.logaddexp(0, logits) - columns * logits).mean(-1)
 
 
@@ -349,15 +329,20 @@ def _select(
     weights: Array,
     rows: Array,
 ) -> _Mean:
-    """Chooses by the logits of some rows."""
+    """Chooses by the logits of some rows, of which `rows` says which, (N,)."""
+    repeats = len(truth) // len(rows)
+    rows = np.tile(rows, repeats)
     logits, truth, weights = logits[:, :, rows], truth[rows], weights[rows]
     best, evidence = [], np.zeros(len(pairs))
+    spreads = np.ones(len(pairs))
     priors = _priors([readout for _, readout in pairs])
     for number, (_, readout) in enumerate(pairs):
         found = [_tempered(x, truth, task, weights) for x in logits[number]]
         penalty = int(np.argmin([np.sum(row) for row, _ in found]))
         best.append((penalty, found[penalty][1]))
         evidence[number] = priors[readout] - _TRUST * np.sum(found[penalty][0])
+        if task.kind != task_kinds.REGRESSION:
+            spreads[number] = max(logits[number, penalty].std(), 1e-9)
     share = np.exp(evidence - evidence.max())
     chosen, rows_of, total = {}, {}, {}
     for strands in dict.fromkeys(strands for strands, _ in pairs):
@@ -366,10 +351,12 @@ def _select(
         total[strands] = sum(share[n] for n in numbers)
         least = _LEAST * share[numbers[0]]
         numbers = [n for n in numbers[:MOST] if share[n] >= least]
-        own = np.array([share[n] * best[n][1] for n in numbers])
-        own /= sum(share[n] for n in numbers)
+        own = share[numbers] / share[numbers].sum()
+        spread = sum(own * [best[n][1] * spreads[n] for n in numbers])
+        own *= spread / spreads[numbers]
         one = _Mean(numbers, own.tolist(), best)
-        rows_of[strands], factor = _tempered(one.mean(logits), truth, task, weights)
+        losses_of, factor = _tempered(one.mean(logits), truth, task, weights)
+        rows_of[strands] = losses_of.reshape(repeats, -1).sum(axis=0)
         chosen[strands] = _Mean(numbers, (own * factor).tolist(), best)
     top = max(chosen, key=lambda strands: total[strands])
     others = [row for strands, row in rows_of.items() if strands != top]
@@ -382,16 +369,15 @@ def _priors(readouts: Sequence[Readout]) -> dict[Readout, float]:
     """Returns the log weight of each readout before any row is seen.
 
     Kinds of readouts weigh alike, however many there are of one: means and maxima,
-    bins, counts of k-mers, positions. Of k-mers the shorter weigh twice the longer.
+    bins, positions; only counts of k-mers, all k alike, weigh `_WORDS` times as much:
+    of very few rows they are seldom far from the best (docs/log.md).
     """
-    words = sorted({r for r in readouts if r[0].startswith("kmers")})
+    words = {r for r in readouts if r[0].startswith("kmers")}
     kinds = {r: "bins" if r[0].endswith("bins") else "pool" for r in readouts}
     kinds |= {r: "onehot" for r in readouts if "onehot" in r}
     counts = collections.Counter(kinds[r] for r in set(readouts) - set(words))
     found = {r: -float(np.log(counts[kinds[r]])) for r in set(readouts) - set(words)}
-    for number, readout in enumerate(words):
-        found[readout] = -(number + 1) * float(np.log(2))
-    return found
+    return found | {r: float(np.log(_WORDS / len(words))) for r in words}
 
 
 def _difference(losses: Array, others: Array) -> float:
@@ -405,7 +391,7 @@ def _tempered(
     logits: Array, truth: Array, task: tasks.Task, weights: Array
 ) -> tuple[Array, float]:
     """Returns weighted losses after the best multiplication, and its factor."""
-    factors = np.ones(1) if task.kind == tasks.REGRESSION else _FACTORS
+    factors = np.ones(1) if task.kind == task_kinds.REGRESSION else _FACTORS
     found = losses(factors[:, None, None] * logits, truth, task) * weights
     at = int(found.mean(axis=1).argmin())
     return found[at], float(factors[at])
@@ -419,93 +405,12 @@ def _out_of_fold(
     features: Array, truth: Array, task: tasks.Task, weights: Array, folds: Array
 ) -> Array:
     """Returns logits of rows by heads of other folds: (penalties, N, outputs)."""
-    features, _ = _fewer_channels(features)
-    found = np.zeros((len(PENALTIES), len(truth), _num_outputs(task)))
+    found = np.zeros((len(PENALTIES), len(truth), heads.num_outputs(task)))
     for fold in np.unique(folds):
         is_held = folds == fold
         for number, penalty in enumerate(PENALTIES):
-            slope, bias = _linear(
+            slope, bias = heads.fit(
                 features[~is_held], truth[~is_held], task, weights[~is_held], penalty
             )
             found[number, is_held] = features[is_held] @ slope + bias
     return found
-
-
-def _constants(values: Array, name: str) -> tuple[Array, Array]:
-    """Returns what is subtracted from each channel, and by what it is multiplied.
-
-    Channels of states get the same spread each; counts and positions keep theirs, so
-    that a rare k-mer weighs no more than a common one. Rows have the mean square
-    length 1.
-    """
-    values = np.asarray(values, np.float64)
-    mean, spread = values.mean(axis=0), values.std(axis=0)
-    if name.startswith(("kmers", "onehot")):
-        return mean, np.full(len(mean), 1 / max(np.linalg.norm(spread), 1e-9))
-    is_alive = spread > 1e-6 * max(spread.max(), 1e-9)
-    factor = np.where(is_alive, 1 / np.maximum(spread, 1e-9), 0.0)
-    return mean, factor / np.sqrt(max(np.count_nonzero(is_alive), 1))
-
-
-def _scaled(features: Mapping[str, Array], readout: Readout) -> tuple[Array, float]:
-    """Returns scaled features of a readout side by side, and by what each shrank."""
-    parts = []
-    for name in readout:
-        mean, factor = _constants(features[name], name)
-        parts.append((features[name] - mean) * factor)
-    shrink = 1 / np.sqrt(len(readout))
-    return np.concatenate(parts, axis=1) * shrink, float(shrink)
-
-
-def _linear(
-    features: Array, truth: Array, task: tasks.Task, weights: Array, penalty: float
-) -> tuple[Array, Array]:
-    """Returns kernel, (C, outputs), and bias, (outputs,), of a regularised head."""
-    from sklearn import linear_model
-
-    if task.kind == tasks.REGRESSION:
-        ridge = linear_model.Ridge(alpha=1 / penalty).fit(features, truth, weights)
-        return ridge.coef_[:, None], np.array([ridge.intercept_])
-    is_multi = task.kind == tasks.MULTI_LABEL
-    kernel = np.zeros((features.shape[1], _num_outputs(task)))
-    bias = np.full(_num_outputs(task), _ABSENT)
-    for output, column in enumerate(truth.T if is_multi else [truth]):
-        present = np.unique(column)
-        columns = [output] if is_multi or task.kind == tasks.BINARY else present
-        if len(present) == 1:
-            is_positive = task.kind == tasks.MULTICLASS or present[0] == 1
-            bias[columns] = -_ABSENT if is_positive else _ABSENT
-            continue
-        model: Any = linear_model.LogisticRegression(C=penalty, max_iter=200, tol=1e-3)
-        model.fit(features, column, weights)
-        slope, offset = np.asarray(model.coef_), np.asarray(model.intercept_)
-        if task.kind == tasks.MULTICLASS and len(present) == 2:
-            slope, offset = (
-                np.stack([-slope[0], slope[0]]) / 2,
-                np.array([-1, 1]) * (offset[0] / 2),
-            )
-        kernel[:, columns], bias[columns] = slope.T, offset
-    return kernel, bias
-
-
-def _fewer_channels(features: Array) -> tuple[Array, Any]:
-    """Returns features with at most as many channels as rows, and the way back.
-
-    The rows are turned into the space that they span, in which a penalised head is
-    the same.
-    """
-    if features.shape[1] <= features.shape[0]:
-        return features, lambda kernel: kernel
-    values, vectors = np.linalg.eigh(features @ features.T)
-    is_real = values > 1e-10 * max(values[-1], 1e-300)
-    roots, vectors = np.sqrt(values[is_real]), vectors[:, is_real]
-    return vectors * roots, lambda kernel: features.T @ (vectors / roots @ kernel)
-
-
-def _probabilities(logits: Array) -> Array:
-    found = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return found / found.sum(axis=1, keepdims=True)
-
-
-def _num_outputs(task: tasks.Task) -> int:
-    return 1 if task.kind in (tasks.BINARY, tasks.REGRESSION) else len(task.classes)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -85,7 +85,7 @@ class Workdir:
         self.close()
 
     def close(self) -> None:
-        """Frees the lock; the kernel does where the process is killed."""
+        """Frees the lock; the system does where the process is killed."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -128,20 +128,19 @@ class Workdir:
         )
 
     def _acquire(self) -> IO[str]:
+        owner = "unknown"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = (self.path / ".lock").open("a+", encoding="utf-8")
         except OSError as e:
             raise WorkdirError(f"cannot write in {self.path}: {e.strerror}") from e
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            lock.close()
+        if not atomic.lock(lock):
+            with lock, contextlib.suppress(OSError):  # Windows keeps readers out
+                lock.seek(0)
+                owner = lock.read().strip() or owner
             raise WorkdirError(
                 f"another process (pid {owner}) is training in {self.path}"
-            ) from e
+            )
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

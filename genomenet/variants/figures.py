@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from genomenet import atomic
-from genomenet.dna import alphabet
+from genomenet import atomic, html_page
+from genomenet.dna import alphabet, encode
 from genomenet.motifs import report
 from genomenet.variants import mutagenesis
 
@@ -30,6 +27,11 @@ _MARGIN: Final = (0.95, 1.0)  # inches to the left and to the right
 _GAP: Final = 0.45  # inches between lines, with the positions
 _MOST_PIXELS: Final = 60_000  # of a picture's height; Matplotlib's limit is 65,536
 _COLOURS: Final = "RdBu_r"
+_ABOUT: Final = (
+    "Letters: how far the base that is there lies above the mean of all four."
+    " Colours: the mutant against the sequence as it is; red is higher, blue is lower."
+    " Points: the base that is there. Grey: N. Positions are counted from 1."
+)
 
 
 def write_figures(
@@ -57,17 +59,32 @@ def write_figures(
     numbers = tqdm.trange(
         len(found.names), desc="figures", unit="", disable=not show_progress
     )
-    parts: list[str] = []
+    sections: list[dict[str, Any]] = []
     for number in numbers:
         png = draw(found, number)
         with atomic.replacing(folder / f"{number + 1}.png") as partial:
             partial.write_bytes(png)
-        parts.append(_section(found, number, png))
-        if len(parts) == PAGE or number + 1 == len(found.names):
-            path = folder / f"page_{len(pages) + 1}.html"
-            atomic.write_text(path, _page(found, parts, len(pages) + 1, count))
-            pages.append(path)
-            parts = []
+        name = found.names[number]
+        sections.append(
+            {
+                "name": name,
+                "length": len(found.codes[number]),
+                "file": f"{number + 1}.png",
+                "image": report.image(png, name, 'style="max-width:100%"'),
+            }
+        )
+        if len(sections) == PAGE or number + 1 == len(found.names):
+            pages.append(folder / f"page_{len(pages) + 1}.html")
+            page = html_page.render(
+                "mutations.html",
+                title=f"Effects of every mutation on {found.score}",
+                about=_ABOUT,
+                page=len(pages),
+                count=count,
+                sections=sections,
+            )
+            atomic.write_text(pages[-1], page)
+            sections = []
     return pages
 
 
@@ -167,43 +184,4 @@ def _rows(
 def _heights(found: mutagenesis.Mutagenesis, number: int) -> npt.NDArray[np.float32]:
     """Returns the centred effect of the base that is there, at its letter: (L, 4)."""
     codes = found.codes[number]
-    letters = np.eye(6, alphabet.NUM_BASES, dtype=np.float32)[codes]
-    return np.nan_to_num(found.centred[number, : len(codes)]) * letters
-
-
-def _section(found: mutagenesis.Mutagenesis, number: int, png: bytes) -> str:
-    """Returns what a page holds of a sequence."""
-    name = html.escape(found.names[number])
-    data = base64.b64encode(png).decode()
-    return (
-        f"<h2>{name}</h2>"
-        f'<p class="about">{len(found.codes[number]):,} bases, {number + 1}.png</p>'
-        f'<img alt="{name}" style="max-width:100%"'
-        f' src="data:image/png;base64,{data}">'
-    )
-
-
-def _page(
-    found: mutagenesis.Mutagenesis, parts: Sequence[str], page: int, count: int
-) -> str:
-    """Returns a page with its sequences and links to the others."""
-    title = f"Effects of every mutation on {html.escape(found.score)}"
-    links = " ".join(
-        f"<b>{n}</b>" if n == page else f'<a href="page_{n}.html">{n}</a>'
-        for n in range(1, count + 1)
-    )
-    about = (
-        "Letters: how far the base that is there lies above the mean of all four."
-        " Colours: the mutant against the sequence as it is; red is higher, blue is"
-        " lower. Points: the base that is there. Grey: N. Positions are counted from 1."
-    )
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
-            f"<title>{title}</title><style>{report.STYLE}</style></head><body>",
-            f'<h1>{title}</h1><p class="about">{about}</p>',
-            f"<p>Page {links}</p>" if count > 1 else "",
-            *parts,
-            "</body></html>\n",
-        ]
-    )
+    return np.nan_to_num(found.centred[number, : len(codes)]) * encode.one_hot(codes)

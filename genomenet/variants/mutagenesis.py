@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from genomenet import atomic
+from genomenet import atomic, task_kinds
 from genomenet.dna import alphabet, encode
 from genomenet.inference import writers
 from genomenet.models import classifier
+from genomenet.motifs import report
 from genomenet.release import folder as folder_lib
 from genomenet.variants import scores
 
@@ -52,6 +53,12 @@ class Mutagenesis:
     def centred(self) -> npt.NDArray[np.float32]:
         """Effects less their mean over the four bases, float32, (N, L, 4)."""
         return self.effects - self.effects.mean(axis=2, keepdims=True)
+
+    def plot(self, index: int = 0) -> report.Picture:
+        """Draws a sequence as `figures.draw` does; a notebook shows it."""
+        from genomenet.variants import figures  # imports this module
+
+        return report.Picture(figures.draw(self, index))
 
 
 def saturation_mutagenesis(
@@ -266,7 +273,7 @@ def _checked(score: str | None, scorer: scores.Scorer, model: Any) -> str:
         config = model.config
         if (
             isinstance(model, classifier.Classifier)
-            and config.task == classifier.BINARY
+            and config.task == task_kinds.BINARY
         ):
             return f"logit_{config.positive_class}"
         for name in (scores.VALUE, scores.LIKELIHOOD, scores.L2):

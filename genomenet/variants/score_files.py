@@ -115,7 +115,7 @@ def variant_effects(
 
     Example:
         >>> genomenet.variant_effects(  # doctest: +SKIP
-        ...     "logo6_genemask_chr20", [("chr20", 1000000, "C", "T")], "genome.fa"
+        ...     "logo6_genemask_human", [("chr20", 1000000, "C", "T")], "genome.fa"
         ... )
     """
     work = _Work(model, variants, genome, Options(**options), warn or (lambda _: None))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet import catalog
+from genomenet import catalog, models, task_kinds
 from genomenet.dna import encode
 from genomenet.inference import outputs, substitutions
 from genomenet.models import classifier
@@ -58,7 +58,7 @@ class Scorer:
             pool = pool or content.get("pool")
             model = folder_lib.load_model(model)
         model = classifier.graph_of(model)
-        family = outputs.family_of(model)
+        family = models.family_of(model)
         self.window: int = window or outputs.window_of(model)
         outputs.check_window(model, self.window)
         batch_size = outputs.rows_at_once(model, self.window, batch_size)
@@ -97,7 +97,7 @@ class Scorer:
                     " log P(ALT) - log P(REF), nats; SNVs and MNVs only"
                 )
             return keys
-        if model.config.task == classifier.REGRESSION:
+        if model.config.task == task_kinds.REGRESSION:
             return {VALUE: "predicted value, ALT - REF, in the unit of the labels"}
         classes = model.config.classes
         logits = {f"logit_{c}": f"logit of {c}, ALT - REF, nats" for c in classes}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import html
 import pathlib
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from genomenet import html_page
 from genomenet.data import tables
 from genomenet.inference import writers
 from genomenet.variants import effects
@@ -48,17 +48,14 @@ class EffectTable:
         return f"EffectTable({len(self):,} rows: {', '.join(self.columns)})"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td>{html.escape(_shown(column[row]))}</td>"
-                for column in self.columns.values()
-            )
-            + "</tr>"
-            for row in range(min(len(self), _SHOWN))
+        columns = self.columns.values()
+        shown = range(min(len(self), _SHOWN))
+        return html_page.render(
+            "table.html",
+            head=self.columns,
+            rows=[[_shown(column[row]) for column in columns] for row in shown],
+            below=f"{len(self):,} rows",
         )
-        return f"<table><tr>{head}</tr>{rows}</table><p>{len(self):,} rows</p>"
 
 
 def header(columns: Sequence[str]) -> list[str]:
@@ -112,8 +109,10 @@ def writing(
     """
     names = header(columns)
     if is_parquet:
-        with contextlib.closing(_Parquet(partial, names)) as file:
-            yield file.write
+        with contextlib.closing(writers.RowGroups(partial, _schema(names))) as file:
+            yield lambda scored: file.write_rows(
+                [tuple(map(_text, row)) for row in rows(scored)]
+            )
         return
     with partial.open("w", encoding="utf-8", errors="surrogateescape") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
@@ -127,34 +126,14 @@ def writing(
         yield write
 
 
-class _Parquet:
+def _schema(names: Sequence[str]) -> Any:
     """Text, an int64 position, and float64 scores, null where there is none."""
+    import pyarrow as pa
 
-    def __init__(self, path: pathlib.Path, names: Sequence[str]):
-        import pyarrow as pa
-
-        kinds: list[Any] = [pa.string()] * len(FIXED)
-        kinds += [pa.float64()] * (len(names) - len(FIXED))
-        kinds[FIXED.index("pos")] = pa.int64()
-        schema = pa.schema(list(zip(names, kinds, strict=True)))
-        self._file = writers.RowGroups(path, schema)
-        self._held: list[tuple[Any, ...]] = []
-
-    def write(self, scored: effects.Scored) -> None:
-        self._held += [tuple(map(_text, row)) for row in rows(scored)]
-        if len(self._held) >= 4096:
-            self._flush()
-
-    def close(self) -> None:
-        try:
-            self._flush()
-        finally:
-            self._file.close()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._file.write_rows(self._held)
-        self._held = []
+    kinds: list[Any] = [pa.string()] * len(FIXED)
+    kinds += [pa.float64()] * (len(names) - len(FIXED))
+    kinds[FIXED.index("pos")] = pa.int64()
+    return pa.schema(list(zip(names, kinds, strict=True)))
 
 
 def _text(value: Any) -> Any:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import genomenet
+from genomenet.api import batches, inputs
 from genomenet.api import classifier as classifier_lib
-from genomenet.api import inputs
 from genomenet.data import tasks
 from genomenet.dna import encode
-from genomenet.inference import predict
+from genomenet.inference import predict, predict_files
 from genomenet.models import classifier
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def test_fit_learns_and_keeps_keras_contract(preset):
     )
     assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     schedule = model.optimizer._learning_rate
-    assert schedule.steps == 2 * len(inputs.Batches(*as_arrays(sequences[:48], truth)))
+    assert schedule.steps == 2 * len(batches.Batches(*as_arrays(sequences[:48], truth)))
     found = model.evaluate(sequences, truth, return_dict=True, verbose=0)
     assert set(found) == {"loss", "accuracy"}
     scores = model.score(sequences, truth)
@@ -81,6 +81,7 @@ def as_arrays(sequences, truth):
     return codes, np.arange(len(codes))
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_command(preset):
     sequences, _ = examples()
     model = make(preset, over_windows="attention")
@@ -91,8 +92,8 @@ def test_predictions_are_those_of_the_command(preset):
         found = model.predict(sequences, batch_size=few)
         np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(model.predict_on_batch(sequences), expected, atol=1e-6)
-    batches = inputs.Batches(codes, np.zeros(64))
-    direct = keras.Model.predict(model, batches, verbose=0)
+    data = batches.Batches(codes, np.zeros(64))
+    direct = keras.Model.predict(model, data, verbose=0)
     assert direct.shape == (64, 2)
 
 
@@ -154,13 +155,13 @@ def test_wrong_labels_are_refused(given):
 def test_a_fit_pads_to_four_lengths_and_reads_every_sequence_once():
     sequences, _ = examples(101)
     codes, rows = as_arrays(sequences, None)
-    data = inputs.Batches(codes, rows, batch_size=8, shuffle=True)
+    data = batches.Batches(codes, rows, batch_size=8, shuffle=True)
     orders = []
     for _ in range(2):
-        batches = [data[number] for number in range(len(data))]
-        assert len({x["bases"].shape[1] for x, _ in batches}) <= 4
-        orders.append(np.concatenate([y for _, y in batches]).tolist())
-        for x, y in batches:
+        read = [data[number] for number in range(len(data))]
+        assert len({x["bases"].shape[1] for x, _ in read}) <= 4
+        orders.append(np.concatenate([y for _, y in read]).tolist())
+        for x, y in read:
             for row, number in zip(x["bases"], y, strict=True):
                 np.testing.assert_array_equal(row[row < 5], codes[number])
         data.on_epoch_end()
@@ -296,6 +297,21 @@ def test_export_takes_strings(preset, tmp_path):
     np.testing.assert_allclose(
         found["probabilities"], model.predict(["ACGTACGTAC"]), atol=1e-6
     )
+
+
+def test_a_preset_is_what_commands_take(preset, tmp_path):
+    model = make(preset, dtype="mixed_bfloat16")
+    model.save_to_preset(tmp_path / "mine")
+    again = genomenet.load_model(str(tmp_path / "mine"))
+    assert again.config == model.config
+    for ours, theirs in zip(again.graph.weights, model.graph.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    output = tmp_path / "x.tsv"
+    (tmp_path / "x.fa").write_text(">a\nACGTACGTACGT\n")
+    predict_files.predict_files(
+        tmp_path / "mine", str(tmp_path / "x.fa"), output, warn=print
+    )
+    assert output.read_text().splitlines()[1].startswith("a\t0\t12\t")
 
 
 def test_a_graph_is_wrapped_with_its_weights(preset):

@@ -96,8 +96,8 @@ def test_a_release_is_loaded_with_its_weights():
     import genomenet
     from genomenet.release import folder
 
-    model = genomenet.load_model("logo6_genemask_chr20")
+    model = genomenet.load_model("logo6_genemask_human")
     text = "ACGTTGCAACGTTGCA"
-    plain = folder.load_model("logo6_genemask_chr20")
+    plain = folder.load_model("logo6_genemask_human")
     expected = bert.embed(plain, {"bases": encode.encode(text)[None]})
     np.testing.assert_allclose(model.embed([text]), expected, atol=1e-5)

@@ -12,9 +12,10 @@ from genomenet.dna import alphabet
 from genomenet.interpret import attribution
 from genomenet.motifs import compare, pwm, rgadem
 from genomenet.motifs.discovery import discover
+from genomenet.motifs.discovery import options as options_lib
 from genomenet.release import folder
 
-SMALL = discover.Options(min_width=8, max_width=8, num_motifs=1)
+SMALL = options_lib.Options(min_width=8, max_width=8, num_motifs=1)
 
 
 def planted(count=120, word="ATGCAAAT", seed=0):

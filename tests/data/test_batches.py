@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,9 @@ ARRAYS = {"x": np.arange(7), "weight": np.full(7, 2.0, "float32")}
 
 
 def epochs(count, seed=1, batch_size=3):
-    dataset = batches.endless(ARRAYS, batch_size=batch_size, seed=seed)
+    found = batches.endless(ARRAYS, batch_size=batch_size, seed=seed)
     steps = batches.steps_per_epoch(7, batch_size)
-    found = list(dataset.take(count * steps).as_numpy_iterator())
+    found = list(itertools.islice(found, count * steps))
     return [found[i : i + steps] for i in range(0, len(found), steps)]
 
 
@@ -34,5 +36,32 @@ def test_order_and_keys_follow_the_seed():
 def test_in_order(batch_size):
     found = list(batches.in_order(ARRAYS, batch_size=batch_size, seed=0))
     assert len(found) == batches.steps_per_epoch(7, batch_size)
-    rows = np.concatenate([b["x"].numpy()[b["weight"].numpy() > 0] for b in found])
+    rows = np.concatenate([b["x"][b["weight"] > 0] for b in found])
     assert rows.tolist() == list(range(7))
+
+
+def test_batches_begin_anywhere():
+    whole = list(itertools.islice(batches.endless(ARRAYS, batch_size=3, seed=1), 8))
+    for first in range(8):
+        found = batches.endless(ARRAYS, batch_size=3, seed=1, first=first)
+        for ours, theirs in zip(whole[first:], found, strict=False):
+            for name, array in ours.items():
+                np.testing.assert_array_equal(array, theirs[name])
+
+
+@pytest.mark.parametrize("most", [0, 20])
+def test_neighbours_in_length_share_a_batch(most):
+    rng = np.random.default_rng(0)
+    lengths = [3, 9, 4, 9, 1, 7, 30]
+    sequences = [rng.integers(0, 4, n).astype(np.uint8) for n in lengths]
+    order = []
+    for numbers, rows in batches.by_length(sequences, batch_size=3, most=most):
+        longest = max(lengths[number] for number in numbers)
+        assert rows.shape == (max(1, min(3, most // longest)) if most else 3, longest)
+        assert (rows[len(numbers) :] == 4).all()
+        for number, row in zip(numbers, rows, strict=False):
+            length = lengths[number]
+            assert (row[:length] == sequences[number]).all()
+            assert (row[length:] == 5).all()
+        order += numbers.tolist()
+    assert order == [6, 1, 3, 5, 2, 0, 4]

@@ -70,3 +70,11 @@ def test_what_the_genome_lacks(genome, tmp_path):
 def test_refused(paths, options, cause):
     with pytest.raises(ValueError, match=cause):
         list(intervals.read_records(paths, **options))
+
+
+def test_a_file_without_intervals_is_refused(tmp_path):
+    path = tmp_path / "x.bed"
+    path.write_text("track name=peaks\n# nothing\n")
+    (tmp_path / "x.fa").write_text(">chr1\nACGT\n")
+    with pytest.raises(ValueError, match=r"x\.bed: it holds no interval"):
+        list(intervals.read_records(str(path), genome=str(tmp_path / "x.fa")))

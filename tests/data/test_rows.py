@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -116,6 +117,35 @@ def test_phases_are_drawn_for_each_row_and_stay_in_the_chunk(genome):
     inside = (positions < 120) & (chunk == 0) & (positions >= 20)
     counts = np.bincount(positions[inside] % 20, minlength=20)
     assert (np.abs(counts - counts.mean()) < 5 * np.sqrt(counts.mean())).all()
+
+
+def test_rows_of_both_strands(genome):
+    both = dataclasses.replace(CROP, both_strands=True)
+    plain, found = (of(genome, w).batch(0, 400) for w in (CROP, both))
+    other = encode.reverse_complement(plain["bases"])
+    is_same = (found["bases"] == plain["bases"]).all(axis=1)
+    is_other = (found["bases"] == other).all(axis=1)
+    assert (is_same | is_other).all()
+    assert 160 < is_other.sum() < 240
+    tiled = [dataclasses.replace(w, cut="tile") for w in (CROP, both)]
+    one, two = (of(genome, w).batch(0, 40)["bases"] for w in tiled)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_segments_are_cut_from_the_strand_that_is_read(genome, codes):
+    both = dataclasses.replace(CUTS, both_strands=True)
+    plain, found = (of(genome, w).batch(0, 200) for w in (CUTS, both))
+    np.testing.assert_array_equal(found["segment"], plain["segment"])
+    text = encode.decode(codes)
+    texts = text, encode.decode(encode.reverse_complement(codes))
+    hits = [0, 0]
+    for row, segment in zip(found["bases"], found["segment"], strict=True):
+        piece = encode.decode(row[segment == 1])
+        if len(piece) >= 10:
+            hits[0] += piece in texts[0]
+            hits[1] += piece in texts[1]
+            assert piece in texts[0] or piece in texts[1]
+    assert min(hits) > 30
 
 
 @pytest.mark.parametrize("window", [TILE, CROP, CUTS])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from genomenet.data import intervals as intervals_lib
+from genomenet.data import negatives as negatives_lib
 from genomenet.data import selection, sources
 from genomenet.dna import alphabet, encode
 from genomenet.dna import genome as genome_lib
@@ -93,7 +94,7 @@ def test_negatives_are_alike_and_apart(genome, per_positive):
     rows, counts = selection.select(given, excluded, genome, options)
     positives, negatives = rows[:60], rows[60:]
     assert counts["negatives"] == len(negatives) == 60 * per_positive
-    assert {row.label for row in negatives} == {selection.NEGATIVE}
+    assert {row.label for row in negatives} == {negatives_lib.LABEL}
     means = [np.mean([gc(row) for row in part]) for part in (positives, negatives)]
     assert abs(means[0] - means[1]) < 0.01
     for split in sources.SPLITS:  # as many in each split, on each strand
@@ -148,6 +149,30 @@ def test_intervals_that_overlap_are_in_one_split(genome):
     assert counts[2] > 40
 
 
+def test_repeats_of_the_genome_are_in_one_split():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 40_000).astype(np.uint8)
+    repeat = codes[:100].copy()
+    for number in range(1, 40):  # on either strand, far from each other
+        at = 1000 * number
+        copy = encode.reverse_complement(repeat) if number % 2 else repeat
+        codes[at : at + 100] = copy
+    of = genome_lib.Genome({"chr1": codes})
+    given = [interval("chr1", 1000 * n, 1000 * n + 100) for n in range(40)]
+    given += [interval("chr1", 1000 * n + 400, 1000 * n + 500) for n in range(40)]
+    for seed in range(5):
+        options = selection.Options(splits="60/20/20", seed=seed)
+        rows, _ = selection.select(given, [], of, options)
+        assert len({row.split for row in rows[:40]}) == 1
+        assert len({row.split for row in rows[40:]}) > 1
+
+
+def test_amounts_have_no_negatives(genome):
+    options = selection.Options(width=80, negatives="shuffle")
+    with pytest.raises(sources.DatasetError, match="label '4.25' is an amount"):
+        selection.select([interval(label="4.25")], [], genome, options)
+
+
 def test_splits_by_contig(genome):
     options = selection.Options(width=100, negatives="gc", splits="chrom:2")
     rows, _ = selection.select(peaks(40), [], genome, options)
@@ -181,6 +206,6 @@ def test_what_would_be_lost_in_silence_is_refused(genome):
     options = selection.Options(width=50, negatives="shuffle")
     with pytest.raises(sources.DatasetError, match="none of its contigs"):
         selection.select(peaks(2), [interval("chr9")], genome, options)
-    given = [interval(label=selection.NEGATIVE)]
+    given = [interval(label=negatives_lib.LABEL)]
     with pytest.raises(sources.DatasetError, match="label 'negative' is that of"):
         selection.select(given, [], genome, options)

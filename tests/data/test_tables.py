@@ -1,5 +1,6 @@
 """Tables as people write them, and the errors they get."""
 
+import csv
 import gzip
 
 import pytest
@@ -265,3 +266,11 @@ def test_a_missing_part_of_several_labels_is_an_error(tmp_path, label):
     path.write_text(f"sequence\tlabel\nACGT\t{label}\n")
     with pytest.raises(sources.DatasetError, match="line 2: empty label in"):
         list(tables.read_tables([str(path)]))
+
+
+def test_the_limit_of_fields_is_that_of_the_process(tmp_path):
+    path = tmp_path / "rows.tsv"
+    path.write_text("sequence\tlabel\nACGT\t0\nTTTT\t1\n")
+    before = csv.field_size_limit()
+    for _ in tables.read_tables([str(path)]):
+        assert csv.field_size_limit() == before

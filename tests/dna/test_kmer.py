@@ -95,21 +95,11 @@ def test_one_base_that_is_none_hides_the_kmers_over_it(code):
     assert np.flatnonzero(is_unknown).tolist() == [4, 5, 6, 7, 8, 9]
 
 
-@pytest.mark.parametrize("k", range(1, 9))
-@pytest.mark.parametrize("extra", [0, 1, 500])
-def test_detokenize_is_the_inverse(k, extra):
-    codes = random_codes(k + extra, seed=extra, largest=alphabet.T)
-    found = kmer.detokenize(kmer.tokenize(codes, k), k)
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, codes)
-
-
 @pytest.mark.parametrize("length", [0, 1, 5])
 def test_what_is_shorter_than_a_kmer_has_no_tokens(length):
     found = kmer.tokenize(np.zeros(length, np.uint8), 6)
     assert found.shape == (0,)
     assert found.dtype == np.int32
-    assert kmer.detokenize(found, 6).shape == (0,)
 
 
 @pytest.mark.parametrize("k", [-1, 0, 9])
@@ -118,7 +108,6 @@ def test_k_out_of_range(k):
         lambda: kmer.vocabulary(k),
         lambda: kmer.vocabulary_size(k),
         lambda: kmer.tokenize([0] * 20, k),
-        lambda: kmer.detokenize([5], k),
     ):
         with pytest.raises(ValueError, match=f"k must be 1 to 8 bases, got {k}"):
             call()
@@ -130,17 +119,3 @@ def test_k_out_of_range(k):
 def test_codes_that_are_none(codes, message):
     with pytest.raises(ValueError, match=message):
         kmer.tokenize(codes, 1)
-
-
-@pytest.mark.parametrize(
-    ("ids", "message"),
-    [
-        ([[5]], "one axis"),
-        ([kmer.UNK_ID], "not that of a k-mer"),
-        ([kmer.vocabulary_size(6)], "not that of a k-mer"),
-        ([5, 4100], "do not overlap"),
-    ],
-)
-def test_ids_without_bases(ids, message):
-    with pytest.raises(ValueError, match=message):
-        kmer.detokenize(ids, 6)

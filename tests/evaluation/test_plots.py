@@ -6,7 +6,7 @@ from PIL import Image
 from sklearn import metrics as peer
 
 from genomenet.data import tasks
-from genomenet.evaluation import plots
+from genomenet.evaluation import curves, figures, plots
 
 LONG = "Escherichia coli K-12 substrain MG1655, number "
 
@@ -26,12 +26,18 @@ def data(kind, count, rows=300):
 @pytest.fixture
 def drawn(monkeypatch):
     """Draws without writing: drawn(function, ...) gives the figure."""
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figure)
+    monkeypatch.setattr(figures, "save", lambda figure, path: figure)
     return lambda function, *args, **kwargs: function("x.png", *args, **kwargs)
 
 
 @pytest.mark.parametrize(
-    "save", [plots.save_confusion, plots.save_roc, plots.save_precision_recall]
+    "save",
+    [
+        plots.save_confusion,
+        curves.save_roc,
+        curves.save_precision_recall,
+        curves.save_reliability,
+    ],
 )
 @pytest.mark.parametrize(
     ("kind", "count"), [("binary", 2), ("multiclass", 30), ("multi_label", 3)]
@@ -87,9 +93,9 @@ def test_names_of_many_classes_are_thinned_out_and_differ(drawn):
 def test_curves_are_those_of_scikit_learn(drawn, kind, count):
     task, truth, predicted = data(kind, count)
     has = truth if kind == "multi_label" else np.eye(count, dtype=int)[truth]
-    roc = drawn(plots.save_roc, task, truth, predicted)
+    roc = drawn(curves.save_roc, task, truth, predicted)
     lines = roc.axes[0].lines[1:]  # after the diagonal
-    recall = drawn(plots.save_precision_recall, task, truth, predicted)
+    recall = drawn(curves.save_precision_recall, task, truth, predicted)
     assert len(lines) == count
     for number, line in enumerate(lines):
         one = has[:, number], predicted[:, number]
@@ -104,24 +110,36 @@ def test_curves_are_those_of_scikit_learn(drawn, kind, count):
         np.testing.assert_allclose(steps.get_ydata()[1::2], precision[-2::-1])
 
 
+def test_reliability_shows_bins_that_hold_a_sequence(drawn):
+    task, truth, predicted = data("binary", 2)
+    figure = drawn(curves.save_reliability, task, truth, predicted)
+    points = figure.axes[0].collections[0].get_offsets()
+    rows = predicted[:, 1]
+    at = np.floor(rows * 15) == 7  # 7/15 to 8/15
+    expected = [rows[at].mean(), truth[at].mean()]
+    assert len(points) == len(set(np.floor(rows * 15)))
+    assert np.abs(points - expected).max(axis=1).min() < 1e-9
+    assert figure.legends[0].get_title().get_text() == "calibration error"
+
+
 def test_ten_curves_at_most(drawn):
-    figure = drawn(plots.save_roc, *data("multiclass", 30))
+    figure = drawn(curves.save_roc, *data("multiclass", 30))
     assert len(figure.axes[0].lines) == 11
     assert "10 of 30 classes" in figure.legends[0].get_title().get_text()
 
 
 def test_one_class_in_the_test_set(drawn):
     task, truth, predicted = data("binary", 2)
-    figure = drawn(plots.save_roc, task, truth * 0, predicted)
+    figure = drawn(curves.save_roc, task, truth * 0, predicted)
     assert figure.axes[0].texts[0].get_text() == "undefined: one class only"
     drawn(plots.save_confusion, task, truth * 0, predicted)
-    drawn(plots.save_precision_recall, task, truth * 0, predicted)
+    drawn(curves.save_precision_recall, task, truth * 0, predicted)
 
 
 def test_regression_has_a_scatter_only(tmp_path, drawn):
     task = tasks.Task(kind="regression")
     with pytest.raises(ValueError, match="no classes to draw; see save_scatter"):
-        plots.save_roc(tmp_path / "x.png", task, np.ones(2), np.ones(2))
+        curves.save_roc(tmp_path / "x.png", task, np.ones(2), np.ones(2))
     truth = np.linspace(0, 1, 3000)
     figure = drawn(plots.save_scatter, truth, truth**2)
     assert "n 3,000" in figure.axes[0].get_title()

@@ -87,21 +87,26 @@ def test_a_plan_of_few_shots():
     assert labels(plan) == [
         "logo",
         "logo, head",
+        "logo, readouts",
         "random logo",
         "random logo, head",
+        "random logo, readouts",
         "random preset",
         "random preset, head",
+        "random preset, readouts",
         *protocols.BASELINES,
     ]
-    assert len(plan) == 11 * 2 * 3 == len({run.key for run in plan})
-    assert [run.seed for run in plan] == [0] * 22 + [1] * 22 + [2] * 22
-    assert {run.train for run in plan if run.init} == {"all", "head"}
+    assert len(plan) == 15 * 2 * 3 == len({run.key for run in plan})
+    assert [run.seed for run in plan] == [0] * 30 + [1] * 30 + [2] * 30
+    assert {run.train for run in plan if run.init} == {"all", "head", "readouts"}
     both = {"logo": True, "preset": False}
     assert labels(protocols.plan(protocol, both, 1, from_scratch=False)) == [
         "logo",
         "logo, head",
+        "logo, readouts",
         "random preset",
         "random preset, head",
+        "random preset, readouts",
         *protocols.BASELINES,
     ]
     with pytest.raises(ValueError, match="seeds must be >= 1, got 0"):
@@ -137,7 +142,7 @@ def test_rows_of_models_that_joined_later_come_before_the_baselines():
     few = protocols.Protocol(kind="few_shot", settings=(10,))
     first, later = ({"b": True}, {"a": True})
     plan = [run for models in (first, later) for run in protocols.plan(few, models, 2)]
-    found = protocols.in_order([row(run) for run in plan if run.train != "head"])
+    found = protocols.in_order([row(run) for run in plan if run.train in ("", "all")])
     assert list(dict.fromkeys(r["model"] for r in found)) == [
         *("b", "random b", "a", "random a"),
         *protocols.BASELINES,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from genomenet.data import building, examples, recipes, sources, tasks
-from genomenet.evaluation import protocols, results, runner, tables
+from genomenet.evaluation import gapped_kmers, protocols, results, runner, tables
 from genomenet.evaluation import sampler as sampler_lib
 from genomenet.models import selfgenomenet
 from genomenet.training import loop
@@ -78,6 +79,7 @@ def quick(monkeypatch):
 
     monkeypatch.setattr(runner, "_fine_tuned", fine_tuned)
     monkeypatch.setattr(runner, "_small_cnn", guess)
+    monkeypatch.setattr(gapped_kmers, "is_installed", lambda: False)
     return ran
 
 
@@ -103,15 +105,18 @@ def test_sequences_too_short_are_named_before_any_run(files, quick, tmp_path):
 def test_every_run_has_a_row(files, sampler, quick, tmp_path, capsys):
     models = [str(files / "tiny"), str(files / "preset")]
     rows = runner.run(FEW, models, sampler, seeds=2, workdir=tmp_path)
-    assert len(rows) == 11 * 2 * 2
+    assert len(rows) == 14 * 2 * 2
     assert {row["model"] for row in rows} == {
         "tiny",
         "tiny, head",
+        "tiny, readouts",
         "random tiny",
         "random tiny, head",
+        "random tiny, readouts",
         "random preset",
         "random preset, head",
-        *protocols.BASELINES,
+        "random preset, readouts",
+        *(name for name in protocols.BASELINES if name != protocols.GAPPED),
     }
     first = rows[0]
     assert (first["name"], first["init"], first["train"]) == (
@@ -129,8 +134,11 @@ def test_every_run_has_a_row(files, sampler, quick, tmp_path, capsys):
         "results.csv",
     ]
     err = capsys.readouterr().err.splitlines()
-    assert err[0] == "run 1/44 | tiny, shots 3, seed 0 | ETA unknown"
-    assert err[-1].startswith("run 44/44 | small CNN, shots 5, seed 1 | ETA 0:")
+    assert err[:2] == [
+        "without gapped k-mer SVM: it needs pip install 'genomenet[audit]'",
+        "run 1/56 | tiny, shots 3, seed 0 | ETA unknown",
+    ]
+    assert err[-1].startswith("run 56/56 | small CNN, shots 5, seed 1 | ETA 0:")
 
 
 @pytest.mark.slow
@@ -141,7 +149,7 @@ def test_finished_runs_are_skipped(files, sampler, quick, tmp_path):
     small = dataclasses.replace(FEW, settings=(3,))
     part = tmp_path / "part"
     runner.run(small, models, sampler, seeds=1, workdir=part)
-    assert len(quick) == before + 4
+    assert len(quick) == before + 6
     rows = runner.run(FEW, models, sampler, seeds=2, workdir=part)
     assert len(quick) == 2 * before == len(set(quick)) * 2
 
@@ -240,10 +248,10 @@ def test_published_sets_are_taken(tmp_path):
     found = {}
     for shots in (2, 3, 4):
         data, found[shots] = sampler.draw(FEW, shots, 0)
-        other, _ = sampler.draw(FEW, shots, 1)
-        is_same = data["train"].digest() == other["train"].digest()
-        assert is_same == (found[shots] != "drawn")
-        assert np.bincount(data["train"].labels).tolist() == [shots, shots]
+        other, origin = sampler.draw(FEW, shots, 1)
+        assert origin == "drawn"
+        for one in (data, other):
+            assert np.bincount(one["train"].labels).tolist() == [shots, shots]
     assert found == {2: "train_2", 3: "drawn", 4: "train_3"}
     ids = sampler.draw(FEW, 2, 0)[0]["train"].ids
     assert all(name.startswith("train_2:") for name in ids)
@@ -325,9 +333,11 @@ def test_the_small_network_learns_every_kind_of_label(kind, sampler, monkeypatch
         name: dataclasses.replace(split, labels=convert(split.labels))
         for name, split in data.splits.items()
     }
-    found, seconds = runner._small_cnn(
-        dataclasses.replace(data, task=task, splits=splits), 0
-    )
+    data = dataclasses.replace(data, task=task, splits=splits)
+    state = random.getstate()
+    found, seconds = runner._small_cnn(data, 0)
+    assert random.getstate() == state
+    np.testing.assert_array_equal(runner._small_cnn(data, 0)[0], found)
     assert found.shape == ((30,) if kind == "regression" else (30, len(classes)))
     assert np.isfinite(found).all()
     assert seconds > 0
@@ -359,6 +369,7 @@ def test_results_are_written(files, sampler, quick, tmp_path):
 @pytest.mark.slow
 def test_the_command_from_end_to_end(files, tmp_path):
     folder = tmp_path / "out"
+    runs = 11 + gapped_kmers.is_installed()
     command = [
         *(sys.executable, "-m", "genomenet.evaluate", "--protocol=label_fraction"),
         f"--models={files / 'tiny'}",
@@ -375,7 +386,7 @@ def test_the_command_from_end_to_end(files, tmp_path):
     with start() as first:
         for line in first.stderr:
             seen.append(line)
-            if line.startswith("run 3/9"):
+            if line.startswith(f"run 3/{runs}"):
                 first.send_signal(signal.SIGINT)
     assert first.returncode == 128 + signal.SIGINT
     assert seen[-1] == "run the same command again to go on\n"
@@ -384,11 +395,11 @@ def test_the_command_from_end_to_end(files, tmp_path):
     with start() as second:
         out, err = second.communicate(timeout=600)
     assert second.returncode == 0, err
-    assert f"run {done + 1}/9 | " in err
-    assert "run 1/9" not in err
+    assert f"run {done + 1}/{runs} | " in err
+    assert f"run 1/{runs}" not in err
     assert "| auroc by label_fraction | 0.5 |" in out
     rows = tables.read_csv(folder / "results.csv")
-    assert len(rows) == 9
+    assert len(rows) == runs
     assert {path.name for path in folder.iterdir()} == {
         *(".lock", "protocol.json", "results.csv", "results.md", "results.png")
     }

@@ -148,7 +148,7 @@ def wrong_records(path, value, sound):
     return None
 
 
-# === Tables, intervals, counts, motifs ===
+# === Tables, intervals, counts ===
 
 
 def write_table(folder, delimiter="\t"):
@@ -287,37 +287,6 @@ def wrong_counts(path, value, _):
             total += int(rest[0])
     is_right = sum(value) in (total, 2 * total)  # canonical k-mers count twice
     return None if is_right else f"{sum(value)} is not {total}"
-
-
-def write_motifs(folder):
-    from genomenet.motifs import formats, pwm
-
-    rng = np.random.default_rng(0)
-    motifs = [
-        pwm.Motif(name=f"m{n}", counts=rng.integers(1, 50, (6 + n, 4)).astype(float))
-        for n in range(2)
-    ]
-    formats.write_all(folder, motifs, about={})
-    return folder
-
-
-def motif_file(ending):
-    """Returns a writer of motifs that names one of the files."""
-    return lambda folder: write_motifs(folder) / f"motifs.{ending}"
-
-
-def read_motifs(path):
-    from genomenet.motifs import formats
-
-    return [(motif.name, motif.counts) for motif in formats.read_motifs(str(path))]
-
-
-def wrong_motifs(_, value, sound):
-    del sound  # a matrix that is there twice is read twice
-    for name, counts in value:
-        if not np.isfinite(counts).all() or not name or not name.isprintable():
-            return f"{name!r}: {counts.tolist()}"
-    return None
 
 
 # === Models ===
@@ -587,10 +556,6 @@ SURFACES = {
         Surface("bed", write_bed, read_bed, wrong_bed, share=4),
         Surface("vcf", write_vcf, read_vcf, wrong_vcf, share=4),
         Surface("kmer_counts", write_counts, read_counts, wrong_counts, share=2),
-        *(
-            Surface(f"motifs_{x}", motif_file(x), read_motifs, wrong_motifs)
-            for x in ("meme", "jaspar", "transfac", "json")
-        ),
         Surface(
             "config",
             write_release,

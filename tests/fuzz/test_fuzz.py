@@ -8,7 +8,6 @@ from tests.fuzz import attack, surfaces
 QUICK = (
     *("fasta", "fasta_gzip", "genbank", "embl", "two_bit", "table_tsv", "table_csv"),
     *("bed", "vcf", "kmer_counts", "torch_zip", "torch_legacy", "packed_genome"),
-    *("motifs_meme", "motifs_jaspar", "motifs_transfac", "motifs_json"),
 )
 
 

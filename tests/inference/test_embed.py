@@ -62,20 +62,6 @@ def sequences(fasta):
     return found
 
 
-@pytest.mark.parametrize(
-    ("length", "window", "stride", "expected"),
-    [
-        (10, 60, 60, [0]),
-        (60, 60, 60, [0]),
-        (61, 60, 60, [0, 1]),
-        (120, 60, 60, [0, 60]),
-        (130, 60, 30, [0, 30, 60, 70]),
-    ],
-)
-def test_windows_cover_every_base(length, window, stride, expected):
-    assert record_windows.starts(length, window=window, stride=stride) == expected
-
-
 def test_each_row_is_its_window(model, tiny_fasta, tmp_path):
     places, vectors = table(model, tiny_fasta, tmp_path, batch_size=4, stride=30)
     keras_model = folder.load_model(model)

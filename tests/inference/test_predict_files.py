@@ -15,6 +15,7 @@ import tensorflow as tf
 from genomenet.dna import encode
 from genomenet.inference import predict, predict_files
 from genomenet.models import classifier, selfgenomenet
+from genomenet.models import classifier_config as config_lib
 from genomenet.release import export, folder
 
 ENCODER = {
@@ -33,7 +34,7 @@ CLASSES = ("a", "b/c", "end")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "tiny"
     rng = np.random.default_rng(0)
-    config = classifier.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task="multiclass", classes=CLASSES, window=50, length=80, both_strands=True
     )
     model = classifier.Classifier("selfgenomenet", ENCODER, config)
@@ -43,7 +44,7 @@ def model(tmp_path_factory):
         "format": 1,
         "family": "selfgenomenet",
         "model": ENCODER,
-        "classifier": classifier.to_dict(config),
+        "classifier": config_lib.to_dict(config),
     }
     return export.write_release(
         model, content, directory=path, name=path.name, metrics={}
@@ -421,16 +422,16 @@ def test_long_sequences_are_read_in_parts(model, loaded, tmp_path):
     predictor = predict.Predictor(loaded, batch_size=2)
     codes = np.random.default_rng(0).integers(0, 4, 5000).astype(np.uint8)
     sizes = []
-    embed = selfgenomenet.embed
+    read_out = selfgenomenet.read_out
 
-    def counted(model, batch, pool, **options):
-        vectors = embed(model, batch, pool, **options)
-        return tf.py_function(
-            lambda x: sizes.append(len(x)) or x, [vectors], tf.float32
-        )
+    def counted(model, batch, names, **options):
+        (vectors,) = read_out(model, batch, names, **options)
+        return [
+            tf.py_function(lambda x: sizes.append(len(x)) or x, [vectors], tf.float32)
+        ]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selfgenomenet, "embed", counted)
+        patch.setattr(selfgenomenet, "read_out", counted)
         found = predictor.predict([codes])
     assert max(sizes) == 3  # windows of 50 bases in a batch of 2 of 80
     wanted = expected(loaded, encode.decode(codes))

@@ -7,6 +7,7 @@ from genomenet import models
 from genomenet.dna import encode
 from genomenet.inference import outputs, substitutions
 from genomenet.models import classifier
+from genomenet.models import classifier_config as config_lib
 from tests import harness
 
 SELFGENOMENET = {**harness.SELFGENOMENET, "stride": 3, "gaps": [3]}
@@ -37,7 +38,7 @@ def check(model, length, **options):
     ],
 )
 def test_classifiers(family, length, options):
-    config = classifier.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task="binary",
         classes=("no", "yes"),
         window=30,

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from genomenet.dna import tiling
 from genomenet.inference import record_windows, tracks
 
 LENGTHS = {"b": 130, "c": 60, "B": 7, "a": 61, "bä": 60}
@@ -17,7 +18,7 @@ def write(tmp_path, stride, **folders):
     with tracks.Tracks(["no", "x/y"], **folders) as found:
         for name, length in LENGTHS.items():
             sums, counts = np.zeros((length, 2)), np.zeros((length, 1))
-            for start in record_windows.starts(length, window=60, stride=stride):
+            for start in tiling.starts(length, window=60, stride=stride):
                 end = min(length, start + 60)
                 values = rng.random((1, 2)).astype(np.float32)
                 window = record_windows.Window(name, start, end, np.zeros(0, np.uint8))

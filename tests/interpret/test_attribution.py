@@ -9,6 +9,7 @@ from matplotlib import image
 from genomenet.dna import alphabet, encode, kmer
 from genomenet.interpret import attribution
 from genomenet.models import bert, classifier, selfgenomenet
+from genomenet.models import classifier_config as config_lib
 from tests import harness
 
 SELF = {**harness.SELFGENOMENET, "stride": 4, "gaps": [1]}
@@ -27,7 +28,7 @@ def _eager():
 
 def build(family, task="binary", **fields):
     classes = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "regression": ()}
-    config = classifier.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task=task, classes=classes[task], **{"window": 40, **fields}
     )
     model = classifier.Classifier(family, ENCODERS[family], config)
@@ -237,99 +238,6 @@ def test_a_sequence_too_short_for_the_model_is_named():
         attribution.explain(build("selfgenomenet"), draws(30, 7))
 
 
-def slow_regions(scores, min_length, factor):
-    mean, least = sum(scores) / len(scores), min(scores)
-    found, start = [], None
-    for at, score in enumerate([*scores, None]):
-        if score is not None and score > mean and score > factor * least:
-            start = at if start is None else start
-        else:
-            if start is not None and at - start >= min_length:
-                found.append((start, at))
-            start = None
-    return found
-
-
-@pytest.mark.parametrize("arguments", [{}, {"min_length": 1}, {"factor": 1.5}])
-def test_high_regions_are_dnaberts(arguments):
-    rng = np.random.default_rng(0)
-    found_any = 0
-    for length in (1, 4, 5, 23, 24, 60, 300):
-        smooth = np.convolve(rng.random(length + 4), np.ones(5), "valid")
-        scores = (smooth - smooth.min() + 0.02).tolist()
-        found = attribution.high_regions(scores, **arguments)
-        settings = {"min_length": 5, "factor": 10.0, **arguments}
-        assert found == slow_regions(scores, **settings)
-        found_any += len(found)
-    assert found_any
-
-
-@pytest.mark.parametrize(
-    ("scores", "regions"),
-    [
-        ([], []),
-        ([3.0], []),
-        ([1.0] * 30, []),  # none is above the mean
-        ([0.0] * 30, []),
-        ([9.0] * 5 + [0.1] * 20, [(0, 5)]),  # at the first base
-        ([0.1] * 20 + [9.0] * 5, [(20, 25)]),  # to the last
-        ([9.0] * 4 + [0.1] * 20, []),  # a base too short
-        ([9.0] * 5 + [1.0] * 20, []),  # not ten times the minimum
-        ([5.0] * 6 + [0.1] + [5.0] * 6 + [0.1] * 9, [(0, 6), (7, 13)]),
-        ([-2.0] * 10 + [3.0] * 6, [(10, 16)]),  # signed scores
-    ],
-)
-def test_high_regions_at_edges_and_of_equal_scores(scores, regions):
-    assert attribution.high_regions(scores) == regions
-
-
-def test_high_regions_of_wrong_arguments_are_refused():
-    with pytest.raises(ValueError, match="2 axes"):
-        attribution.high_regions([[1.0, 2.0]])
-    with pytest.raises(ValueError, match="min_length 0"):
-        attribution.high_regions([1.0, 2.0], min_length=0)
-
-
-@pytest.mark.parametrize(
-    ("regions", "length", "windows"),
-    [
-        ([], 100, []),
-        ([(40, 50)], 100, [(33, 57)]),
-        ([(0, 5)], 100, [(0, 24)]),
-        ([(95, 100)], 100, [(76, 100)]),
-        ([(2, 8)], 10, [(0, 10)]),  # shorter than a window
-        ([(3, 8), (9, 14)], 20, [(0, 20)]),
-        ([(30, 70)], 100, [(30, 70)]),  # longer than a window
-        ([(40, 45), (50, 55)], 100, [(30, 64)]),  # joined
-        ([(10, 20), (50, 60)], 100, [(3, 27), (43, 67)]),
-        ([(0, 24), (26, 46)], 100, [(0, 24), (24, 48)]),
-    ],
-)
-def test_windows_lie_within_the_sequence_and_apart(regions, length, windows):
-    assert attribution.widen(regions, length) == windows
-    for start, end in windows:
-        assert 0 <= start < end <= length
-
-
-def test_windows_are_cut_out_by_name():
-    sequences = np.full((2, 40), alphabet.PAD, np.uint8)
-    sequences[0] = np.arange(40) % 4
-    sequences[1, :12] = 3
-    scores = np.zeros((2, 40), np.float32)
-    scores[0, 30:36] = 1
-    scores[1, 2:8] = 1
-    found = attribution.Attribution(("a", "b"), sequences, scores, "attention")
-    (first, codes), (second, short) = attribution.high_windows(found)
-    assert (first, second) == ("a:16-40", "b:0-12")
-    assert codes.tolist() == [i % 4 for i in range(16, 40)]
-    assert short.tolist() == [3] * 12
-    (first, codes), (second, short) = attribution.high_windows(
-        found, width=6, min_length=6, factor=2.0
-    )
-    assert (first, second) == ("a:30-36", "b:2-8")
-    assert attribution.high_windows(found, min_length=7) == []
-
-
 def test_scores_are_saved_and_drawn(tmp_path):
     sequences = np.array([[0, 1, 2, 3, 4], [3, 3, 5, 5, 5]], np.uint8)
     scores = np.array([[1, -2, 3, 4, 9], [5, 6, 0, 0, 0]], np.float32)
@@ -368,9 +276,10 @@ def test_a_graph_scores_as_eager_steps_do(family, method):
     assert np.abs(eager.scores).max() > 1e-3
 
 
-def test_mutations_are_those_of_a_slow_writing():
+@pytest.mark.parametrize("readout", [("mean", "kmers3"), ("kmers3",)])
+def test_mutations_are_those_of_a_slow_writing(readout):
     """Of a classifier that reads k-mers itself, which no gradient reaches."""
-    model = build("selfgenomenet", readout=("mean", "kmers3"))
+    model = build("selfgenomenet", readout=readout)
     named = draws(40, 33)
     named[1][1][5] = alphabet.N
     found = attribution.explain(model, named, target="yes")

@@ -59,9 +59,7 @@ def mask(rows, key, compiled=True, **settings):
     settings = {"ranks": make_ranks(settings["k"]), **settings}
 
     def function(ids, segment, position, key):
-        return tuple(
-            masking.mask_tokens(ids, segment, key, position_ids=position, **settings)
-        )
+        return tuple(masking.mask_tokens(ids, segment, position, key, **settings))
 
     if keras.backend.backend() == "jax" and compiled:  # quicker there, slower here
         function = compile_function(function)
@@ -272,17 +270,6 @@ def test_packed_and_alone_give_the_same_masks(strategy):
                 )
 
 
-@strategies
-def test_positions_are_counted_from_the_segment_by_default(strategy):
-    ids, segment, position = make_rows(6, 20)
-    key = make_key(20)
-    settings = {"k": 6, "strategy": strategy, "rate": 0.05, "ranks": make_ranks(6)}
-    found = masking.mask_tokens(ids, segment, key, **settings)
-    expected = mask((ids, segment, position), key, **settings)
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(harness.array(one), other)
-
-
 def full_rows(num_rows, seed=0):
     """Rows of one sequence of 510 k-mers that overlap as in DNA."""
     bases = np.random.default_rng(seed).integers(0, 4, (num_rows, LENGTH + 3))
@@ -325,14 +312,6 @@ def test_shares_of_what_targets_become():
     assert (abs(counts / len(numbers) - 1 / 16) < 0.01).all()
 
 
-def test_replace_can_be_switched_off():
-    rows, key = make_rows(6, 5), make_key(5)
-    settings = {"k": 6, "strategy": "genemask", "rate": 0.1}
-    found = mask(rows, key, replace=False, **settings)
-    np.testing.assert_array_equal(found.inputs, rows[0])
-    np.testing.assert_array_equal(found.selected, mask(rows, key, **settings).selected)
-
-
 @strategies
 def test_rows_without_a_centre(strategy):
     rows, key = make_rows(6, 4), make_key(4)
@@ -360,8 +339,8 @@ def test_eager_and_compiled_agree(strategy, max_predictions):
             masking.mask_tokens(
                 ids,
                 segment,
+                position,
                 key,
-                position_ids=position,
                 ranks=make_ranks(6),
                 **settings,
             )
@@ -426,7 +405,7 @@ def test_arguments_are_checked(settings, message):
     ids = np.ones((1, 8), "int32")
     right = {"k": 6, "strategy": "genemask", "rate": 0.1, "ranks": make_ranks(6)}
     with pytest.raises(ValueError, match=message):
-        masking.mask_tokens(ids, ids, make_key(1), **{**right, **settings})
+        masking.mask_tokens(ids, ids, ids, make_key(1), **{**right, **settings})
 
 
 def test_too_long():

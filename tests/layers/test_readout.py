@@ -36,7 +36,7 @@ def test_bins_hold_every_position(length):
 def test_kmers_are_counted(k, canonical):
     texts = ["ACGTNACGTTGACCA", "AC", "TTTTTTTT"]
     found = np.asarray(readout.kmers(padded(*texts), k, canonical=canonical))
-    assert found.shape[1] == readout.kmer_width(k, canonical=canonical)
+    assert found.shape[1] == readout.bases_width(f"kmers{k}", 0, canonical=canonical)
     order = list(map("".join, itertools.product("ATCG", repeat=k)))
     pairs = str.maketrans("ACGT", "TGCA")
     keys = {}

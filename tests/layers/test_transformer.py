@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -113,3 +114,24 @@ def test_fresh_positions_are_waves_of_the_usual_spread():
     odd = transformer.TokenEmbedding(11, 7, max_positions=1)
     odd(np.zeros((1, 1), "int32"))
     assert harness.array(odd.positions).shape == (1, 7)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="is done on JAX alone")
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_rows_taken_for_a_gpu_have_the_same_gradient(monkeypatch, dtype):
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 12, (4, 9)).astype("int32")
+    positions = np.tile(np.arange(9, dtype="int32"), (4, 1))
+    seen = rng.normal(size=(4, 9, 8)).astype("float32")
+    layer = transformer.TokenEmbedding(12, 8, max_positions=9, dtype=dtype)
+    layer.build()
+
+    def total():
+        output = layer(ids, positions)
+        return ops.sum(ops.cast(output, "float32") * seen)
+
+    plain = harness.gradients(total, layer.trainable_variables)
+    monkeypatch.setattr(transformer, "_adds_slowly", lambda: True)
+    of_product = harness.gradients(total, layer.trainable_variables)
+    for one, other in zip(plain, of_product, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

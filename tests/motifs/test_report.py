@@ -74,8 +74,8 @@ class Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text += data
-        if "tr" in self._open and self.rows[-1]:
-            self.rows[-1][-1] += data
+        if {"td", "th"} & set(self._open):
+            self.rows[-1][-1] += data.replace("\n", "")
 
 
 @pytest.fixture

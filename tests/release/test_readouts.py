@@ -1,6 +1,7 @@
 """A classifier that reads several readouts, as it is released."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 from genomenet.dna import encode
 from genomenet.inference import predict
 from genomenet.models import bert, classifier
+from genomenet.models import classifier_config as config_lib
 from genomenet.release import export, folder
 from tests import harness
 
@@ -17,7 +19,7 @@ BERT = {**harness.BERT, "max_position_embeddings": 64}
 
 @pytest.mark.slow
 def test_every_reader_of_a_release_agrees(tmp_path):
-    config = classifier.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task="multiclass",
         classes=("a", "b", "c"),
         readout=("mean", "cls", "bins", "embeddings_bins", "kmers3", "onehot"),
@@ -35,7 +37,7 @@ def test_every_reader_of_a_release_agrees(tmp_path):
             "family": "bert",
             "model": bert.to_dict(bert.from_dict(BERT)),
             "training": {},
-            "classifier": classifier.to_dict(config),
+            "classifier": config_lib.to_dict(config),
         },
         directory=tmp_path / "r",
         name="r",
@@ -53,3 +55,28 @@ def test_every_reader_of_a_release_agrees(tmp_path):
     saved = tf.saved_model.load(str(release / "saved_model"))
     found = saved.predict(tf.constant(texts))["probabilities"].numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_release_from_before_there_were_ensembles_loads(tmp_path):
+    config = config_lib.ClassifierConfig(
+        task="binary", classes=("no", "yes"), window=40, length=40
+    )
+    model = classifier.Classifier("bert", BERT, config)
+    fields = config_lib.to_dict(config)
+    for name in ("members", "encoders", "readout", "strands", "positive"):
+        del fields[name]
+    content = {
+        "format": 1,
+        "family": "bert",
+        "model": bert.to_dict(bert.from_dict(BERT)),
+        "training": {},
+        "classifier": fields,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    model.save_weights(tmp_path / "model.weights.h5")
+    again = folder.load_classifier(tmp_path)
+    assert again.config == config
+    bases = np.arange(40, dtype=np.uint8)[None] % 4
+    np.testing.assert_array_equal(
+        classifier.predict(again, bases), classifier.predict(model, bases)
+    )

@@ -18,6 +18,7 @@ from genomenet import catalog
 from genomenet.dna import encode
 from genomenet.models import selfgenomenet
 from genomenet.release import export, folder, listing
+from genomenet.release import saved as saved_lib
 
 CONFIG = {
     "format": 1,
@@ -341,6 +342,32 @@ def test_offline_names_url_and_folder(server, tmp_path, monkeypatch):
     monkeypatch.delenv("GENOMENET_MODELS_URL")
     with pytest.raises(ValueError, match="set GENOMENET_MODELS_URL, or put"):
         folder.load_model("tiny")
+
+
+def test_a_saved_model_is_exported_once(released, tmp_path, monkeypatch):
+    released = released[1]
+    assert saved_lib.saved_model(released) == released / "saved_model"
+    monkeypatch.setenv("GENOMENET_CACHE", str(tmp_path / "cache"))
+    plain = tmp_path / "plain"
+    shutil.copytree(released, plain, ignore=shutil.ignore_patterns("saved_model"))
+    path = saved_lib.saved_model(plain)
+    assert path.is_relative_to(tmp_path / "cache")
+    monkeypatch.setattr(export, "save_model", None)  # not called again
+    assert saved_lib.saved_model(plain) == path
+
+
+def test_an_exported_model_must_have_the_golden_outputs(
+    released, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GENOMENET_CACHE", str(tmp_path / "cache"))
+    other = tmp_path / "other"
+    shutil.copytree(released[1], other, ignore=shutil.ignore_patterns("saved_model"))
+    cases = json.loads((other / "golden.json").read_text())
+    cases[1]["embed"][0] += 0.01
+    (other / "golden.json").write_text(json.dumps(cases))
+    with pytest.raises(ValueError, match="golden.json: .* 'rich in N'"):
+        saved_lib.saved_model(other)
+    assert not list((tmp_path / "cache").glob("*/*"))
 
 
 def test_strings_of_n_only_are_marked(saved):

@@ -5,7 +5,8 @@ import pytest
 
 from genomenet.data import examples, tasks
 from genomenet.inference import predict
-from genomenet.models import classifier, selfgenomenet
+from genomenet.models import classifier_config as config_lib
+from genomenet.models import selfgenomenet
 from genomenet.training import few_labels, finetune, settings
 
 SELF = {
@@ -35,7 +36,7 @@ def problem(rows=40, length=40):
 
 
 def run(data, folder, **arguments):
-    config = classifier.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task="binary", classes=("no", "yes"), window=40, length=40, dropout=0.0
     )
     return few_labels.run(
@@ -77,7 +78,7 @@ def test_a_strand_and_positions_are_found(tmp_path):
     assert fixed.choice.strands == "both"
     assert len(fixed.choice.tried) == 1
     # The graph, read strand by strand, is the head over features of both.
-    reader = few_labels._Reader(
+    reader = few_labels.Reader(
         "selfgenomenet",
         SELF,
         fixed.run.model.config,

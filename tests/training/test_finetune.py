@@ -9,7 +9,8 @@ import pytest
 
 from genomenet.data import examples, sources, tasks
 from genomenet.inference import predict
-from genomenet.models import bert, classifier, family, selfgenomenet
+from genomenet.models import bert, family, selfgenomenet
+from genomenet.models import classifier_config as config_lib
 from genomenet.release import start
 from genomenet.training import finetune, loop, settings, workdir
 
@@ -39,7 +40,7 @@ def table(tmp_path, rows=96, task="binary"):
 
 
 def run(data, folder, *, epochs=3, fields=None, plan=None, **arguments):
-    config = classifier.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         **{
             "task": data.task.kind,
             "classes": data.task.classes,

@@ -96,19 +96,6 @@ def test_the_score_of_noise_is_that_of_guessing():
     assert np.mean(best) > np.mean(honest) + 0.04
 
 
-def test_repeats_are_in_one_fold_and_classes_in_all():
-    groups = np.repeat(np.arange(30), 2)
-    truth = np.repeat(np.arange(30) % 3, 2)
-    folds = readouts.assign_folds(truth, task_of("multiclass"), list(groups), seed=0)
-    assert set(folds) == set(range(5))
-    for group in range(30):
-        assert len(set(folds[groups == group])) == 1
-    for fold in range(5):
-        assert np.bincount(truth[folds == fold]).tolist() == [4, 4, 4]
-    with pytest.raises(ValueError, match="one and the same"):
-        readouts.assign_folds(truth, task_of("multiclass"), ["a"] * 60, seed=0)
-
-
 def test_a_class_that_is_rare_is_no_error():
     rng = np.random.default_rng(0)
     truth = np.array([0, 1] * 10 + [2])

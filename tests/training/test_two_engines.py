@@ -18,6 +18,7 @@ import tensorflow as tf
 from genomenet import models
 from genomenet.data import packed_chunks, prepared, shards
 from genomenet.release import folder
+from genomenet.release import saved as saved_lib
 from genomenet.training import engines, npz_file, schedule, settings, workdir
 from genomenet.training.engines import tensorflow as engine
 from tests import harness
@@ -322,7 +323,9 @@ def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_on_jax_leaves_a_release(finished, preset, fasta, on_jax, tmp_path):
+def test_a_run_on_jax_leaves_a_release(
+    finished, preset, fasta, on_jax, tmp_path, monkeypatch
+):
     release = finished / "export" / "whole"
     metrics = json.loads((release / "metrics.json").read_text())
     assert metrics["steps"] == 60
@@ -340,7 +343,8 @@ def test_a_run_on_jax_leaves_a_release(finished, preset, fasta, on_jax, tmp_path
         found = further[f"trainable/{weight.path}"]
         np.testing.assert_allclose(found, weight, atol=1e-6)
     for case in json.loads((release / "golden.json").read_text()):
-        saved = tf.saved_model.load(str(release / "saved_model"))
+        monkeypatch.setenv("GENOMENET_CACHE", str(tmp_path / "cache"))
+        saved = tf.saved_model.load(str(saved_lib.saved_model(release)))
         found = saved.embed([case["sequence"]])["embedding"][0, :5]
         np.testing.assert_allclose(found, case["embed"], atol=1e-6)
 

@@ -9,6 +9,7 @@ from genomenet.dna import encode, kmer
 from genomenet.inference import outputs, predict
 from genomenet.models import bert, selfgenomenet
 from genomenet.models import classifier as classifier_lib
+from genomenet.models import classifier_config as config_lib
 from genomenet.variants import score_files
 from tests import harness
 
@@ -19,7 +20,7 @@ LETTERS = list("ACGT")
 @functools.cache
 def classifier(task="binary", both_strands=True):
     classes = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c")}.get(task, ())
-    config = classifier_lib.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task=task,
         classes=classes,
         window=WINDOW,
@@ -141,7 +142,7 @@ def check_classifier(count):
 
 def test_a_classifier_of_chosen_readouts_is_read_as_it_predicts():
     """Its vectors are wider than the encoder's, and its logits are averaged."""
-    config = classifier_lib.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task="binary",
         classes=("no", "yes"),
         readout=("bins", "kmers3"),

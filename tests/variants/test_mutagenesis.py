@@ -6,6 +6,7 @@ import pytest
 from genomenet.dna import encode
 from genomenet.inference import predict
 from genomenet.models import bert, classifier
+from genomenet.models import classifier_config as config_lib
 from genomenet.variants import mutagenesis, score_files
 from tests import harness
 
@@ -14,7 +15,7 @@ TEXT = "".join(np.random.default_rng(4).choice(list("ACGT"), 40))
 
 @pytest.fixture(scope="module")
 def model():
-    config = classifier.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task="multiclass", classes=("a", "b", "c"), window=20, length=60
     )
     model = classifier.Classifier("selfgenomenet", harness.SELFGENOMENET, config)

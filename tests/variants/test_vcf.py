@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genomenet.models import classifier
+from genomenet.models import classifier_config as config_lib
 from genomenet.variants import score_files, vcf
 from tests import harness
 
@@ -94,7 +95,7 @@ def troubles():
 
 @pytest.fixture(scope="module")
 def model():
-    config = classifier.ClassifierConfig(
+    config = config_lib.ClassifierConfig(
         task="binary", classes=("no", "yes it"), window=40, length=40
     )
     model = classifier.Classifier("selfgenomenet", harness.SELFGENOMENET, config)

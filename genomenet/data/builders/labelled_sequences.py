@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from genomenet import startup
+from genomenet import startup, task_kinds
 from genomenet.data import progress, sources, tables, tasks
 from genomenet.data.builders import base, genome_chunks
 from genomenet.dna import reader
@@ -130,9 +130,9 @@ class LabelledSequences(base.Recipe, skip_registration=True):
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Declares the features."""
-        if self._task.kind == tasks.REGRESSION:
+        if self._task.kind == task_kinds.REGRESSION:
             label: Any = tfds.features.Scalar(np.float32)
-        elif self._task.kind == tasks.MULTI_LABEL:
+        elif self._task.kind == task_kinds.MULTI_LABEL:
             label = tfds.features.Tensor(
                 shape=(len(self._task.classes),), dtype=np.uint8
             )
@@ -212,7 +212,7 @@ class LabelledSequences(base.Recipe, skip_registration=True):
     @property
     def _may_lack_label(self) -> bool:
         """Whether a row may belong to no class."""
-        return self._task.kind == tasks.MULTI_LABEL
+        return self._task.kind == task_kinds.MULTI_LABEL
 
     def _find_task(self, kind: str) -> tasks.Task:
         """Returns the task as the recipe states it, or as the data tell it."""
@@ -221,19 +221,21 @@ class LabelledSequences(base.Recipe, skip_registration=True):
                 f"task={kind} is none of {', '.join(tasks.TASKS)}"
             )
         if self.CLASSES:
-            usual = tasks.BINARY if len(self.CLASSES) == 2 else tasks.MULTICLASS
+            usual = (
+                task_kinds.BINARY if len(self.CLASSES) == 2 else task_kinds.MULTICLASS
+            )
             kind = usual if kind == tasks.AUTO else kind
             return tasks.Task(kind=kind, classes=self.CLASSES)
-        if kind == tasks.REGRESSION and not self.given_sources:
+        if kind == task_kinds.REGRESSION and not self.given_sources:
             return tasks.Task(kind=kind)
         if not self.given_sources:
             raise sources.DatasetError(
                 f"{type(self).__name__}: the recipe has no CLASSES"
             )
         paths = self.files(None)
-        stated = tasks.Task(kind=kind) if kind == tasks.REGRESSION else None
+        stated = tasks.Task(kind=kind) if kind == task_kinds.REGRESSION else None
         self._survey = self._read(
-            paths, stated, may_lack_label=kind == tasks.MULTI_LABEL
+            paths, stated, may_lack_label=kind == task_kinds.MULTI_LABEL
         )
         return tasks.resolve(kind, self._survey.labels, shown=sources.shown(paths))
 
@@ -289,7 +291,7 @@ def _counts(
     """Counts the rows of a split, by class where rows have one."""
     rows = zip(survey.labels, splits, strict=True)
     found = collections.Counter(label for label, split in rows if split == name)
-    if task.kind not in (tasks.BINARY, tasks.MULTICLASS):
+    if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
         return {"all": found.total()}
     counts = dict.fromkeys(task.classes, 0)
     for label, count in found.items():

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from genomenet.data import sources, tables, tasks
 from genomenet.data.builders import labelled_sequences
-from genomenet.dna import alphabet, encode, files, reader
+from genomenet.dna import encode, files, reader, tiling
 
 _URL: Final = (
     "https://eutils.ncbi.nlm.nih.gov/entrez/eutils/efetch.fcgi"
@@ -187,18 +187,12 @@ class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True
                     f"{genome.length:,}"
                 )
             border = length - int(length * genome.validation)
-            starts = _starts(record.codes, self.LENGTH)
+            starts = tiling.starts_without_n(record.codes, self.LENGTH)
             own = starts[starts <= border - self.LENGTH]
             yield record, genome.label, genome.split, accession, own
             if genome.validation:
                 rest = starts[starts >= border]
                 yield record, genome.label, "validation", accession, rest
-
-
-def _starts(codes: npt.NDArray[np.uint8], length: int) -> npt.NDArray[np.int64]:
-    """Returns the starts of all windows without N."""
-    num_n = np.cumsum(np.append(0, codes == alphabet.N))
-    return np.flatnonzero(num_n[length:] == num_n[: max(num_n.size - length, 0)])
 
 
 def _headers(path: str) -> Iterator[str]:

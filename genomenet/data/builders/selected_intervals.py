@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from genomenet import task_kinds
 from genomenet.data import intervals as intervals_lib
 from genomenet.data import selection, tables, tasks
 from genomenet.data import signal as signal_lib
@@ -75,7 +76,7 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
             )
         self._signal = None if signal is None else os.fspath(signal)
         if signal is not None:
-            kwargs.setdefault("task", tasks.REGRESSION)
+            kwargs.setdefault("task", task_kinds.REGRESSION)
         self.given_exclude: Any = [os.fspath(path) for path in exclude]
         self._exclude = reader.expand(exclude) if exclude else []
         self._label_column = label_column

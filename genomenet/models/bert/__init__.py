@@ -77,6 +77,7 @@ def window(config: Config) -> tiling.Window:
         stride=config.length - 1,
         max_n=0.0,
         shortest_cut=config.kmer,
+        both_strands=config.both_strands,
     )
 
 

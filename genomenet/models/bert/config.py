@@ -51,7 +51,9 @@ class BertConfig:
         masking: One of `layers.masking.STRATEGIES`.
         mlm_probability: Share of tokens that are centres of masked spans.
         max_predictions: Targets of a training row, at most; None is 3/8 of its bases.
-        npmi: Ranking of k-mers for "genemask": a name in `dna.ranking`, or a file.
+        npmi: Ranking of k-mers, where the masking ranks them: a name in `dna.ranking`,
+            or a file.
+        both_strands: Whether training rows are read from either strand.
 
     Raises:
         ValueError: If a number or word makes no sense.
@@ -78,6 +80,7 @@ class BertConfig:
     mlm_probability: float = 0.0176
     max_predictions: int | None = None
     npmi: str = "human_chr20"
+    both_strands: bool = dataclasses.field(default=False, metadata=family.NEWER)
 
     def __post_init__(self) -> None:
         counts = {name: getattr(self, name) for name in _COUNTS}
@@ -140,6 +143,11 @@ class BertConfig:
         block = 4 * square + (2 * width + 1) * inner + width + 2 * norm
         count = rows * width + norm + self.num_hidden_layers * block
         return count + self.pooler * square + head * (square + norm + self.vocab_size)
+
+    @property
+    def ranks_kmers(self) -> bool:
+        """Whether the masking needs the ranking `npmi`."""
+        return bool(masking.STRATEGIES[self.masking].ranks_by)
 
     @property
     def num_targets(self) -> int:

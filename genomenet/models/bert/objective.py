@@ -95,19 +95,16 @@ def mask(
     Returns:
         The masked ids, and where the targets are.
     """
-    ranks = None
-    if config.masking.startswith("genemask"):
-        ranks = _ranks(config.npmi, config.kmer)
     return masking.mask_tokens(
         tokens["token_ids"],
         tokens["segment_ids"],
+        tokens["position_ids"],
         key,
         k=config.kmer,
         strategy=config.masking,
         rate=config.mlm_probability,
-        ranks=ranks,
+        ranks=_ranks(config.npmi, config.kmer) if config.ranks_kmers else None,
         max_predictions=max_predictions,
-        position_ids=tokens["position_ids"],
     )
 
 

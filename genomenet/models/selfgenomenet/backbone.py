@@ -66,10 +66,9 @@ class SelfGenomeNet(keras.Model):
         self.context_net = context_net
         self.has_head = head
         # Not on the path from inputs to outputs: only the objective uses them.
-        width = config.filters if config.objective == "cpc" else config.units
         self.projections = [
             keras.layers.Dense(
-                width,
+                config.prediction_width,
                 kernel_initializer=initializers.GlorotUniform(),  # pyright: ignore[reportArgumentType]
                 name=f"projection_{gap}",
             )

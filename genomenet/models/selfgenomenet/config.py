@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from genomenet.models import family
 
-OBJECTIVES: Final = (
-    "reverse_complement",  # the method
-    "reverse_complement_fixed",  # the ablations, see pretrain.py
-    "reverse",
-    "reverse_fixed",
-    "forward",
-    "forward_fixed",
-    "cpc",
-)
+
+class Objective(NamedTuple):
+    """What is predicted from the context of a window, gap + 1 patches ahead."""
+
+    predicts: str
+    """The context of the rest, read from its end ("strand") or forward from a fresh
+    start ("suffix"); or the encoder's output ("latent")."""
+    is_fixed: bool = False
+    """Whether only the position in the middle is scored."""
+    is_complemented: bool = False
+    """Whether what is read from the end is complemented."""
+
+
+OBJECTIVES: Final = {
+    "reverse_complement": Objective("strand", False, True),  # the method
+    "reverse_complement_fixed": Objective("strand", True, True),  # and its ablations
+    "reverse": Objective("strand"),
+    "reverse_fixed": Objective("strand", True),
+    "forward": Objective("suffix"),
+    "forward_fixed": Objective("suffix", True),
+    "cpc": Objective("latent"),
+}
 _COUNTS: Final = (
     "length",
     "kernel_size",
@@ -44,6 +57,9 @@ class SelfGenomeNetConfig:
         negatives: "global" takes the rows of all replicas as negatives, so that
             the loss does not depend on their number; "local" a replica's own.
         max_length: Bases of the longest sequence read at once at inference.
+        temperature: 0 compares predictions and targets as they are, as published;
+            above 0 their directions, the cosine divided by it. Of the objectives
+            "reverse_complement" and "reverse" only.
 
     Raises:
         ValueError: If a number makes no sense, or a gap would let the prediction
@@ -62,6 +78,7 @@ class SelfGenomeNetConfig:
     objective: str = "reverse_complement"
     negatives: str = "global"
     max_length: int = 10_000
+    temperature: float = dataclasses.field(default=0.0, metadata=family.NEWER)
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -86,6 +103,12 @@ class SelfGenomeNetConfig:
             raise ValueError(
                 f"negatives must be global or local, got {self.negatives!r}"
             )
+        if self.temperature < 0:
+            raise ValueError(f"temperature must be >= 0, got {self.temperature}")
+        if self.temperature and (
+            self.method.predicts != "strand" or self.method.is_fixed
+        ):
+            raise ValueError(f"the objective {self.objective!r} has no temperature")
         if not isinstance(self.gaps, tuple) or not all(map(_is_integer, self.gaps)):
             raise ValueError(f"gaps must be a list of integers, got {self.gaps!r}")
         if not self.gaps or len(set(self.gaps)) != len(self.gaps):
@@ -106,8 +129,18 @@ class SelfGenomeNetConfig:
         gates = 4 * self.units
         encoder = 4 * self.kernel_size * self.filters + self.filters
         context = (self.filters + self.units + 1) * gates
-        width = self.filters if self.objective == "cpc" else self.units
-        return encoder + context + head * len(self.gaps) * (self.units + 1) * width
+        projection = (self.units + 1) * self.prediction_width
+        return encoder + context + head * len(self.gaps) * projection
+
+    @property
+    def method(self) -> Objective:
+        """What `objective` stands for."""
+        return OBJECTIVES[self.objective]
+
+    @property
+    def prediction_width(self) -> int:
+        """Channels of what the objective predicts."""
+        return self.filters if self.method.predicts == "latent" else self.units
 
     def _check_gap(self, gap: int) -> None:
         least = -(-self.kernel_size // self.stride) - 1
@@ -127,10 +160,7 @@ class SelfGenomeNetConfig:
 
 def to_dict(config: SelfGenomeNetConfig) -> dict[str, Any]:
     """Returns the JSON values of a config."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in dataclasses.asdict(config).items()
-    }
+    return family.config_to_dict(config)
 
 
 def from_dict(values: Mapping[str, Any]) -> SelfGenomeNetConfig:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from genomenet.dna import alphabet
@@ -76,9 +77,12 @@ class PatchEncoder(keras.layers.Layer):
             raise ValueError(
                 f"{length} bases are fewer than one patch of {self.kernel_size}"
             )
-        frames = ops.extract_sequences(
-            ops.cast(bases, "int32"), self.kernel_size, self.stride
-        )  # (B, P, kernel_size)
+        # Not ops.extract_sequences: of integers it is none on a GPU with JAX.
+        num_patches = (ops.shape(bases)[1] - self.kernel_size) // self.stride + 1
+        starts = ops.arange(num_patches, dtype="int32")[:, None] * self.stride
+        columns = starts + np.arange(self.kernel_size, dtype="int32")
+        frames = ops.take(ops.cast(bases, "int32"), columns, axis=1)
+        # (B, P, kernel_size)
         one_hot = ops.one_hot(frames, alphabet.NUM_BASES, dtype=self.compute_dtype)
         if self.edit is not None:
             one_hot = self.edit(one_hot, frames)

@@ -62,61 +62,57 @@ def read_out(
 ) -> list[Any]:
     """Returns what `selfgenomenet.read_out` does, of mutants of one sequence.
 
-    Patches that end before the mutations are not read, and those that begin after
-    them are taken from the sequence: of these only the recurrence is computed.
+    The recurrence runs once over the sequence. A mutant joins it at the first patch
+    that reads its mutation, with the state of the sequence; patches that begin after
+    its mutation are those of the sequence. The rows of a step follow from the values
+    of `first`, which a compiler of fixed shapes (JAX) does not take.
 
     Args:
         model: Self-GenomeNet.
         kept: What `keep` returns for the sequence.
         bases: Mutants, (M, L), padded as the sequence is.
         names: As for `selfgenomenet.read_out`, but not "none".
-        first: The first base in which any of them differs, int32 scalar.
-        stop: One past the last such base.
+        first: The first base in which each differs, int32, (M,), ascending.
+        stop: One past the last such base, int32, (M,), ascending.
 
     Returns:
         For each name float, (M, H), or of bins (M, 8·H).
     """
     config, net = model.config, model.context_net
     gates, width = kept["gates"], config.units
-    rows, total = ops.shape(bases)[0], gates.shape[0]
+    rows, total = ops.shape(bases)[0], ops.shape(gates)[0]
     count = backbone.count_patches(bases[:1], config)[0]
     begin = ops.clip((first - config.kernel_size) // config.stride + 1, 0, count)
     end = ops.clip((stop - 1) // config.stride + 1, begin, count)
-    positions = ops.arange(total, dtype="int32")
-    is_before = positions < begin
-    shares = _shares(names, (positions < count)[None])  # (J, P), float32
+    shares = _shares(names, (ops.arange(total, dtype="int32") < count)[None])  # (J, P)
     hidden = kept["states"][1:, :width]  # (P, H), after each patch
-    lowest = ops.where(is_before[:, None], hidden, ops.cast(-1.0, hidden.dtype))
-    before = ops.cast(is_before, "float32") * shares
-    linear = ops.matmul(before, ops.cast(hidden, "float32"))  # (J, H)
-    state = ops.take(kept["states"], begin, axis=0)
+    weighted = ops.transpose(shares)[..., None] * ops.cast(hidden, "float32")[:, None]
+    linear = ops.pad(ops.cumsum(weighted, axis=0), ((1, 0), (0, 0), (0, 0)))
+    lowest = ops.full((1, width), -1.0, hidden.dtype)
+    highest = ops.concatenate([lowest, ops.associative_scan(ops.maximum, hidden)])
 
-    def over_rows(x: Any) -> Any:
-        return ops.broadcast_to(x[None], (rows, *x.shape))
-
-    def advance(step: Any, carried: tuple[Any, ...], gate: Any) -> tuple[Any, ...]:
-        hidden, cell, linear, highest = carried
+    def advance(step: Any, *carried: Any) -> tuple[Any, ...]:
+        active = ops.sum(ops.cast(begin <= step, "int32"))
+        done = ops.sum(ops.cast(end <= step, "int32"))  # with patches of the sequence
+        start = ops.stack([done, step * config.stride])
+        patch = ops.slice(bases, start, (active - done, config.kernel_size))
+        gate = ops.matmul(net.encoder.patches(patch)[:, 0], kept["kernel"])
+        same = ops.broadcast_to(ops.take(gates, step, axis=0), (done, 4 * width))
+        gate = ops.concatenate([same, gate + kept["bias"]])
+        hidden, cell, linear, highest = (x[:active] for x in carried)
         _, (hidden, cell) = net.cell(gate, [hidden, cell])
         share = ops.take(shares, step, axis=1)[None, :, None]
         linear = linear + share * ops.cast(hidden, "float32")[:, None]
-        return step + 1, hidden, cell, linear, ops.maximum(highest, hidden)
+        changed = hidden, cell, linear, ops.maximum(highest, hidden)
+        pairs = zip(changed, carried, strict=True)
+        joined = (ops.concatenate([new, old[active:]]) for new, old in pairs)
+        shapes = ((rows, *old.shape[1:]) for old in carried)
+        return step + 1, *map(ops.reshape, joined, shapes)
 
-    def changed(step: Any, *carried: Any) -> tuple[Any, ...]:
-        start = ops.stack([0, step * config.stride])
-        patch = ops.slice(bases, start, (rows, config.kernel_size))
-        patch = net.encoder.patches(patch)[:, 0]  # (M, 4·kernel_size)
-        gate = ops.matmul(patch, kept["kernel"]) + kept["bias"]
-        return advance(step, carried, gate)
-
-    def same(step: Any, *carried: Any) -> tuple[Any, ...]:
-        return advance(step, carried, ops.take(gates, step, axis=0)[None])
-
-    carried = (
-        *(begin, over_rows(state[:width]), over_rows(state[width:])),
-        *(over_rows(linear), over_rows(ops.max(lowest, axis=0))),
-    )
-    looped: Any = ops.while_loop(lambda step, *_: step < end, changed, carried)
-    looped = ops.while_loop(lambda step, *_: step < count, same, looped)
+    states = ops.take(kept["states"], begin, axis=0)
+    sums, maxima = (ops.take(x, begin, axis=0) for x in (linear, highest))
+    carried = begin[0], states[:, :width], states[:, width:], sums, maxima
+    looped: Any = ops.while_loop(lambda step, *_: step < count, advance, carried)
     *_, linear, highest = looped
     found, at = [], 0
     for name in names:
@@ -147,5 +143,5 @@ def _shares(names: Sequence[str], is_real: Any) -> Any:
             found.append(real / count)
         elif name == "last":
             last = ops.cast(count[:, 0], "int32") - 1
-            found.append(ops.one_hot(last, is_real.shape[1], dtype="float32"))
+            found.append(ops.one_hot(last, ops.shape(is_real)[1], dtype="float32"))
     return ops.concatenate(found, axis=0)

@@ -48,12 +48,8 @@ def loss(
     config = model.config
     if config.negatives == "local":
         gather = family.keep_local
-    bases = batch["bases"]
-    if config.objective == "cpc":
-        return _ahead(model, bases, gather)
-    if config.objective.startswith("forward"):
-        return _forward(model, bases, gather)
-    return _two_strands(model, bases, gather)
+    score = {"strand": _two_strands, "suffix": _forward, "latent": _ahead}
+    return score[config.method.predicts](model, batch["bases"], gather)
 
 
 def trivial_baseline(
@@ -75,12 +71,11 @@ def trivial_baseline(
     if not held_out:
         return {}
     config, batch_size = model.config, len(held_out[0]["bases"])
-    if config.objective == "cpc":
-        candidates = batch_size * config.num_patches
-    elif config.objective.startswith("forward"):
-        candidates = batch_size
-    else:
-        candidates = 2 * batch_size - 1
+    candidates = {
+        "strand": 2 * batch_size - 1,
+        "suffix": batch_size,
+        "latent": batch_size * config.num_patches,
+    }[config.method.predicts]
     return {"loss": math.log(candidates), "accuracy": 1 / candidates}
 
 
@@ -88,12 +83,12 @@ def _two_strands(
     model: backbone.SelfGenomeNet, bases: Any, gather: family.Gather
 ) -> family.LossOutput:
     config = model.config
-    is_complemented = config.objective.startswith("reverse_complement")
+    is_complemented = config.method.is_complemented
     other = strand.reverse_complement(bases) if is_complemented else ops.flip(bases, -1)
     views = ops.concatenate([bases, other])  # (2B, L)
     context = model({"bases": views})["context"]  # (2B, P, H)
     targets, row_offset = gather(context)  # (R·2B, P, H)
-    if config.objective.endswith("_fixed"):
+    if config.method.is_fixed:
         per_row, accuracy = _at_the_middle(model, context, targets, row_offset)
     else:
         # The loss wants position before row: projected so, no copy is turned around.
@@ -105,6 +100,10 @@ def _two_strands(
             size = (num_positions, ops.shape(by_patch)[1], config.units)
             used = ops.slice(by_patch, (0, 0, 0), size)
             predictions.append(ops.transpose(projection(used), _SWAP))
+        if config.temperature:
+            # A factor on one side divides their product.
+            predictions = [ops.normalize(p) / config.temperature for p in predictions]
+            targets = ops.normalize(targets)
         per_row, accuracy = reverse_complement.reverse_complement_contrastive(
             predictions, context, config.gaps, targets=targets, row_offset=row_offset
         )
@@ -147,7 +146,7 @@ def _forward(
     scores = []
     for gap, projection in zip(config.gaps, model.projections, strict=True):
         positions = np.arange(1, config.num_patches - gap)  # j, 1-based
-        if config.objective.endswith("_fixed"):
+        if config.method.is_fixed:
             positions = positions[(len(positions) - 1) // 2 :][:1]
         # Every suffix is its own run: shut gates leave the zero state before it. The
         # work grows with P², which is what this ablation costs.

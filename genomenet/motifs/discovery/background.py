@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet.dna import alphabet, encode
+from genomenet.motifs.discovery import options
 
-LARGEST_ORDER: Final = 5
 _PSEUDOCOUNT: Final = 1.0  # shared out over the four bases after each context
 
 
@@ -50,8 +50,8 @@ def fit(
     Raises:
         ValueError: If the order is out of range.
     """
-    if not 0 <= order <= LARGEST_ORDER:
-        raise ValueError(f"order must be 0 to {LARGEST_ORDER}, got {order}")
+    if not 0 <= order <= options.LARGEST_ORDER:
+        raise ValueError(f"order must be 0 to {options.LARGEST_ORDER}, got {order}")
     separator = np.full(1, alphabet.N, np.uint8)
     text = np.concatenate([separator, *(p for s in sequences for p in (s, separator))])
     counts = _counts(text, order + 1)

@@ -13,8 +13,8 @@ import concurrent.futures
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from genomenet.dna import alphabet, encode, shuffle
 from genomenet.motifs import pwm
 from genomenet.motifs.discovery import background as background_lib
+from genomenet.motifs.discovery import options as options_lib
 from genomenet.motifs.discovery import refine, repeats, scan, significance
 
 Named = tuple[str, npt.NDArray[np.uint8]]
@@ -30,63 +31,6 @@ _LEAST_HOLDOUT: Final = 5  # sequences
 # With few sequences more shuffled ones make the difference clear.
 _LEAST_CONTROLS: Final = 500
 _NUM_NULLS: Final = 24  # searches in permuted sequences, where none can be held out
-
-_A = TypeVar("_A")
-_B = TypeVar("_B")
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How to search.
-
-    Attributes:
-        min_width: Bases of the narrowest motif, 6 or more.
-        max_width: Bases of the widest motif, 20 or less.
-        num_motifs: Motifs to look for at most; None for as many as there are.
-        threshold: Hold-out p-value above which a motif is taken for chance. A motif
-            is significant if its E-value does not exceed this either, so that of the
-            data sets without a motif no larger share yields a significant one.
-        patience: Motifs above the threshold, one after the other, that end the search.
-        both_strands: Whether motifs lie on either strand.
-        holdout: Share of the sequences held out for testing, below 1; 0 for none.
-        order: Order of the Markov chain of the background, and of the shuffled
-            controls, 0 to 5.
-        seed: Fixes hold-out and shuffling, and so the result.
-
-    Raises:
-        ValueError: If a value is out of its range.
-    """
-
-    min_width: int = 8
-    max_width: int = 15
-    num_motifs: int | None = 5
-    threshold: float = 0.05
-    patience: int = 3
-    both_strands: bool = True
-    holdout: float = 0.1
-    order: int = 2
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        low, high = scan.SMALLEST_WIDTH, scan.LARGEST_WIDTH
-        if not low <= self.min_width <= self.max_width <= high:
-            raise ValueError(
-                f"widths must be {low} to {high} bases, the smallest first, got "
-                f"{self.min_width} and {self.max_width}"
-            )
-        if self.num_motifs is not None and self.num_motifs < 1:
-            raise ValueError(f"num_motifs must be 1 or more, got {self.num_motifs}")
-        if not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold must be above 0, 1 at most: {self.threshold}")
-        if self.patience < 1:
-            raise ValueError(f"patience must be 1 or more, got {self.patience}")
-        if not 0 <= self.holdout < 1:
-            raise ValueError(f"holdout must be 0 or more, below 1: {self.holdout}")
-        if not 0 <= self.order <= background_lib.LARGEST_ORDER:
-            largest = background_lib.LARGEST_ORDER
-            raise ValueError(f"order must be 0 to {largest}, got {self.order}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {self.seed}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +74,7 @@ class _Found(NamedTuple):
 def discover(
     sequences: Sequence[Named],
     controls: Sequence[Named] | None = None,
-    options: Options | None = None,
+    options: options_lib.Options | None = None,
     *,
     progress: Callable[[str], None] | None = None,
 ) -> Discovery:
@@ -165,7 +109,7 @@ def discover(
         of the seeds are reached by adding and removing columns; thresholds are chosen
         by a likelihood ratio instead of the test itself; the p-value without hold-out.
     """
-    options = options or Options()
+    options = options or options_lib.Options()
     task = _prepare(sequences, controls, options, progress or (lambda line: None))
     found = task.run()
     found.sort(key=lambda f: (not f.motif.scores["significant"], f.log_pvalue))
@@ -186,7 +130,7 @@ def discover(
 def _prepare(
     sequences: Sequence[Named],
     controls: Sequence[Named] | None,
-    options: Options,
+    options: options_lib.Options,
     progress: Callable[[str], None],
 ) -> _Search:
     """Checks, shuffles and splits sequences."""
@@ -248,7 +192,10 @@ def _prepare(
 
 
 def _usable(
-    sequences: Sequence[Named], kind: str, options: Options, warnings: list[str]
+    sequences: Sequence[Named],
+    kind: str,
+    options: options_lib.Options,
+    warnings: list[str],
 ) -> list[Named]:
     """Returns the sequences in which a motif finds place, each stretch once."""
     kept, width = [], options.min_width
@@ -307,7 +254,7 @@ def _split(
     is_primary: npt.NDArray[np.bool_],
     control: list[npt.NDArray[np.uint8]],
     is_control: npt.NDArray[np.bool_],
-    options: Options,
+    options: options_lib.Options,
 ) -> scan.SequenceSet:
     """Returns some of the sequences."""
     return scan.SequenceSet(
@@ -332,7 +279,7 @@ class _Search:
         progress: Takes a line of text.
     """
 
-    options: Options
+    options: options_lib.Options
     background: background_lib.Background
     names: list[str]
     is_test: npt.NDArray[np.bool_]
@@ -351,7 +298,7 @@ class _Search:
                 min_width=options.min_width,
                 max_width=options.max_width,
                 background=self.background.frequencies,
-                map=_mapper(pool),
+                map=pool.map,
             )
             null = None if self.test.num_primary else self._null(fit)
             limit = math.inf if options.num_motifs is None else options.num_motifs
@@ -494,12 +441,6 @@ def _num_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _mapper(
-    pool: concurrent.futures.Executor,
-) -> Callable[[Callable[[_A], _B], Iterable[_A]], list[_B]]:
-    return lambda function, arguments: list(pool.map(function, arguments))
 
 
 def _power(log_pvalue: float) -> str:

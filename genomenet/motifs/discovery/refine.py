@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.dna import alphabet
+from genomenet.dna import alphabet, encode
 from genomenet.motifs import pwm
 from genomenet.motifs.discovery import scan, significance, words
 
@@ -61,7 +61,7 @@ class Fit(NamedTuple):
     min_width: int
     max_width: int
     background: tuple[float, float, float, float]
-    map: Callable[[Callable, Iterable], list]
+    map: Callable[[Callable, Iterable], Iterable]
 
     def search(self, sequences: scan.SequenceSet) -> Model | None:
         """Returns the best model, None where no word is enriched."""
@@ -94,14 +94,13 @@ class Fit(NamedTuple):
         best = np.argsort(-deviance, kind="stable")[:_NUM_WORDS]
         letters = words.letters(counts.words[best[deviance[best] > 0]], width)
         rows = words.distinct(letters, _NUM_SEEDS, both_strands=sequences.both_strands)
-        models: list[Model] = self.map(
+        models = self.map(
             lambda word: self._separated(
-                sequences, _SEED_COUNTS * np.eye(alphabet.NUM_BASES)[word]
+                sequences, _SEED_COUNTS * encode.one_hot(word, np.float64)
             )[0],
             letters[rows],
         )
-        models.sort(key=lambda model: -model.deviance)
-        return models[:_NUM_REFINED]
+        return sorted(models, key=lambda model: -model.deviance)[:_NUM_REFINED]
 
     def _log_odds(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return pwm.Motif("", counts, self.background).log_odds()

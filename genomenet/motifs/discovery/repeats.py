@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from genomenet.dna import alphabet
+from genomenet.dna import alphabet, tiling
 
 Named = tuple[str, npt.NDArray[np.uint8]]
 
@@ -100,8 +100,7 @@ def _words(
             forward = forward << np.uint64(2) | bases[i : i + count]
             other = np.uint64(3) - bases[_WORD - 1 - i :][:count]
             reverse = reverse << np.uint64(2) | other
-        is_n = np.concatenate([[0], np.cumsum(codes >= alphabet.N)])
-        place = np.flatnonzero(is_n[_WORD:] == is_n[:count])
+        place = tiling.starts_without_n(codes, _WORD)
         found = np.minimum(forward, reverse) if both_strands else forward
         words.append(found[place])
         owners.append(np.full(len(place), number))

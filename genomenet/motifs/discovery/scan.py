@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet.dna import alphabet
+from genomenet.motifs.discovery import options
 
-SMALLEST_WIDTH: Final = 6
-LARGEST_WIDTH: Final = 20
-
-_GROUP: Final = SMALLEST_WIDTH  # bases looked up at once
+_GROUP: Final = options.SMALLEST_WIDTH  # bases looked up at once
 _WORDS: Final = alphabet.NUM_BASES**_GROUP
 _BLOCK: Final = 2**16  # places scored at once: what a core's cache holds
 
@@ -77,7 +75,7 @@ class SequenceSet:
         both_strands: bool,
     ) -> None:
         separator = np.full(1, alphabet.N, np.uint8)
-        margin = np.full(LARGEST_WIDTH, alphabet.N, np.uint8)
+        margin = np.full(options.LARGEST_WIDTH, alphabet.N, np.uint8)
         parts = [part for s in (*primary, *control) for part in (s, separator)]
         self.text = np.concatenate([*parts, margin])
         self.lengths = np.array([len(s) for s in (*primary, *control)], np.intp)
@@ -133,7 +131,7 @@ class SequenceSet:
     @property
     def num_places(self) -> int:
         """Places of the text where a motif may begin, those of no use included."""
-        return len(self.text) - LARGEST_WIDTH
+        return len(self.text) - options.LARGEST_WIDTH
 
     def num_sites(self, width: int) -> tuple[int, int]:
         """Returns how many words of a width primary sequences and controls have."""

@@ -52,7 +52,12 @@ def score(logits, label):
     )
 
 
+def directions(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
 def two_strands(model, bases, *, complemented=True, middle=False):
+    temperature = model.config.temperature
     other = [encode.reverse_complement(b) if complemented else b[::-1] for b in bases]
     _, c = states_of(model, np.concatenate([bases, np.stack(other)]))
     num_rows, num_patches, _ = c.shape
@@ -67,7 +72,11 @@ def two_strands(model, bases, *, complemented=True, middle=False):
                 label = (r + num_rows // 2) % num_rows
                 prediction = project(model, index, c[r, j - 1])
                 columns = [s for s in range(num_rows) if s != r]
-                logits = [prediction @ c[s, num_patches - j - gap - 1] for s in columns]
+                targets = c[columns, num_patches - j - gap - 1]
+                if temperature:
+                    prediction = directions(prediction) / temperature
+                    targets = directions(targets)
+                logits = targets @ prediction
                 loss[at, r], is_hit = score(logits, columns.index(label))
                 hit.append(is_hit)
         per_gap.append(loss.mean(axis=0))
@@ -147,6 +156,23 @@ def test_equals_the_oracle(objective, length):
     baseline = selfgenomenet.trivial_baseline(model, [], [{"bases": bases}])
     assert baseline["accuracy"] == pytest.approx(1 / candidates)
     assert baseline["loss"] == pytest.approx(np.log(candidates))
+
+
+@pytest.mark.parametrize("temperature", [0.1, 2.0])
+@pytest.mark.parametrize("objective", ["reverse_complement", "reverse"])
+def test_equals_the_oracle_of_directions(objective, temperature):
+    model = build(objective=objective, temperature=temperature)
+    bases = draw()
+    found = selfgenomenet.loss(model, {"bases": bases}, training=True)
+    expected, accuracy, _ = ORACLES[objective](model, bases)
+    np.testing.assert_allclose(harness.array(found.per_example), expected, rtol=1e-5)
+    assert harness.array(found.metrics["accuracy"]) == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("objective", ["forward", "cpc", "reverse_fixed"])
+def test_other_objectives_have_no_temperature(objective):
+    with pytest.raises(ValueError, match="has no temperature"):
+        build(objective=objective, temperature=0.1)
 
 
 @pytest.mark.parametrize("objective", ORACLES)

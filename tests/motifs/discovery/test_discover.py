@@ -10,6 +10,7 @@ from scipy import stats
 from genomenet.dna import alphabet, encode, shuffle
 from genomenet.motifs import pwm
 from genomenet.motifs.discovery import discover
+from genomenet.motifs.discovery import options as options_lib
 
 OCTAMER = "ATGCAAAT"
 TURNED = str.maketrans("ACGT", "TGCA")
@@ -58,7 +59,7 @@ def holds(motif, word):
 def octamer(given=False):
     sequences, places = planted(100, 80, 3, OCTAMER, 0.7)
     controls = random_sequences(100, 80, 4, "c") if given else None
-    options = discover.Options(num_motifs=1, max_width=10)
+    options = options_lib.Options(num_motifs=1, max_width=10)
     return discover.discover(sequences, controls, options), sequences, places
 
 
@@ -121,7 +122,7 @@ def test_numbers_of_a_motif_belong_together():
 
 def test_the_seed_alone_fixes_the_result(monkeypatch):
     sequences, _ = planted(60, 50, 1, OCTAMER, 0.6)
-    options = discover.Options(num_motifs=2, max_width=9, holdout=0.2)
+    options = options_lib.Options(num_motifs=2, max_width=9, holdout=0.2)
 
     def run(seed=1, threads=1):
         monkeypatch.setattr(
@@ -141,7 +142,7 @@ def test_the_seed_alone_fixes_the_result(monkeypatch):
 def test_the_search_ends_with_motifs_that_are_chance():
     sequences, _ = planted(60, 50, 1, OCTAMER, 0.8)
     controls = random_sequences(60, 50, 2, "c")
-    options = discover.Options(num_motifs=None, patience=2, max_width=8, holdout=0.4)
+    options = options_lib.Options(num_motifs=None, patience=2, max_width=8, holdout=0.4)
     found = discover.discover(sequences, controls, options)
     first, *others = found.motifs
     assert holds(first, OCTAMER)
@@ -160,7 +161,7 @@ def test_one_strand():
     for _, codes in sequences:
         start = int(rng.integers(0, 40))
         codes[start : start + 8] = encode.encode("TTGGCATC")
-    options = discover.Options(num_motifs=1, max_width=9, both_strands=False)
+    options = options_lib.Options(num_motifs=1, max_width=9, both_strands=False)
     (motif,) = discover.discover(sequences, None, options).motifs
     assert "TTGGCATC" in motif.consensus  # not its reverse complement
     assert {site.strand for site in motif.sites} == {"+"}
@@ -174,7 +175,7 @@ def test_few_sequences_are_compared_with_permuted_ones(monkeypatch):
     found = discover.discover(
         sequences,
         None,
-        discover.Options(num_motifs=1, max_width=9),
+        options_lib.Options(num_motifs=1, max_width=9),
         progress=lines.append,
     )
     (motif,) = found.motifs
@@ -191,7 +192,7 @@ def test_few_sequences_are_compared_with_permuted_ones(monkeypatch):
 def test_the_binomial_test_serves_sequences_of_other_lengths():
     sequences, _ = planted(80, 40, 7, OCTAMER, 0.7)
     controls = random_sequences(80, 90, 8, "c")
-    options = discover.Options(num_motifs=1, max_width=8, holdout=0.25)
+    options = options_lib.Options(num_motifs=1, max_width=8, holdout=0.25)
     (motif,) = discover.discover(sequences, controls, options).motifs
     scores = motif.scores
     assert holds(motif, OCTAMER)
@@ -212,7 +213,7 @@ def test_unusable_sequences_are_left_out_with_a_warning():
         ("other strand", alphabet.COMPLEMENT[sequences[2][1][::-1]]),
     ]
     found = discover.discover(
-        sequences, None, discover.Options(num_motifs=1, max_width=8)
+        sequences, None, options_lib.Options(num_motifs=1, max_width=8)
     )
     assert found.num_sequences == 61
     assert found.warnings == (
@@ -270,7 +271,7 @@ def test_no_enriched_word_is_no_motif(monkeypatch):
 )
 def test_options_are_checked(changes, message):
     with pytest.raises(ValueError, match=message):
-        discover.Options(**changes)
+        options_lib.Options(**changes)
 
 
 @pytest.mark.slow
@@ -287,7 +288,7 @@ def test_several_planted_motifs_of_several_widths_are_found(given):
                 site = with_site[places[name][0] :][: len(word)]
                 codes[start : start + len(word)] = site
     controls = random_sequences(1000, 100, 9, "c") if given else None
-    options = discover.Options(min_width=6, max_width=20, num_motifs=6)
+    options = options_lib.Options(min_width=6, max_width=20, num_motifs=6)
     found = discover.discover(sequences, controls, options)
     significant = [m for m in found.motifs if m.scores["significant"]]
     assert significant == list(found.motifs[: len(significant)])
@@ -306,7 +307,7 @@ def nulls(number=20):
         codes = shuffle.shuffle([c for _, c in sequences], order=1, seed=seed)
         sequences = [(n, c) for (n, _), c in zip(sequences, codes, strict=True)]
         controls = random_sequences(120, 60, 999 + seed, "c") if seed % 2 else None
-        options = discover.Options(max_width=10, holdout=0.3, seed=seed)
+        options = options_lib.Options(max_width=10, holdout=0.3, seed=seed)
         found.append(discover.discover(sequences, controls, options))
     return found
 

@@ -1,0 +1,261 @@
+r"""Compares `fit_classifier` without options with fixed methods, on few labels.
+
+    python -m benchmarks.few_labels --model=logo6_genemask_human \
+      --datasets=oct4_mafk,prom_core --tables=cohn_enh=train.tsv:test.tsv --folder=few
+
+A draw is some sequences of each class of the training split. From it learn:
+`fit_classifier`; a linear head over each readout and strand of the frozen encoder, its
+penalty chosen by cross-validation; the same choice of readouts as `fit_classifier`
+makes, of random weights; and the baselines of `genomenet.evaluate`. One JSON line a
+draw, with the AUROC of each method; predictions are kept in `--folder`, so that a
+second call goes on where the first was stopped. At the end a table of means over draws,
+also in `table.md`; its last row compares `fit_classifier` with its own linear probe, of
+the family's pool of both strands, with 95 % intervals: test sequences are resampled in
+pairs.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import numpy.typing as npt
+from absl import app, flags
+from scipy import special
+
+import genomenet
+from genomenet import atomic, catalog, models
+from genomenet.data import catalogue, examples
+from genomenet.evaluation import metrics, protocols, runner
+from genomenet.models import classifier_config as classifier
+from genomenet.release import folder as release_folder
+from genomenet.release import start
+from genomenet.training import few_labels, loop, readouts
+from genomenet.training import settings as settings_lib
+
+_MODEL = flags.DEFINE_string("model", None, "Name or release folder.", required=True)
+_DATASETS = flags.DEFINE_list("datasets", [], "Names of prepared datasets.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the datasets.")
+_TABLES = flags.DEFINE_list("tables", [], "NAME=TRAIN.tsv:TEST.tsv, joined by commas.")
+_SHOTS = flags.DEFINE_list("shots", ["10", "100"], "Sequences of each class.")
+_DRAWS = flags.DEFINE_integer("draws", 3, "Draws of each task and number of shots.")
+_TEST = flags.DEFINE_integer("test", 2_000, "Sequences of each test set, at most.")
+_FOLDER = flags.DEFINE_string("folder", None, "Of the results.", required=True)
+_QUICK = flags.DEFINE_bool("quick", False, "fit_classifier(quick=True).")
+
+OURS: Final = "fit_classifier"
+CHOSEN_OF_RANDOM: Final = "random weights, chosen readouts"
+_RESAMPLES: Final = 500
+
+Array = npt.NDArray[Any]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints one JSON line a draw and one a number of shots, and writes the table."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
+    folder = pathlib.Path(_FOLDER.value)
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[tuple[str, int, int], dict[str, Array]] = {}
+    truths, kinds = {}, {}
+    for name, data in _read():
+        truths[name], kinds[name] = data[examples.TEST].labels, data.task
+        heads = functools.cache(functools.partial(_Heads, data))
+        for seed in range(_DRAWS.value):
+            for shots in map(int, _SHOTS.value):
+                path = folder / f"{name}-{shots}-{seed}.npz"
+                if not path.exists():
+                    predicted = dict(_predict(data, shots, seed, heads))
+                    with atomic.replacing(path) as part, part.open("wb") as file:
+                        np.savez_compressed(file, allow_pickle=False, **predicted)
+                with np.load(path) as file:
+                    found[name, shots, seed] = dict(file)
+                row = {
+                    method: round(_auroc(values, truths[name], data.task), 4)
+                    for method, values in found[name, shots, seed].items()
+                }
+                line = {"task": name, "shots": shots, "draw": seed, "auroc": row}
+                print(json.dumps(line), flush=True)
+    text = "".join(_tables(found, truths, kinds))
+    (folder / "table.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def _read() -> Iterator[tuple[str, examples.Data]]:
+    """Yields the name and the examples of each task, its test set cut to a size."""
+    for name in _DATASETS.value:
+        directory = catalogue.prepare(name, _DATA_DIR.value)
+        yield name, _cut(examples.read_prepared(directory))
+    for given in _TABLES.value:
+        name, files = given.split("=")
+        train, test = files.split(":")
+        tables = {examples.TRAIN: train, examples.TEST: test}
+        yield name, _cut(examples.read_tables(tables))
+
+
+def _cut(data: examples.Data) -> examples.Data:
+    train, test = data[examples.TRAIN], data[examples.TEST]
+    rows = np.random.default_rng(0).permutation(len(test))[: _TEST.value]
+    splits = {examples.TRAIN: train, examples.TEST: test.take(np.sort(rows))}
+    return dataclasses.replace(data, splits=splits)
+
+
+def _draw(data: examples.Data, shots: int, seed: int) -> examples.Data:
+    return data.with_train(
+        examples.draw_shots(data[examples.TRAIN], data.task, shots, seed=seed)
+    )
+
+
+def _predict(
+    data: examples.Data, shots: int, seed: int, heads: Any
+) -> Iterator[tuple[str, Array]]:
+    """Yields the name of each method and what it predicts of the test set."""
+    drawn = _draw(data, shots, seed)
+    begin = time.monotonic()
+    fit = genomenet.fit_classifier(
+        _MODEL.value, drawn, seed=seed, quick=_QUICK.value, tell=_say
+    )
+    assert fit is not None
+    _say(f"{data.name}, {shots} a class: {time.monotonic() - begin:.0f} s")
+    yield OURS, np.asarray(fit.classifier.predict(_codes(drawn[examples.TEST])))
+    yield from heads("pretrained").of_each(shots, seed)
+    yield CHOSEN_OF_RANDOM, heads("random").chosen(shots, seed)
+    for name in protocols.BASELINES:
+        if name not in runner.left_out(data.task):
+            yield name, runner.predict_baseline(name, drawn, seed=seed)[0]
+
+
+class _Heads:
+    """Linear heads over what a frozen encoder reads of the rows of all draws."""
+
+    def __init__(self, data: examples.Data, init: str):
+        given = start.read_start(_MODEL.value, init)
+        family = models.get_family(given.family)
+        encoder: Any = given.model
+        if encoder is None:
+            with loop.weights_of(settings_lib.for_classifier(seed=0)):
+                encoder = family.build(family.from_dict(given.encoder), head=False)
+        config = start.make_config(given, data, augment=True, both_strands=True)
+        self._data = data
+        self._tried = few_labels.candidates(given.family, config, data)
+        reader = few_labels.Reader(
+            given.family, given.encoder, config, self._tried, encoder
+        )
+        self._draws = {
+            (shots, seed): _draw(data, shots, seed)[examples.TRAIN]
+            for shots in map(int, _SHOTS.value)
+            for seed in range(_DRAWS.value)
+        }
+        self._train = {
+            key: {kind: reader.read(split, kind) for kind in classifier.STRANDS}
+            for key, split in self._draws.items()
+        }
+        test = data[examples.TEST]
+        self._test = {kind: reader.read(test, kind) for kind in classifier.STRANDS}
+
+    def of_each(self, shots: int, seed: int) -> Iterator[tuple[str, Array]]:
+        """Yields each readout and strand, and what a head over it predicts."""
+        for readout in self._tried:
+            for strands in classifier.STRANDS:
+                name = f"{'+'.join(readout)}, {strands}"
+                yield name, self._predict(shots, seed, [readout], [strands])
+
+    def chosen(self, shots: int, seed: int) -> Array:
+        """Returns the prediction of what cross-validation chooses of all."""
+        return self._predict(shots, seed, self._tried, list(classifier.STRANDS))
+
+    def _predict(
+        self, shots: int, seed: int, tried: Sequence[Any], kinds: Sequence[str]
+    ) -> Array:
+        split, task = self._draws[shots, seed], self._data.task
+        features = {kind: self._train[shots, seed][kind] for kind in kinds}
+        choice = readouts.choose(
+            features, tried, split.labels, task, split.groups(), seed=seed
+        )
+        head = readouts.fit(choice, features, split.labels, task)
+        of_test = self._test[choice.strands]
+        read = np.concatenate([of_test[name] for name in choice.readout], axis=1)
+        logits = head(read)
+        if logits.shape[1] == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+        return special.softmax(logits, axis=1)
+
+
+def _auroc(predicted: Array, truth: Array, task: Any) -> float:
+    return metrics.score(task, truth, predicted, resamples=0)["auroc"].value
+
+
+def _codes(split: examples.Examples) -> list[Array]:
+    return [split[number] for number in range(len(split))]
+
+
+def _tables(
+    found: Mapping[tuple[str, int, int], Mapping[str, Array]],
+    truths: Mapping[str, Array],
+    kinds: Mapping[str, Any],
+) -> Iterator[str]:
+    """Yields a table of mean AUROC for each number of shots."""
+    for shots in map(int, _SHOTS.value):
+        columns = {}
+        for task, truth in truths.items():
+            draws = [found[task, shots, seed] for seed in range(_DRAWS.value)]
+            columns[task] = {
+                method: np.mean([_auroc(d[method], truth, kinds[task]) for d in draws])
+                for method in draws[0]
+            }
+        yield f"\n{shots} sequences of each class, mean of {_DRAWS.value} draws\n\n"
+        yield f"| AUROC | {' | '.join(truths)} | mean |\n"
+        yield f"|---|{'--:|' * (len(truths) + 1)}\n"
+        for method in dict.fromkeys(m for own in columns.values() for m in own):
+            row = [own.get(method, np.nan) for own in columns.values()]
+            cells = " | ".join(f"{value:.3f}" for value in [*row, np.mean(row)])
+            yield f"| {method} | {cells} |\n"
+        best = [max(own, key=lambda name: own[name]) for own in columns.values()]
+        yield f"| best | {' | '.join(best)} | |\n"
+        differences = [
+            _difference(
+                [found[task, shots, seed] for seed in range(_DRAWS.value)],
+                truth,
+                kinds[task],
+            )
+            for task, truth in truths.items()
+        ]
+        cells = " | ".join(f"{m:+.3f} [{a:+.3f}, {b:+.3f}]" for m, a, b in differences)
+        yield f"| {OURS} less its linear probe | {cells} | |\n"
+
+
+def _difference(
+    draws: Sequence[Mapping[str, Array]], truth: Array, task: Any
+) -> tuple[float, float, float]:
+    """Returns the mean difference to the linear probe, and the ends of its interval."""
+    family = release_folder.read_config(catalog.model_folder(_MODEL.value))["family"]
+    probe = f"{models.get_family(family).CLASSIFIER_POOL}, {classifier.BOTH}"
+    rng, differences = np.random.default_rng(0), []
+    for number in range(_RESAMPLES + 1):
+        size = len(truth)
+        rows = rng.integers(0, size, size) if number else np.arange(size)
+        each = [
+            _auroc(draw[OURS][rows], truth[rows], task)
+            - _auroc(draw[probe][rows], truth[rows], task)
+            for draw in draws
+        ]
+        differences.append(np.mean(each))
+    low, high = np.nanpercentile(differences[1:], [2.5, 97.5])
+    return float(differences[0]), float(low), float(high)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

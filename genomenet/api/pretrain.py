@@ -1,0 +1,242 @@
+"""One call from a genome to a pretrained model: what `genomenet.train` does."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import keras
+
+from genomenet import catalog, models
+from genomenet.data import building, integrity, prepared, progress
+from genomenet.dna import ranking, reader
+from genomenet.release import export, folder
+from genomenet.release import start as start_lib
+from genomenet.training import command, engines, settings
+from genomenet.training import pretrain as pretrain_lib
+from genomenet.training import progress as progress_lib
+from genomenet.training import workdir as workdir_lib
+
+DATASET: Final = "ecoli_k12"
+
+_SETTINGS: Final = frozenset(f.name for f in dataclasses.fields(settings.Settings))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Pretrained:
+    """A model that was pretrained.
+
+    Attributes:
+        metrics: Of the last validation, and "steps".
+        history: Rows with "step", "loss" and, where it was validated, "val_loss".
+        workdir: Folder of the run, with the release in `export/`; None where nothing
+            was kept.
+        resumed: Whether the run was finished before.
+        family: Of the model, a key of `genomenet.models.FAMILIES`.
+        graph: The model as it was trained.
+    """
+
+    metrics: Mapping[str, float]
+    history: Sequence[Mapping[str, float]]
+    workdir: pathlib.Path | None
+    resumed: bool
+    family: str
+    graph: keras.Model
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The model as `genomenet.load_model` returns it, with `embed`."""
+        from genomenet.api import encoders  # scikit-learn, which training lacks
+
+        return encoders.wrap(self.family, self.graph)
+
+    @property
+    def release(self) -> pathlib.Path | None:
+        """The release folder, where the run has a folder."""
+        return None if self.workdir is None else command.release_folder(self.workdir)
+
+    def __repr__(self) -> str:
+        scores = ", ".join(progress_lib.describe(self.metrics, "val_"))
+        done = "finished before" if self.resumed else "finished"
+        lines = [
+            f"{done}: {int(self.metrics['steps'])} steps, validation"
+            f" {scores or 'not validated'}"
+        ]
+        if self.workdir is None or self.release is None:
+            return lines[0]
+        if (curves := self.workdir / "learning_curves.png").exists():
+            lines.append(f"curves:    {curves}")
+        saved = self.release / "saved_model"
+        lines += [
+            f"model:     {self.release}",
+            "in Python: import genomenet; model ="
+            f' genomenet.load_model("{self.release}")',
+            *(
+                [f'           (or tf.saved_model.load("{saved}"), which takes strings)']
+                if saved.exists()
+                else []
+            ),
+            f"embed:     python -m genomenet.embed --model={self.release}"
+            " --input=your.fa.gz --output=embeddings.parquet",
+        ]
+        return "\n".join(lines)
+
+
+def pretrain(
+    model: str | os.PathLike[str],
+    dataset: str = DATASET,
+    *,
+    fasta: Sequence[str] | str | None = None,
+    splits: str = prepared.SPLITS,
+    chunk_length: int = prepared.CHUNK_LENGTH,
+    data_dir: str | os.PathLike[str] | None = None,
+    verify: bool = False,
+    init: str = "random",
+    workdir: str | os.PathLike[str] | None = None,
+    distribute: str = "auto",
+    flags_text: str = "",
+    tell: Callable[[str], Any] | None = None,
+    **options: Any,
+) -> Pretrained | None:
+    """Pretrains a model on a genome: the command `genomenet.train`.
+
+    Args:
+        model: Name of a model, or path of its folder.
+        dataset: Name of a prepared dataset, or its folder; one of the catalogue is
+            prepared first.
+        fasta: Sequence files instead of a dataset.
+        splits: Of `fasta`: percentages of train, validation and test.
+        chunk_length: Of `fasta`: bases in a chunk, at most.
+        data_dir: Folder of all datasets.
+        verify: Whether to compare the checksums of all of the dataset first.
+        init: "random", or "pretrained" to train the weights of `model` further.
+        workdir: Folder of the run, which goes on where it was stopped; the release is
+            written there. None keeps nothing on the disk.
+        distribute: Devices, as for `training.engines.devices`.
+        flags_text: Kept in the folder of the run and in the release.
+        tell: Called with each line on what is done; written to stderr by default.
+        **options: Fields of `training.settings.Settings`, as `steps` and `batch_size`,
+            and of the family's config, as `objective` or `masking`, instead of those
+            of the model's `config.json`.
+
+    Returns:
+        The model and its metrics; None in processes that are not the chief.
+
+    Raises:
+        ValueError: If the model, the data and the options do not fit each other.
+        TrainingError: If the loss is not finite.
+        Stopped: If a signal came; a run with a folder has been saved.
+
+    Example:
+        >>> import genomenet  # doctest: +SKIP
+        >>> run = genomenet.pretrain("selfgenomenet", fasta="genome.fa.gz", steps=300)
+        >>> run.model.embed(["ACGTTGCA" * 20]).shape
+        (1, 512)
+    """
+    say = tell or (lambda line: print(line, file=sys.stderr))
+    devices = engines.devices(distribute)
+    start = None
+    if init == start_lib.PRETRAINED:
+        start = start_lib.read_start(model, init)
+    preset = folder.read_config(catalog.model_folder(model))
+    given = {key: value for key, value in options.items() if key in _SETTINGS}
+    chosen = settings.from_dict({**preset["training"], **given})
+    fields = {**preset["model"], **options}
+    fields = {key: value for key, value in fields.items() if key not in _SETTINGS}
+    config: Any = models.get_family(preset["family"]).from_dict(fields)
+    is_ranked = fields.get("npmi") == "dataset"
+    if getattr(config, "ranks_kmers", False) and not is_ranked:
+        ranking.read(config.npmi, config.kmer)  # fails now, or never
+    with tempfile.TemporaryDirectory() as temporary:
+        path = pathlib.Path(workdir or temporary)
+        if fasta:
+            paths = [fasta] if isinstance(fasta, str) else fasta
+            cut: Any = {"splits": splits, "chunk_length": chunk_length}
+            genome = _pack(paths, path / "genome.npz", say, **cut)
+        else:
+            genome = _read(dataset, data_dir, verify)
+        if is_ranked:
+            fields["npmi"] = _rank(genome, path / "npmi.csv", config.kmer)
+        result = pretrain_lib.run(
+            family=preset["family"],
+            model=fields,
+            settings=chosen,
+            dataset=genome,
+            workdir=path,
+            pretrained=start.model if start else None,
+            origin=start.origin if start else None,
+            devices=devices,
+            flags_text=flags_text,
+        )
+        if not result.is_chief:
+            return None
+        release = command.release_folder(path)
+        if workdir is not None and not (result.resumed and release.exists()):
+            export.write_release(
+                result.model,
+                result.config.to_json(),
+                directory=release,
+                name=release.name,
+                metrics=result.metrics,
+                flags_text=flags_text,
+                tell=say,
+            )
+        history = workdir_lib.read_metrics(path)
+    return Pretrained(
+        metrics=result.metrics,
+        history=history,
+        workdir=None if workdir is None else path,
+        resumed=result.resumed,
+        family=preset["family"],
+        graph=result.model,
+    )
+
+
+def _read(
+    name: str, data_dir: str | os.PathLike[str] | None, verify: bool
+) -> prepared.Genome:
+    """Returns a prepared genome, which is made first where it is not there."""
+    found = building.find(name, data_dir)
+    if found is None and pathlib.Path(name).suffix == ".npz":
+        return prepared.read(name)
+    if found is None:
+        from genomenet.data import catalogue  # TensorFlow
+
+        found = catalogue.prepare(name, data_dir)
+    if verify:
+        integrity.check(found, whole=True)
+    return prepared.read(found)
+
+
+def _pack(
+    files: Sequence[str],
+    path: pathlib.Path,
+    say: Callable[[str], Any],
+    **options: Any,
+) -> prepared.Genome:
+    """Returns the genome of sequence files, packed once in the folder of a run."""
+    if path.exists():
+        return prepared.read(path)
+    name = pathlib.PurePath(files[0]).name.partition(".")[0]
+    paths = reader.expand(files)
+    with progress.bar("packing", progress.guessed_bases(paths), show=True) as update:
+        return prepared.pack(
+            paths, path, name=name, progress=update, tell=say, **options
+        )
+
+
+def _rank(genome: prepared.Genome, path: pathlib.Path, k: int) -> str:
+    """Ranks the k-mers of the training split, once; returns the file."""
+    from genomenet.data import kmer_ranking
+
+    if not path.exists():
+        counts = kmer_ranking.count_genome(genome, k).counts
+        header = [f"training split of {genome.name} {genome.version}".rstrip()]
+        kmer_ranking.write(kmer_ranking.rank(counts, k), path, header=header)
+    return str(path)

@@ -1,0 +1,174 @@
+"""Whether a task can be solved by what it is not about: copies and shortcuts.
+
+Most checks are those of seqleak, the extra `audit`; their verdicts are said in plain
+words here, and what it lacks is added.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from genomenet import html_page
+from genomenet.data import examples
+from genomenet.evaluation import audit_checks as checks_lib
+
+MISSING: Final = 'an audit needs seqleak: pip install "genomenet[audit]"'
+
+_FEWEST: Final = 50  # sequences that `warn` looks at
+_MOST: Final = (5_000, 1_000_000)  # sequences and bases that it looks at
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Audit:
+    """Verdicts on a task. Shows itself in a notebook.
+
+    Attributes:
+        name: Of the task.
+        sizes: Split → sequences.
+        checks: In a fixed order.
+    """
+
+    name: str
+    sizes: Mapping[str, int]
+    checks: Sequence[checks_lib.Check]
+
+    @property
+    def verdict(self) -> str:
+        """The worst of all: "PASS", "WARN" or "FAIL"."""
+        return max(
+            (c.verdict for c in self.checks),
+            key=checks_lib.ORDER.index,
+            default=checks_lib.PASS,
+        )
+
+    def of(self, verdict: str) -> list[str]:
+        """Returns the names of the checks with a verdict."""
+        return [check.name for check in self.checks if check.verdict == verdict]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all as JSON values."""
+        checks = [dataclasses.asdict(check) for check in self.checks]
+        sizes = dict(self.sizes)
+        return {
+            "name": self.name,
+            "verdict": self.verdict,
+            "sizes": sizes,
+            "checks": checks,
+        }
+
+    def to_tsv(self) -> str:
+        """Returns a row for each check, below a header."""
+        head = [field.name for field in dataclasses.fields(checks_lib.Check)]
+        rows = [[_cell(getattr(c, name)) for name in head] for c in self.checks]
+        return "".join("\t".join(row) + "\n" for row in [head, *rows])
+
+    def __str__(self) -> str:
+        lines = [f"{c.verdict:<5}{c.name:<23}{c.text}" for c in self._worst_first()]
+        return "\n".join([self._title(), *lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [(c.verdict, c.name, c.text) for c in self._worst_first()]
+        return html_page.render("table.html", above=self._title(), rows=rows)
+
+    def _worst_first(self) -> list[checks_lib.Check]:
+        return sorted(self.checks, key=lambda c: -checks_lib.ORDER.index(c.verdict))
+
+    def _title(self) -> str:
+        sizes = ", ".join(f"{count:,} {name}" for name, count in self.sizes.items())
+        return f"{self.verdict}: {self.name} ({sizes})"
+
+
+def is_installed() -> bool:
+    """Returns whether seqleak is there."""
+    return importlib.util.find_spec("seqleak") is not None
+
+
+def audit(
+    data: examples.Data,
+    *,
+    spelled: Mapping[bytes, str] | None = None,
+    genome: Sequence[str | os.PathLike[str]] = (),
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Audit:
+    """Looks for what makes a task easier than it seems.
+
+    Without a test split, validation takes its part; with training alone, what is
+    between splits is left out, and rules are scored on folds of it.
+
+    Args:
+        data: The splits.
+        spelled: Codes of a sequence → how it was written, for letter case and
+            ambiguous letters; upper-case `ACGTN` where it is not there.
+        genome: FASTA files, plain or gzip, of all genomes that sequences come from.
+        resamples: Of the bootstrap: a rule counts only where chance is outside of its
+            95 % interval.
+        seed: Of folds, samples and the bootstrap.
+
+    Returns:
+        Verdicts.
+
+    Raises:
+        ImportError: If seqleak is not installed.
+        ValueError: If there are fewer than two classes.
+    """
+    if not is_installed():
+        raise ImportError(MISSING)
+    found = checks_lib.of_seqleak(
+        data, spelled=spelled or {}, genome=genome, resamples=resamples, seed=seed
+    )
+    return Audit(
+        name=data.name,
+        sizes={split: len(part) for split, part in data.splits.items()},
+        checks=[*found, *checks_lib.of_ours(data)],
+    )
+
+
+def warn(data: examples.Data) -> Iterator[str]:
+    """Yields one line where the verdict is not PASS; quick, for commands.
+
+    Args:
+        data: The splits. Of large ones some sequences are drawn.
+
+    Yields:
+        A line, or none; none where seqleak is not installed or there are fewer than 50
+        sequences.
+    """
+    total = sum(map(len, data.splits.values()))
+    if total < _FEWEST or not is_installed():
+        return
+    bases = sum(len(found.codes) for found in data.splits.values())
+    share = min(_MOST[0] / total, _MOST[1] / bases)
+    if share < 1:
+        rng = np.random.default_rng(0)
+        splits = {
+            split: found.take(
+                np.sort(rng.permutation(len(found))[: max(20, int(share * len(found)))])
+            )
+            for split, found in data.splits.items()
+        }
+        data = dataclasses.replace(data, splits=splits)
+    try:
+        found = audit(data, resamples=200)
+    except Exception as e:  # advice: no training is worth ending for it
+        yield f"the audit was not done: {e}"
+        return
+    if found.verdict != checks_lib.PASS:
+        names = ", ".join([*found.of(checks_lib.FAIL), *found.of(checks_lib.WARN)])
+        drawn = sum(found.sizes.values())
+        of = f" of {drawn:,} sequences that were drawn" if drawn < total else ""
+        yield f"WARNING: audit{of}: {found.verdict}: {names} (see genomenet.audit)"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
