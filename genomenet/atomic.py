@@ -98,6 +98,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
             os.replace(partial, path)
 
 
+def remove_partials() -> None:
+    """Removes what this process has half written, before it ends at once."""
+    for partial in list(_partials):
+        with contextlib.suppress(OSError):
+            _remove(partial)
+
+
 @contextlib.contextmanager
 def _cleaned(partial: pathlib.Path, path: pathlib.Path) -> Iterator[None]:
     """Removes what is left of a partial file, and keeps its name out of errors."""
@@ -139,9 +146,7 @@ def _removed_by_signals(partial: pathlib.Path) -> Iterator[None]:
 def _end(number: int, frame: Any) -> None:
     """Removes what this process has half written, and ends it by a signal."""
     del frame
-    for partial in list(_partials):
-        with contextlib.suppress(OSError):
-            _remove(partial)
+    remove_partials()
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
 

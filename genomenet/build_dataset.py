@@ -145,7 +145,7 @@ def main() -> None:
             signal.signal(number, _stop)
     from genomenet.data import building, summary
 
-    with startup.refusing("build_dataset", interrupted="nothing was kept"):
+    with startup.refusing("build_dataset", state="nothing was kept"):
         name, make = _recipe(given[0].name)
         path, is_new = building.prepare(
             name,

@@ -67,7 +67,7 @@ def main() -> None:
     from genomenet.data import existing
     from genomenet.inference import writers
 
-    with startup.refusing("embed", interrupted="the same command goes on"):
+    with startup.refusing("embed", state="the same command goes on"):
         existing.check(
             models=[_MODEL.value],
             files=_INPUT.value,

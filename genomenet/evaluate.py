@@ -109,7 +109,7 @@ def main() -> None:
     try:
         _evaluate(settings)
     except loop.Stopped as stopped:
-        _stop(stopped.signal_number, None)
+        _stop(stopped.signal_number or signal.SIGTERM, None)
     except (ValueError, OSError, ImportError, loop.TrainingError) as e:
         print(f"evaluate: {e}", file=sys.stderr)
         sys.exit(1)
@@ -173,8 +173,7 @@ def _settings() -> tuple[int | float, ...]:
 def _stop(number: int, frame: Any) -> None:
     """Ends the command; what is done has been kept."""
     del frame
-    print(_AGAIN, file=sys.stderr)
-    sys.exit(128 + (number or signal.SIGTERM))
+    startup.end(number, _AGAIN)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def main() -> None:
             show_progress=True,
         )
         mutagenesis.write(found, _OUTPUT.value)
-    with startup.refusing("mutate", interrupted=f"{_OUTPUT.value} is complete"):
+    with startup.refusing("mutate", state=f"{_OUTPUT.value} is complete"):
         if _BIGWIG.value is not None:
             cut = [one for one in records if isinstance(one, intervals.Record)]
             places = [(one.contig, one.start, one.is_reverse) for one in cut] or None

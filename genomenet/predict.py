@@ -79,7 +79,7 @@ def main() -> None:
     from genomenet.data import existing
     from genomenet.inference import prediction_table
 
-    with startup.refusing("predict", interrupted="the same command goes on"):
+    with startup.refusing("predict", state="the same command goes on"):
         existing.check(
             models=[_MODEL.value],
             files=_INPUT.value,

@@ -10,15 +10,20 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+from genomenet import atomic
 
 _GPU: Final = "/dev/nvidiactl"
+_PATIENCE: Final = 5.0  # seconds that an interrupt has to get through a library
 _LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
 
 # What moves a terminal or hides text; not what ends lines and draws bars.
 _CONTROL: Final = re.compile(
     r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
+
+_watch: threading.Timer | None = None  # from an interrupt until it has been caught
 
 
 def begin() -> None:
@@ -37,6 +42,40 @@ def begin() -> None:
     sys.stdout = _Stream(sys.stdout or null, is_output=True)
     sys.stderr = _Stream(sys.stderr or null)
     sys.excepthook = _tell
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def end(number: int, line: str) -> NoReturn:
+    """Ends the process at once, as a signal asked for.
+
+    What is half written is removed. No exception is raised, which a library in C++
+    may drop.
+
+    Args:
+        number: Of the signal; the status is 128 more.
+        line: For the standard error.
+    """
+    atomic.remove_partials()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
+    os._exit(128 + number)
+
+
+def interrupted(line: str) -> NoReturn:
+    """Ends the process where a KeyboardInterrupt has been caught.
+
+    Args:
+        line: For the standard error.
+
+    Raises:
+        SystemExit: With status 130.
+    """
+    _stop_watch()
+    print(line, file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -58,13 +97,13 @@ def run(main: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def refusing(
-    command: str, *, interrupted: str = "nothing was written"
+    command: str, *, state: str = "nothing was written"
 ) -> Iterator[None]:
     """Ends the process with one line where the block raises what a user can mend.
 
     Args:
         command: Name of the command, for its errors.
-        interrupted: What is so after an interrupt.
+        state: What is so after an interrupt.
 
     Raises:
         SystemExit: With status 1; 130 after an interrupt.
@@ -75,8 +114,7 @@ def refusing(
         print(f"{command}: {e}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print(f"{command}: interrupted; {interrupted}", file=sys.stderr)
-        sys.exit(130)
+        interrupted(f"{command}: interrupted; {state}")
 
 
 def warner(command: str) -> Callable[[str], None]:
@@ -118,8 +156,9 @@ def load_tensorflow() -> None:
 @contextlib.contextmanager
 def _interrupts_later() -> Iterator[None]:
     """Lets an interrupt that would be raised in the block be raised after it."""
+    before = signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) != signal.default_int_handler:
+    if not is_main or before not in (signal.default_int_handler, _interrupt):
         yield
         return
     received: list[int] = []
@@ -127,9 +166,24 @@ def _interrupts_later() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
     if received:
         raise KeyboardInterrupt
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Raises a KeyboardInterrupt, and ends the process where a library swallows it."""
+    global _watch
+    _stop_watch()
+    _watch = threading.Timer(_PATIENCE, end, (number, "interrupted"))
+    _watch.daemon = True
+    _watch.start()
+    signal.default_int_handler(number, frame)
+
+
+def _stop_watch() -> None:
+    if _watch is not None:
+        _watch.cancel()
 
 
 def _shown(match: re.Match[str]) -> str:
@@ -182,6 +236,7 @@ def _tell(
 ) -> None:
     """Shows an error that nothing caught; an interrupt without its place."""
     if issubclass(kind, KeyboardInterrupt):
+        _stop_watch()
         print("interrupted", file=sys.stderr)
     elif isinstance(error, OSError) and error.filename == "standard output":
         print(f"{error.strerror}: standard output", file=sys.stderr)

@@ -85,6 +85,35 @@ print("it went on")
     assert (done.stdout, done.stderr) == (b"", b"interrupted\n")
 
 
+def test_an_interrupt_that_a_library_swallows_ends_the_process_all_the_same(tmp_path):
+    code = """
+import os, signal, time
+from genomenet import atomic, startup
+startup._PATIENCE = 0.5
+startup.begin()
+with startup.refusing("test"), atomic.replacing("x.txt") as partial:
+    partial.write_text("half")
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    except BaseException:
+        pass
+    time.sleep(60)
+    print("it went on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        preexec_fn=processes.take_signals,
+        timeout=60,
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert (done.stdout, done.stderr) == (b"", b"interrupted\n")
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.slow
 def test_python_calls_are_quiet(tmp_path):
     code = """

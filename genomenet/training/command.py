@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator, Iterable
 from typing import Any
 
+from genomenet import startup
 from genomenet.training import loop
 
 
@@ -35,8 +36,7 @@ def resumable(name: str, workdir: str | os.PathLike[str]) -> Generator[None]:
         )
         sys.exit(128 + (stopped.signal_number or signal.SIGTERM))
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        startup.interrupted("interrupted: run the same command again to go on")
     except (ValueError, OSError, ImportError, loop.TrainingError) as e:
         if isinstance(e, OSError) and e.filename is None and e.strerror:
             e.filename = os.fspath(workdir)  # a full disk says not what it was to hold

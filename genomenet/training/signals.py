@@ -19,7 +19,8 @@ def handled() -> list[signal.Signals]:
 def noted() -> Iterator[Callable[[], int]]:
     """Yields a function that tells which signal has come, 0 for none.
 
-    The first signal is noted, the next one acts as it would have.
+    The first signal is noted, the next one acts as it would have. So does the first
+    after the block, unless the block ends with an exception, as it should for a signal.
     """
     received: list[int] = []
     before: dict[int, Any] = {}
@@ -39,3 +40,5 @@ def noted() -> Iterator[Callable[[], int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if received:  # too late for what ran in the block, not for what comes after it
+        signal.raise_signal(received[0])
