@@ -184,11 +184,18 @@ def run(
     )
     chosen = with_readout(classifier, choice.readout, choice.strands)
 
-    def make(rows: np.ndarray | None = None) -> classifier_lib.Classifier:
-        """Returns the linear head of some rows as a classifier."""
-        head = readouts.fit(
+    read = np.concatenate(
+        [features[choice.strands][name] for name in choice.readout], axis=1
+    )
+
+    def fit(rows: np.ndarray | None = None) -> readouts.Head:
+        """Returns the linear head of some rows."""
+        return readouts.fit(
             choice, features, truth, data.task, weights=weights, rows=rows
         )
+
+    def make(head: readouts.Head) -> classifier_lib.Classifier:
+        """Returns a linear head as a classifier."""
         return build(family, encoder, chosen, pretrained, head)
 
     is_fixed = bool(readout or strands)
@@ -224,11 +231,14 @@ def run(
                 continue
             folder = pathlib.Path(workdir, _TRIAL, str(fold))
             rest = dataclasses.replace(data, splits={examples.TRAIN: known})
-            head = make(np.flatnonzero(~is_held))
-            trial = train_all(rest, folder, head if is_fixed else pretrained)
+            head = fit(np.flatnonzero(~is_held))
+            trial = train_all(rest, folder, make(head) if is_fixed else pretrained)
+            model: Any = trial.model
             label = finetune.scaled(held_out.labels, classifier)
-            for name, one in (("head", head), ("all", trial.model)):
-                logits = predict_logits(one, held_out)
+            for name, logits in (
+                ("head", head(read[is_held])),
+                ("all", predict_logits(model, held_out)),
+            ):
                 each[name].append(readouts.losses(logits, label, data.task))
         if each["all"]:
             rows = {name: np.concatenate(parts) for name, parts in each.items()}
@@ -236,11 +246,11 @@ def run(
             gain = rows["head"] - rows["all"]
             is_tuned = _is_better(gain) if is_fixed else not _is_better(-gain)
     if is_tuned:
-        begin = make() if is_fixed else pretrained
+        begin = make(fit()) if is_fixed else pretrained
         run = train_all(data, pathlib.Path(workdir), begin)
         return Result(run=run, choice=choice, losses=losses, is_tuned=True)
     kept = finetune.keep(
-        make(),
+        make(fit()),
         data,
         settings,
         plan,

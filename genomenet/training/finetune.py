@@ -29,6 +29,7 @@ FEW: Final = 1_000  # training sequences up to which the head comes first; docs/
 BEST: Final = "best.weights.h5"
 
 _HEAD_STEPS: Final = 200  # at least, of a head that is trained first
+_SAVE_STEPS: Final = 50  # at least, between checkpoints: with few rows an epoch is one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -254,7 +255,8 @@ def resolve(
         rows: Examples of an epoch.
 
     Returns:
-        The settings: an evaluation and a checkpoint after every epoch.
+        The settings: an evaluation after every epoch, and a checkpoint after every
+        epoch or, of few rows, after as many epochs as have 50 steps.
     """
     per_epoch = batches.steps_per_epoch(rows, settings.batch_size)
     return dataclasses.replace(
@@ -262,7 +264,7 @@ def resolve(
         steps=plan.epochs * per_epoch,
         warmup_steps=round(plan.warmup * plan.epochs * per_epoch),
         eval_every=per_epoch,
-        checkpoint_every=per_epoch,
+        checkpoint_every=per_epoch * -(-_SAVE_STEPS // per_epoch),
         keep=2,
     )
 
