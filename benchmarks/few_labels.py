@@ -5,13 +5,15 @@ r"""Compares `fit_classifier` without options with fixed methods, on few labels.
 
 A draw is some sequences of each class of the training split. From it learn:
 `fit_classifier`; a linear head over each readout and strand of the frozen encoder, its
-penalty chosen by cross-validation; the same choice of readouts as `fit_classifier`
-makes, of random weights; and the baselines of `genomenet.evaluate`. One JSON line a
-draw, with the AUROC of each method; predictions are kept in `--folder`, so that a
-second call goes on where the first was stopped. At the end a table of means over draws,
-also in `table.md`; its last row compares `fit_classifier` with its own linear probe, of
-the family's pool of both strands, with 95 % intervals: test sequences are resampled in
-pairs.
+penalty chosen by cross-validation; the choice of readouts that `fit_classifier` makes,
+without the training of all weights after it, of these weights, of those of `--others`,
+of random ones, and of the bases alone (k-mer counts and one-hot positions); and the
+baselines of `genomenet.evaluate`. One JSON line a draw, with the AUROC of each method;
+predictions are kept in `--folder`, so that a second call goes on where the first was
+stopped. At the end a table of means over draws, also in `table.md`; its last rows are
+differences with 95 % intervals, for which test sequences are resampled in pairs:
+`fit_classifier` less its own linear probe, of the family's pool of both strands, and
+the choice with these weights less that with others.
 """
 
 import dataclasses
@@ -36,6 +38,7 @@ import genomenet
 from genomenet import atomic, catalog, models
 from genomenet.data import catalogue, examples
 from genomenet.evaluation import metrics, protocols, runner
+from genomenet.layers import readout as readout_lib
 from genomenet.models import classifier_config as classifier
 from genomenet.release import folder as release_folder
 from genomenet.release import start
@@ -43,6 +46,7 @@ from genomenet.training import few_labels, loop, readouts
 from genomenet.training import settings as settings_lib
 
 _MODEL = flags.DEFINE_string("model", None, "Name or release folder.", required=True)
+_OTHERS = flags.DEFINE_list("others", [], "Models to compare with.")
 _DATASETS = flags.DEFINE_list("datasets", [], "Names of prepared datasets.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of the datasets.")
 _TABLES = flags.DEFINE_list("tables", [], "NAME=TRAIN.tsv:TEST.tsv, joined by commas.")
@@ -53,7 +57,8 @@ _FOLDER = flags.DEFINE_string("folder", None, "Of the results.", required=True)
 _QUICK = flags.DEFINE_bool("quick", False, "fit_classifier(quick=True).")
 
 OURS: Final = "fit_classifier"
-CHOSEN_OF_RANDOM: Final = "random weights, chosen readouts"
+OF_BASES: Final = "k-mers and positions"
+OF_RANDOM: Final = "random weights"
 _RESAMPLES: Final = 500
 
 Array = npt.NDArray[Any]
@@ -70,18 +75,25 @@ def main(argv: Sequence[str]) -> None:
     for name, data in _read():
         truths[name], kinds[name] = data[examples.TEST].labels, data.task
         heads = functools.cache(functools.partial(_Heads, data))
+        parts: dict[str, Any] = {"": _predict, OF_BASES: _predict_bases}
+        parts |= {
+            other: functools.partial(_predict_other, other) for other in _others()
+        }
         for seed in range(_DRAWS.value):
             for shots in map(int, _SHOTS.value):
-                path = folder / f"{name}-{shots}-{seed}.npz"
-                if not path.exists():
-                    predicted = dict(_predict(data, shots, seed, heads))
-                    with atomic.replacing(path) as part, part.open("wb") as file:
-                        np.savez_compressed(file, allow_pickle=False, **predicted)
-                with np.load(path) as file:
-                    found[name, shots, seed] = dict(file)
+                found[name, shots, seed] = predicted = {}
+                for part, predict in parts.items():
+                    words = [name, shots, seed, *pathlib.Path(part).name.split()]
+                    path = folder / f"{'-'.join(map(str, words))}.npz"
+                    if not path.exists():
+                        new = dict(predict(data, shots, seed, heads))
+                        with atomic.replacing(path) as half, half.open("wb") as file:
+                            np.savez_compressed(file, allow_pickle=False, **new)
+                    with np.load(path) as file:
+                        predicted.update(file)
                 row = {
                     method: round(_auroc(values, truths[name], data.task), 4)
-                    for method, values in found[name, shots, seed].items()
+                    for method, values in predicted.items()
                 }
                 line = {"task": name, "shots": shots, "draw": seed, "auroc": row}
                 print(json.dumps(line), flush=True)
@@ -127,18 +139,43 @@ def _predict(
     assert fit is not None
     _say(f"{data.name}, {shots} a class: {time.monotonic() - begin:.0f} s")
     yield OURS, np.asarray(fit.classifier.predict(_codes(drawn[examples.TEST])))
-    yield from heads("pretrained").of_each(shots, seed)
-    yield CHOSEN_OF_RANDOM, heads("random").chosen(shots, seed)
+    yield from heads(_MODEL.value).of_each(shots, seed)
     for name in protocols.BASELINES:
         if name not in runner.left_out(data.task):
             yield name, runner.predict_baseline(name, drawn, seed=seed)[0]
 
 
+def _others() -> list[str]:
+    """Returns whose chosen readouts are compared, these weights first."""
+    return [_MODEL.value, *_OTHERS.value, OF_RANDOM]
+
+
+def _predict_other(
+    other: str, data: examples.Data, shots: int, seed: int, heads: Any
+) -> Iterator[tuple[str, Array]]:
+    yield _chosen(other), heads(other).chosen(shots, seed)
+
+
+def _predict_bases(
+    data: examples.Data, shots: int, seed: int, heads: Any
+) -> Iterator[tuple[str, Array]]:
+    yield _chosen(OF_BASES), heads(_MODEL.value).chosen(shots, seed, is_of_bases=True)
+
+
+def _chosen(name: str) -> str:
+    """Returns the name of the choice of readouts of a model."""
+    return f"chosen readouts of {pathlib.Path(name).name}"
+
+
 class _Heads:
     """Linear heads over what a frozen encoder reads of the rows of all draws."""
 
-    def __init__(self, data: examples.Data, init: str):
-        given = start.read_start(_MODEL.value, init)
+    def __init__(self, data: examples.Data, model: str):
+        is_random = model == OF_RANDOM
+        given = start.read_start(
+            _MODEL.value if is_random else model,
+            protocols.RANDOM if is_random else protocols.PRETRAINED,
+        )
         family = models.get_family(given.family)
         encoder: Any = given.model
         if encoder is None:
@@ -169,9 +206,12 @@ class _Heads:
                 name = f"{'+'.join(readout)}, {strands}"
                 yield name, self._predict(shots, seed, [readout], [strands])
 
-    def chosen(self, shots: int, seed: int) -> Array:
+    def chosen(self, shots: int, seed: int, *, is_of_bases: bool = False) -> Array:
         """Returns the prediction of what cross-validation chooses of all."""
-        return self._predict(shots, seed, self._tried, list(classifier.STRANDS))
+        tried = self._tried
+        if is_of_bases:
+            tried = [one for one in tried if set(one) <= set(readout_lib.OF_BASES)]
+        return self._predict(shots, seed, tried, list(classifier.STRANDS))
 
     def _predict(
         self, shots: int, seed: int, tried: Sequence[Any], kinds: Sequence[str]
@@ -221,36 +261,50 @@ def _tables(
             yield f"| {method} | {cells} |\n"
         best = [max(own, key=lambda name: own[name]) for own in columns.values()]
         yield f"| best | {' | '.join(best)} | |\n"
-        differences = [
-            _difference(
-                [found[task, shots, seed] for seed in range(_DRAWS.value)],
-                truth,
-                kinds[task],
-            )
-            for task, truth in truths.items()
-        ]
-        cells = " | ".join(f"{m:+.3f} [{a:+.3f}, {b:+.3f}]" for m, a, b in differences)
-        yield f"| {OURS} less its linear probe | {cells} | |\n"
+        own, *others = map(_chosen, [*_others(), OF_BASES])
+        pairs = [(OURS, _probe()), *((own, other) for other in others)]
+        for first, second in pairs:
+            each = [
+                _differences(
+                    [found[task, shots, seed] for seed in range(_DRAWS.value)],
+                    *(truth, kinds[task], first, second),
+                )
+                for task, truth in truths.items()
+            ]
+            cells = " | ".join(map(_interval, [*each, np.mean(each, axis=0)]))
+            yield f"| {first} less {second} | {cells} |\n"
 
 
-def _difference(
-    draws: Sequence[Mapping[str, Array]], truth: Array, task: Any
-) -> tuple[float, float, float]:
-    """Returns the mean difference to the linear probe, and the ends of its interval."""
+def _probe() -> str:
+    """Returns the name of the linear probe: of the family's pool, both strands."""
     family = release_folder.read_config(catalog.model_folder(_MODEL.value))["family"]
-    probe = f"{models.get_family(family).CLASSIFIER_POOL}, {classifier.BOTH}"
+    return f"{models.get_family(family).CLASSIFIER_POOL}, {classifier.BOTH}"
+
+
+def _differences(
+    draws: Sequence[Mapping[str, Array]],
+    truth: Array,
+    task: Any,
+    first: str,
+    second: str,
+) -> Array:
+    """Returns mean differences: of all test rows, then of rows drawn with return."""
     rng, differences = np.random.default_rng(0), []
     for number in range(_RESAMPLES + 1):
         size = len(truth)
         rows = rng.integers(0, size, size) if number else np.arange(size)
         each = [
-            _auroc(draw[OURS][rows], truth[rows], task)
-            - _auroc(draw[probe][rows], truth[rows], task)
+            _auroc(draw[first][rows], truth[rows], task)
+            - _auroc(draw[second][rows], truth[rows], task)
             for draw in draws
         ]
         differences.append(np.mean(each))
+    return np.array(differences)
+
+
+def _interval(differences: Array) -> str:
     low, high = np.nanpercentile(differences[1:], [2.5, 97.5])
-    return float(differences[0]), float(low), float(high)
+    return f"{differences[0]:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _say(text: str) -> None:

@@ -40,6 +40,8 @@ _POOL = flags.DEFINE_enum(
         "cls",
         "max",
         "bins",
+        "middle_mean",
+        "middle_bins",
         "embeddings_mean",
         "embeddings_bins",
         "none",

@@ -64,9 +64,9 @@ _READOUT = flags.DEFINE_list(
     "readout",
     None,
     "What is read of a sequence, joined by commas: pools of the family, bins,"
-    " embeddings_mean, embeddings_bins, kmers3 to kmers6, onehot (default: chosen by"
-    " cross-validation where there are at most 1,000 training sequences, else"
-    " --pool).",
+    " middle_mean, middle_bins, embeddings_mean, embeddings_bins, kmers3 to kmers6,"
+    " onehot (default: chosen by cross-validation where there are at most 1,000"
+    " training sequences, else --pool).",
 )
 _STRANDS = flags.DEFINE_enum(
     "strands",

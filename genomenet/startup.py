@@ -96,9 +96,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 @contextlib.contextmanager
-def refusing(
-    command: str, *, state: str = "nothing was written"
-) -> Iterator[None]:
+def refusing(command: str, *, state: str = "nothing was written") -> Iterator[None]:
     """Ends the process with one line where the block raises what a user can mend.
 
     Args:

@@ -197,8 +197,8 @@ def test_logits_are_float32_under_mixed_precision():
 READOUTS = {
     "selfgenomenet": ("last", "mean", "max", "bins", "kmers3", "kmers5", "onehot"),
     "bert": (
-        *("mean", "cls", "max", "bins", "embeddings_mean", "embeddings_bins"),
-        *("kmers4", "onehot"),
+        *("mean", "cls", "max", "bins", "middle_mean", "middle_bins"),
+        *("embeddings_mean", "embeddings_bins", "kmers4", "onehot"),
     ),
 }
 

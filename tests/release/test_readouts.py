@@ -22,7 +22,7 @@ def test_every_reader_of_a_release_agrees(tmp_path):
     config = config_lib.ClassifierConfig(
         task="multiclass",
         classes=("a", "b", "c"),
-        readout=("mean", "cls", "bins", "embeddings_bins", "kmers3", "onehot"),
+        readout=("mean", "cls", "middle_bins", "embeddings_bins", "kmers3", "onehot"),
         strands="both",
         both_strands=True,
         window=40,

@@ -25,10 +25,14 @@ def test_a_signal_that_came_too_late_for_a_block_acts_after_it(received):
 
 
 def test_an_exception_has_answered_the_signal(received):
-    with pytest.raises(ValueError, match="stopped"), signals.noted() as asked:
-        signal.raise_signal(signal.SIGTERM)
-        if asked():
-            raise ValueError("stopped")
+    def run():
+        with signals.noted() as asked:
+            signal.raise_signal(signal.SIGTERM)
+            if asked():
+                raise ValueError("stopped")
+
+    with pytest.raises(ValueError, match="stopped"):
+        run()
     assert received == []
 
 

@@ -50,9 +50,14 @@ __all__ = [
 
 BASES_AT_ONCE: Final = 2048  # the states of more do not fit into a core's cache
 POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default of `embed`
-READOUTS: Final = ("bins", "embeddings_mean", "embeddings_bins")  # beside the pools
+READOUTS: Final = (  # beside the pools
+    "bins",
+    "middle_mean",
+    "middle_bins",
+    "embeddings_mean",
+    "embeddings_bins",
+)
 CLASSIFIER_POOL: Final = "mean"
-_BELOW: Final = "embeddings_"
 CLASSIFIER_RATE: Final = 3e-4  # peak, of fine-tuning in batches of 32
 resume: Final = None  # every state depends on all bases
 
@@ -145,8 +150,9 @@ def read_out(
         model: The model.
         batch: As for `embed`.
         names: Of `POOLS` and `READOUTS`: "bins" are means over 8 parts of the
-            sequence; "embeddings_mean" and "embeddings_bins" read the embeddings of
-            the tokens, below the blocks.
+            sequence; "middle_mean" and "middle_bins" read the states after half of
+            the blocks, "embeddings_mean" and "embeddings_bins" the embeddings of the
+            tokens, below the blocks.
         training: Whether to drop channels.
 
     Returns:
@@ -155,14 +161,22 @@ def read_out(
     tokens = model.tokens(batch["bases"])
     ids = tokens["token_ids"]
     is_kmer = ops.logical_or(ids >= kmer.NUM_SPECIAL, ids == kmer.UNK_ID)[:, 1:-1]
-    below = model.backbone.embedding(ids, tokens["position_ids"], training=training)
-    states = below
-    if not all(name.startswith(_BELOW) for name in names):
-        states = model.backbone.encode(tokens, embedded=below, training=training)
+    backbone, layers = model.backbone, {name.rpartition("_")[0] for name in names}
+    half = (len(backbone.blocks) + 1) // 2
+    x = backbone.embedding(ids, tokens["position_ids"], training=training)
+    states = {"embeddings": x}  # by layer, (B, T, C)
+    if layers != {"embeddings"}:
+        first = backbone.blocks[:half]
+        x = backbone.encode(tokens, embedded=x, blocks=first, training=training)
+        states["middle"] = x
+    if "" in layers:
+        rest = backbone.blocks[half:]
+        x = backbone.encode(tokens, embedded=x, blocks=rest, training=training)
+        states[""] = x
 
     def pool(name: str) -> Any:
-        x = below if name.startswith(_BELOW) else states  # (B, T, C)
-        name = name.removeprefix(_BELOW)
+        layer, _, name = name.rpartition("_")
+        x = states[layer]
         if name == "cls":
             return x[:, 0]
         x = x[:, 1:-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -89,6 +89,7 @@ class BertBackbone(keras.Model):
         *,
         at: Any = None,
         embedded: Any = None,
+        blocks: Sequence[Any] | None = None,
         training: bool | None = None,
         return_all: bool = False,
     ) -> Any:
@@ -98,7 +99,8 @@ class BertBackbone(keras.Model):
             tokens: What `layers.kmer_tokens.KmerTokens` returns; a token attends to
                 those of its own segment.
             at: Optional int, (B, P): the only tokens whose last state is wanted.
-            embedded: What the embedding makes of the tokens, where it is known.
+            embedded: What the first block reads, where it is known.
+            blocks: Some of the blocks; all by default.
             training: Whether to drop channels.
             return_all: Whether to return what each layer makes, with its attention.
 
@@ -114,12 +116,15 @@ class BertBackbone(keras.Model):
             x = self.embedding(
                 tokens["token_ids"], tokens["position_ids"], training=training
             )
+        blocks = self.blocks if blocks is None else blocks
         if not return_all:
-            for block in self.blocks[:-1]:
+            for block in blocks[:-1]:
                 x = block(x, attends, training=training)
-            return self.blocks[-1](x, attends, at=at, training=training)
+            if not blocks:
+                return x
+            return blocks[-1](x, attends, at=at, training=training)
         states, attention = [x], []
-        for block in self.blocks:
+        for block in blocks:
             x, scores = block(x, attends, return_scores=True, training=training)
             states.append(x)
             attention.append(scores)

@@ -164,6 +164,17 @@ def test_padding_changes_no_embedding(pool):
     np.testing.assert_allclose(found, again, atol=1e-5)
 
 
+@pytest.mark.parametrize(("blocks", "half"), [(1, 1), (2, 1), (3, 2)])
+def test_readouts_read_the_states_that_they_name(blocks, half):
+    model = build(num_hidden_layers=blocks)
+    bases = batch_of()["bases"][:, :30]
+    states, _ = model.backbone.encode(model.tokens(bases), return_all=True)
+    for name, layer in (("mean", -1), ("middle_mean", half), ("embeddings_mean", 0)):
+        expected = harness.array(states[layer])[:, 1:-1].mean(1)
+        found = harness.array(bert.embed(model, {"bases": bases}, name))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_pools_are_what_they_say():
     model = build()
     bases = batch_of()["bases"][:, :30]
