@@ -72,8 +72,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
     Args:
         path: The file or folder to make; one that exists is replaced, but no folder
-            by a file. Its parent is made. Where the system can exchange two names, the
-            old or the new one is there at every moment.
+            by a file. Its parents are made, and removed again if the block raises.
+            Where the system can exchange two names, the old or the new one is there at
+            every moment.
 
     Yields:
         A path beside it that does not exist yet. If the block raises, or SIGTERM or
@@ -84,11 +85,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         IsADirectoryError: If a file would replace a folder.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_left(path)
     mark = f"{_HOST}-{os.getpid()}-{next(_count)}"
     partial = path.with_name(f".{path.name[:_LONGEST]}{_MARK}{mark}")
-    with _removed_by_signals(partial), _cleaned(partial, path):
+    with parents(path), _removed_by_signals(partial), _cleaned(partial, path):
+        _remove_left(path)
         yield partial
         if path.is_dir() and not partial.is_dir():
             raise IsADirectoryError(f"{path} is a folder: choose another name")
@@ -103,6 +103,24 @@ def remove_partials() -> None:
     for partial in list(_partials):
         with contextlib.suppress(OSError):
             _remove(partial)
+
+
+@contextlib.contextmanager
+def parents(path: pathlib.Path) -> Iterator[None]:
+    """Makes the parents of a path, and removes the new ones if the block raises.
+
+    Args:
+        path: A file or folder.
+    """
+    made = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # something else is there by now
+            for parent in made:
+                parent.rmdir()
+        raise
 
 
 @contextlib.contextmanager

@@ -24,6 +24,21 @@ def test_files_and_folders_are_replaced(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_what_fails_leaves_no_new_folder(tmp_path):
+    def fail(name):
+        with atomic.replacing(tmp_path / name) as partial:
+            partial.write_text("2")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail("new/folder/x.txt")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old").mkdir()
+    with pytest.raises(ValueError, match="stop"):
+        fail("old/x.txt")
+    assert (tmp_path / "old").is_dir()
+
+
 def test_what_fails_leaves_all_as_it_was(tmp_path):
     atomic.write_text(tmp_path / "x.txt", "1")
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from genomenet import atomic
 from genomenet.data import (
     genome_index,
     integrity,
@@ -198,8 +199,8 @@ def pack(
     cut: Any = {"chunk_length": chunk_length, "min_length": min_length}
     about = {"name": name, **cut, "splits": splits, "seed": seed}
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with (
+        atomic.parents(path),
         tempfile.TemporaryFile(dir=path.parent) as spool,
         packed_chunks.Writer(path, about=about) as writer,
     ):

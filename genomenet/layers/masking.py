@@ -34,6 +34,9 @@ class Strategy(NamedTuple):
     best and those beyond the vocabulary worst; or empty for no ranks. In the half of
     the spans whose best token ranks best (all, if a sequence has at most 8), the k-1
     tokens on either side of that token, which share a base with it, are targets too."""
+    is_global: bool = False
+    """Whether a sequence's best tokens take the place of its centres, as many as were
+    drawn; each makes itself and the k-1 tokens on either side targets."""
 
 
 STRATEGIES: Final = {
@@ -41,6 +44,7 @@ STRATEGIES: Final = {
     "kmer_span": Strategy(),  # DNABERT's
     "genemask": Strategy(ranks_by="token"),
     "genemask_released": Strategy(ranks_by="position"),  # as its code does it
+    "genemask_global": Strategy(ranks_by="token", is_global=True),
 }
 """The maskings of `mask_tokens` and of BERT's config, by name."""
 
@@ -113,8 +117,10 @@ def mask_tokens(
 
     Source:
         kmer_span: Ji et al., DNABERT (2021); genemask: Roy et al., GeneMask (ECAI
-        2023). Differences: [UNK] is never masked, random tokens are k-mers only,
-        `max_predictions` exists; spans of other k than 3 to 6 follow the same rule.
+        2023); genemask_global, with which a run goes on from genemask: Roy et al.,
+        CM-GEMS (ECAI 2024). Differences: [UNK] is never masked, random tokens are
+        k-mers only, `max_predictions` exists; spans of other k than 3 to 6 follow the
+        same rule; CM-GEMS' code ranks tokens by their positions.
     """
     chosen = _check(token_ids, k, strategy, rate, ranks, max_predictions)
     token_ids = ops.cast(token_ids, "int32")
@@ -129,6 +135,10 @@ def mask_tokens(
     if chosen.ranks_by:
         entries = token_ids if chosen.ranks_by == "token" else position_ids
         rank = _rank(entries - kmer.NUM_SPECIAL, ranks, k)
+    if chosen.is_global:
+        order = _order_best(rank, places, is_centre)
+        priority = _spread(order, places, k - 1, k - 1)
+    elif chosen.ranks_by:
         value = _best_in_span(rank, places, before, after)
         order, at_token = _order_spans(is_centre, places, value, rate)
         priority = ops.minimum(
@@ -197,6 +207,35 @@ def _best_in_span(rank: Any, places: Any, before: int, after: int) -> Any:
     columns = ops.arange(length, dtype="int32")[None]
     offset = ops.take(np.array(offsets, "int32"), ops.bitwise_and(best, 15))
     return ops.right_shift(best, 4) * length + columns + offset
+
+
+def _order_best(rank: Any, places: Any, is_centre: Any) -> Any:
+    """Returns the order of the best tokens of each sequence, as many as centres.
+
+    Args:
+        rank: Of each token, (B, T).
+        places: As for `_spread`.
+        is_centre: Bool, (B, T).
+
+    Returns:
+        Int, (B, T): 0 for the token of the row that ranks best, and of equals stands
+        first; `_NONE` for all others.
+    """
+    length = rank.shape[1]
+    columns = ops.arange(length, dtype="int32")[None]
+    order = _inverse(ops.argsort(rank * length + columns, axis=1))
+    # By sequence, and within each once by order, once those with a centre first: the
+    # columns of a sequence are the same.
+    by_order = ops.argsort(places * length + order, axis=1)
+    has_none = ops.cast(ops.logical_not(is_centre), "int32")
+    is_chosen = ops.sort(2 * places + has_none, axis=1) % 2 == 0
+    is_best = ops.take_along_axis(is_chosen, _inverse(by_order), 1)
+    return ops.where(ops.logical_and(is_best, places > 0), order, _NONE)
+
+
+def _inverse(permutation: Any) -> Any:
+    """Returns where each column went: int, (B, T)."""
+    return ops.cast(ops.argsort(permutation, axis=1), "int32")
 
 
 def _order_spans(

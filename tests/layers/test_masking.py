@@ -102,7 +102,7 @@ def oracle_spans(tokens, draw, k, strategy, rate, ranks, first=1):
         return 0 <= i < len(tokens) and tokens[i] >= kmer.NUM_SPECIAL
 
     def rank(i):
-        entry = (tokens[i] if strategy == "genemask" else first + i) - 5
+        entry = (first + i if strategy == "genemask_released" else tokens[i]) - 5
         if entry < 0:
             return 0
         return int(ranks[entry]) if entry < len(ranks) else len(ranks) + 1
@@ -110,6 +110,14 @@ def oracle_spans(tokens, draw, k, strategy, rate, ranks, first=1):
     centres = [i for i in range(len(tokens)) if is_eligible(i) and draw[i] < rate]
     if strategy == "token":
         return [(False, 0, i, {i}) for i in centres], []
+    if strategy == "genemask_global":
+        best = sorted(
+            filter(is_eligible, range(len(tokens))), key=lambda i: (rank(i), i)
+        )
+        around = range(1 - k, k)
+        spans = [{i + d for d in around if is_eligible(i + d)} for i in best]
+        found = [(False, rank(i), i, s) for i, s in zip(best, spans, strict=True)]
+        return found[: len(centres)], best[: len(centres)]
     spans = [{i + d for d in SPANS[k] if is_eligible(i + d)} for i in centres]
     if strategy == "kmer_span":
         return [(False, 0, i, s) for i, s in zip(centres, spans, strict=True)], []
@@ -326,7 +334,8 @@ def test_rows_without_a_centre(strategy):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("strategy", "max_predictions"), [("kmer_span", 80), ("genemask", 80)]
+    ("strategy", "max_predictions"),
+    [("kmer_span", 80), ("genemask", 80), ("genemask_global", 80)],
 )
 def test_eager_and_compiled_agree(strategy, max_predictions):
     rows, key = make_rows(6, 40), make_key(40)
