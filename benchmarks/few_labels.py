@@ -10,12 +10,14 @@ without the training of all weights after it, of these weights, of those of `--o
 of random ones, and of the bases alone (k-mer counts and one-hot positions); and the
 baselines of `genomenet.evaluate`. One JSON line a draw, with the AUROC of each method;
 predictions are kept in `--folder`, so that a second call goes on where the first was
-stopped. At the end a table of means over draws, also in `table.md`; its last rows are
+stopped. At the end a table of means over draws, also in `table.md`, and all scores in
+`few_labels.csv`, of which `models/update.py` makes its table. The last rows are
 differences with 95 % intervals, for which test sequences are resampled in pairs:
 `fit_classifier` less its own linear probe, of the family's pool of both strands, and
 the choice with these weights less that with others.
 """
 
+import csv
 import dataclasses
 import functools
 import json
@@ -97,6 +99,7 @@ def main(argv: Sequence[str]) -> None:
                 }
                 line = {"task": name, "shots": shots, "draw": seed, "auroc": row}
                 print(json.dumps(line), flush=True)
+    _write(folder / "few_labels.csv", found, truths, kinds)
     text = "".join(_tables(found, truths, kinds))
     (folder / "table.md").write_text(text, encoding="utf-8")
     print(text)
@@ -236,6 +239,23 @@ def _auroc(predicted: Array, truth: Array, task: Any) -> float:
 
 def _codes(split: examples.Examples) -> list[Array]:
     return [split[number] for number in range(len(split))]
+
+
+def _write(
+    path: pathlib.Path,
+    found: Mapping[tuple[str, int, int], Mapping[str, Array]],
+    truths: Mapping[str, Array],
+    kinds: Mapping[str, Any],
+) -> None:
+    """Writes a row for each task, number of shots, draw and method."""
+    with atomic.replacing(path) as half, half.open("w", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["task", "shots", "draw", "method", "auroc"])
+        for (task, shots, draw), predicted in found.items():
+            for method, values in predicted.items():
+                score = _auroc(values, truths[task], kinds[task])
+                name = f"{OURS} of {_MODEL.value}" if method == OURS else method
+                writer.writerow([task, shots, draw, name, f"{score:.4f}"])
 
 
 def _tables(

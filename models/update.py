@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pathlib
 import re
 import sys
@@ -121,50 +122,54 @@ def results(base: pathlib.Path) -> list[str]:
     return "\n".join(lines).rstrip().split("\n")
 
 
-def summary(base: pathlib.Path) -> list[str]:
-    """Returns one table of the means of all CSVs, each at its most labels.
+def few_labels(base: pathlib.Path) -> list[str]:
+    """Returns the table of few labels: means over draws, by task.
+
+    Single readouts are left out but for the best of each task, which nobody knows
+    before.
 
     Args:
         base: Folder of the page, for links.
     """
+    path = MODELS / "few_labels.csv"
+    scores: dict[str, dict[tuple[str, int], list[float]]] = {}
+    for row in tables.read_csv(path):
+        key = str(row["task"]), int(row["shots"])
+        own = scores.setdefault(str(row["method"]), {})
+        own.setdefault(key, []).append(float(row["auroc"]))
+    means = {
+        method: {key: sum(each) / len(each) for key, each in own.items()}
+        for method, own in scores.items()
+    }
+    keys = list(next(iter(means.values())))
+    single = [name for name in means if name.endswith((", both", ", forward"))]
+    rows = {name: own for name, own in means.items() if name not in single}
+    rows["best single readout, known afterwards"] = {
+        key: max(means[name].get(key, 0) for name in single) for key in keys
+    }
+    names = list(dict.fromkeys(task for task, _ in keys))
+    shots = list(dict.fromkeys(number for _, number in keys))
+    draws = max(len(each) for own in scores.values() for each in own.values())
     lines = [
-        "| task | labels | best trained model | best of random weights | k-mer"
-        " regression | small CNN |",
-        "|---|---|--:|--:|--:|--:|",
+        f"AUROC with {' / '.join(map(str, shots))} sequences of each class, mean of"
+        f" {draws} draws ([every draw]({path.relative_to(base)})).",
+        "",
+        f"| | {' | '.join(f'`{name}`' for name in names)} | mean |",
+        f"|---|{'--:|' * (len(names) + 1)}",
     ]
-    for path in sorted((MODELS / "results").glob("*.csv")):
-        rows = tables.read_csv(path)
-        column = protocols.COLUMNS[rows[0]["protocol"]]
-        most = max(float(row[column]) for row in rows)
-        found: dict[str, list[float]] = {}
-        for row in rows:
-            if float(row[column]) == most:
-                found.setdefault(str(row["model"]), []).append(float(row["auroc"]))
-        means = {name: sum(each) / len(each) for name, each in found.items()}
-        baselines = [means.pop(name) for name in ("k-mer regression", "small CNN")]
-        random = {
-            n.removeprefix("random "): means.pop(n)
-            for n in list(means)
-            if n.startswith("random ")
-        }
-        share = f"{most:.0%} of all" if most < 1 else f"{most:.0f} a class"
-        cells = [
-            f"[`{rows[0]['dataset']}`]({path.relative_to(base)})",
-            share,
-            *(_best(means), _best(random)),
-            *(f"{mean:.3f}" for mean in baselines),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+    for method, own in rows.items():
+        columns = [[own.get((name, n), math.nan) for name in names] for n in shots]
+        cells = zip(*([*each, sum(each) / len(each)] for each in columns), strict=True)
+        text = " | ".join(" / ".join(map(_score, cell)) for cell in cells)
+        lines.append(f"| {method} | {text} |")
     return lines
 
 
-def _best(means: dict[str, float]) -> str:
-    """Returns the highest mean, and whose it is."""
-    name = max(means, key=lambda name: means[name])
-    return f"{means[name]:.3f} ({name})"
+def _score(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
-TABLES = {"trained": trained, "results": results, "summary": summary}
+TABLES = {"trained": trained, "results": results, "few_labels": few_labels}
 
 if __name__ == "__main__":
     for changed, content in updated():
