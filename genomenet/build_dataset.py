@@ -20,7 +20,7 @@ from typing import Any
 
 from absl import app, flags
 
-from genomenet import catalog
+from genomenet import catalog, task_kinds
 
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Name of a recipe in datasets/, or the path of its folder."
@@ -105,7 +105,7 @@ _SPLIT_SEED = flags.DEFINE_integer("split_seed", None, "Seed of the splits; 0.")
 _TASK = flags.DEFINE_enum(
     "task",
     None,
-    ["auto", "binary", "multiclass", "multi_label", "regression"],
+    ["auto", *task_kinds.KINDS],
     "What labels mean; found in the data if not given.",
 )
 _OVERWRITE = flags.DEFINE_bool(

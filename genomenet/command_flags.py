@@ -11,6 +11,8 @@ from typing import Any
 
 from absl import app, flags
 
+from genomenet import task_kinds
+
 
 def define_genome() -> tuple[
     flags.FlagHolder[list[str] | None], flags.FlagHolder[int | None]
@@ -86,7 +88,7 @@ def define_labelled() -> Labelled:
         task=flags.DEFINE_enum(
             "task",
             "auto",
-            ["auto", "binary", "multiclass", "multi_label", "regression"],
+            ["auto", *task_kinds.KINDS],
             "What the labels of --table mean; found in the labels if not given.",
         ),
         train_split=flags.DEFINE_string(

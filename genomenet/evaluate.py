@@ -14,6 +14,8 @@ from typing import Any
 
 from absl import app, flags
 
+from genomenet import task_kinds
+
 _PROTOCOL = flags.DEFINE_enum(
     "protocol",
     None,
@@ -52,7 +54,7 @@ _TEST_TABLE = flags.DEFINE_string("test_table", None, "Test set of --table.")
 _TASK = flags.DEFINE_enum(
     "task",
     "auto",
-    ["auto", "binary", "multiclass", "multi_label", "regression"],
+    ["auto", *task_kinds.KINDS],
     "What the labels of --table mean; found in the labels if not given.",
 )
 _POSITIVE = flags.DEFINE_string(

@@ -48,7 +48,7 @@ ALLOWED = {
     "atomic": set(),
     "catalog": set(),
     "compiled": {"dna"},
-    "command_flags": set(),
+    "command_flags": {"task_kinds"},
     "html_page": set(),
     "json_file": set(),
     "startup": {"atomic"},

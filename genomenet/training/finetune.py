@@ -255,8 +255,7 @@ def resolve(
         rows: Examples of an epoch.
 
     Returns:
-        The settings: an evaluation after every epoch, and a checkpoint after every
-        epoch or, of few rows, after as many epochs as have 50 steps.
+        The settings: evaluations after every epoch, checkpoints after 50 steps or more.
     """
     per_epoch = batches.steps_per_epoch(rows, settings.batch_size)
     return dataclasses.replace(
