@@ -309,13 +309,10 @@ def test_a_model_is_trained_and_goes_on_where_it_was_stopped(
     assert [row["model"] for row in rows] == ["tiny", "random tiny", protocols.KMER]
 
 
-KINDS = (
-    "binary",
-    *(pytest.param(k, marks=pytest.mark.slow) for k in ("multiclass", "multi_label")),
-    pytest.param("regression", marks=pytest.mark.slow),
-)
+KINDS = ("binary", "multiclass", "multi_label", "regression")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_small_network_learns_every_kind_of_label(kind, sampler, monkeypatch):
     few = protocols.Recipe(epochs=1, batch_size=8, learning_rate=1e-3)

@@ -174,7 +174,7 @@ def test_a_classifier_equals_brute_force_on_many():
     "both_strands", [True, pytest.param(False, marks=pytest.mark.slow)]
 )
 def test_a_masked_language_model_equals_brute_force(both_strands):
-    given, contigs, model = variants(40, seed=2), genome(), masked_lm()
+    given, contigs, model = variants(20, seed=2), genome(), masked_lm()
     table = score_files.variant_effects(
         model, given, contigs, both_strands=both_strands
     )
@@ -218,7 +218,7 @@ def test_a_masked_language_model_equals_brute_force(both_strands):
 def test_swapped_alleles_flip_the_sign():
     contigs = genome()
     model = [classifier("multiclass"), classifier("regression"), masked_lm()]
-    given = [v for v in variants(40, seed=3) if v[2].upper() != v[3]]
+    given = [v for v in variants(24, seed=3) if v[2].upper() != v[3]]
     for one, keys in zip(
         model, (["logit_b", "prob_c"], ["value"], ["likelihood"]), strict=True
     ):
@@ -231,7 +231,7 @@ def test_swapped_alleles_flip_the_sign():
             swapped.append((f"s{number}", position, alt, ref))
         back = score_files.variant_effects(one, swapped, swapped_contigs)
         is_both = (there["status"] == "ok") & (back["status"] == "ok")
-        assert is_both.sum() > 15
+        assert is_both.sum() > 8
         for key in keys:
             np.testing.assert_allclose(
                 back[key][is_both], -there[key][is_both], atol=1e-5
