@@ -24,7 +24,8 @@ from genomenet.training import settings as settings_lib
 
 _BASES: Final = 1 << 14  # that are embedded at once
 _TRIAL: Final = "trial"
-_TRIALS: Final = 3  # folds on which training all weights is tried
+_TRIALS: Final = 3  # folds on which training all weights is tried, at most
+_CLEAR: Final = 3.0  # standard errors of a difference that needs no further fold
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,8 +134,8 @@ def run(
     """Learns a classifier from at most `finetune.FEW` sequences.
 
     The encoder is read once. Linear heads over its readouts are compared by
-    cross-validation. On three of the folds the best is compared with what is done
-    without a choice: a head over the family's pool of both strands, and from it on all
+    cross-validation. On three of the folds, or fewer where they agree by three
+    standard errors, the best is compared with what is done without a choice: a head over the family's pool of both strands, and from it on all
     weights. The linear head is the classifier where its held-out loss is lower by more
     than a standard error. Of a readout or strands that are given
     the linear head is the classifier, unless training all weights on from it is better
@@ -240,6 +241,9 @@ def run(
                 ("all", predict_logits(model, held_out)),
             ):
                 each[name].append(readouts.losses(logits, label, data.task))
+            gain = np.concatenate(each["head"]) - np.concatenate(each["all"])
+            if _is_better(gain, _CLEAR) or _is_better(-gain, _CLEAR):
+                break
         if each["all"]:
             rows = {name: np.concatenate(parts) for name, parts in each.items()}
             losses = {name: float(np.mean(values)) for name, values in rows.items()}
@@ -417,11 +421,11 @@ def _in_parts(
     return np.concatenate(found)[np.argsort(np.concatenate(order))]
 
 
-def _is_better(gain: np.ndarray) -> bool:
-    """Whether gains of rows are above 0 by more than a standard error."""
+def _is_better(gain: np.ndarray, errors: float = 1.0) -> bool:
+    """Whether gains of rows are above 0 by more than some standard errors."""
     if len(gain) < 2:
         return False
-    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
+    return bool(gain.mean() > errors * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 def is_complete(train: examples.Examples, task: tasks.Task) -> bool:

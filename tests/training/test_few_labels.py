@@ -114,7 +114,7 @@ def test_training_all_weights_is_dropped_where_it_does_not_help(
 
 @pytest.mark.slow
 def test_training_all_weights_is_kept_where_it_helps(tmp_path, monkeypatch):
-    monkeypatch.setattr(few_labels, "_is_better", lambda gain: True)
+    monkeypatch.setattr(few_labels, "_is_better", lambda gain, errors=1: True)
     fast = settings.Settings(batch_size=16, learning_rate=1e-2)
     names = {"readout": ("mean",), "strands": "both"}
     plan = finetune.Plan(epochs=2)
@@ -132,11 +132,14 @@ def test_training_all_weights_is_kept_where_it_helps(tmp_path, monkeypatch):
 def test_without_a_clear_gain_of_the_linear_head_all_weights_are_trained(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(few_labels, "_is_better", lambda gain: False)
+    monkeypatch.setattr(few_labels, "_is_better", lambda gain, errors=1: False)
     found = run(problem(), tmp_path / "run")
     assert found.is_tuned
     assert not found.run.model.config.readout  # the family's pool, as without a choice
-    monkeypatch.setattr(few_labels, "_is_better", lambda gain: True)
+    monkeypatch.setattr(few_labels, "_is_better", lambda gain, errors=1: True)
     other = run(problem(), tmp_path / "other")
     assert not other.is_tuned
+    # Three folds where none is clear, one where the first is.
+    assert len(list((tmp_path / "run" / "trial").iterdir())) == 3
+    assert len(list((tmp_path / "other" / "trial").iterdir())) == 1
     assert other.run.model.config.readout == other.choice.readout
