@@ -61,7 +61,7 @@ _QUICK = flags.DEFINE_bool("quick", False, "fit_classifier(quick=True).")
 OURS: Final = "fit_classifier"
 OF_BASES: Final = "k-mers and positions"
 OF_RANDOM: Final = "random weights"
-_RESAMPLES: Final = 500
+_RESAMPLES: Final = 200
 
 Array = npt.NDArray[Any]
 

@@ -135,11 +135,11 @@ def run(
 
     The encoder is read once. Linear heads over its readouts are compared by
     cross-validation. On three of the folds, or fewer where they agree by three
-    standard errors, the best is compared with what is done without a choice: a head over the family's pool of both strands, and from it on all
-    weights. The linear head is the classifier where its held-out loss is lower by more
-    than a standard error. Of a readout or strands that are given
-    the linear head is the classifier, unless training all weights on from it is better
-    by more than a standard error.
+    standard errors, the best is compared with what is done without a choice: a head
+    over the family's pool of both strands, and from it on all weights. The linear head
+    is the classifier where its held-out loss is lower by more than a standard error.
+    Of a readout or strands that are given the linear head is the classifier, unless
+    training all weights on from it is better by more than a standard error.
 
     Args:
         family: As for `finetune.run`.
