@@ -61,7 +61,7 @@ _QUICK = flags.DEFINE_bool("quick", False, "fit_classifier(quick=True).")
 OURS: Final = "fit_classifier"
 OF_BASES: Final = "k-mers and positions"
 OF_RANDOM: Final = "random weights"
-_RESAMPLES: Final = 200
+_RESAMPLES: Final = 500
 
 Array = npt.NDArray[Any]
 
@@ -283,14 +283,14 @@ def _tables(
         yield f"| best | {' | '.join(best)} | |\n"
         own, *others = map(_chosen, [*_others(), OF_BASES])
         pairs = [(OURS, _probe()), *((own, other) for other in others)]
+        drawn = {}
+        for task, truth in truths.items():
+            draws = [found[task, shots, seed] for seed in range(_DRAWS.value)]
+            for method in dict.fromkeys(name for pair in pairs for name in pair):
+                each = [_drawn(draw[method], truth, kinds[task]) for draw in draws]
+                drawn[task, method] = np.mean(each, axis=0)
         for first, second in pairs:
-            each = [
-                _differences(
-                    [found[task, shots, seed] for seed in range(_DRAWS.value)],
-                    *(truth, kinds[task], first, second),
-                )
-                for task, truth in truths.items()
-            ]
+            each = [drawn[task, first] - drawn[task, second] for task in truths]
             cells = " | ".join(map(_interval, [*each, np.mean(each, axis=0)]))
             yield f"| {first} less {second} | {cells} |\n"
 
@@ -301,25 +301,13 @@ def _probe() -> str:
     return f"{models.get_family(family).CLASSIFIER_POOL}, {classifier.BOTH}"
 
 
-def _differences(
-    draws: Sequence[Mapping[str, Array]],
-    truth: Array,
-    task: Any,
-    first: str,
-    second: str,
-) -> Array:
-    """Returns mean differences: of all test rows, then of rows drawn with return."""
-    rng, differences = np.random.default_rng(0), []
-    for number in range(_RESAMPLES + 1):
-        size = len(truth)
-        rows = rng.integers(0, size, size) if number else np.arange(size)
-        each = [
-            _auroc(draw[first][rows], truth[rows], task)
-            - _auroc(draw[second][rows], truth[rows], task)
-            for draw in draws
-        ]
-        differences.append(np.mean(each))
-    return np.array(differences)
+def _drawn(predicted: Array, truth: Array, task: Any) -> Array:
+    """Returns the AUROC of all test rows, then of rows drawn with return."""
+    rng, size = np.random.default_rng(0), len(truth)
+    weights = np.ones((size, _RESAMPLES + 1))
+    for number in range(1, _RESAMPLES + 1):
+        weights[:, number] = np.bincount(rng.integers(0, size, size), minlength=size)
+    return metrics.weighted_scores(task, truth, predicted, weights)["auroc"]
 
 
 def _interval(differences: Array) -> str:

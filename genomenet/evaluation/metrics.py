@@ -182,6 +182,31 @@ def score(
     )
 
 
+def weighted_scores(
+    task: tasks.Task,
+    truth: npt.NDArray[Any],
+    predicted: npt.NDArray[Any],
+    weights: npt.NDArray[np.float64],
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Returns the metrics of rows that weigh differently, as resampled ones do.
+
+    Args:
+        task: As for `score`.
+        truth: As for `score`.
+        predicted: As for `score`.
+        weights: Of each row in each of D draws, (N, D).
+
+    Returns:
+        Name of the metric → (D,), NaN where it is undefined.
+
+    Raises:
+        ValueError: As `score`.
+    """
+    truth, predicted = checked(task, truth, predicted)
+    guesses = None if task.kind == task_kinds.REGRESSION else guessed(task, predicted)
+    return _metric(task, truth, predicted, guesses)(weights)
+
+
 def checked(
     task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:

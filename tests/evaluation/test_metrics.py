@@ -304,6 +304,19 @@ def test_interval_that_too_few_resamples_define():
     assert math.isnan(auroc.low) == bool(known)
 
 
+@CASES
+def test_weights_count_rows(case):
+    of, truth, predicted = case(np.random.default_rng(0))
+    counts = np.random.default_rng(1).integers(0, 3, len(truth))
+    weights = np.stack([np.ones(len(truth)), counts], axis=1).astype(float)
+    rows = np.repeat(np.arange(len(truth)), counts)
+    for column, which in enumerate((slice(None), rows)):
+        scores = metrics.score(of, truth[which], predicted[which], resamples=0)
+        found = metrics.weighted_scores(of, truth, predicted, weights)
+        for name, values in found.items():
+            assert values[column] == pytest.approx(scores[name].value)
+
+
 def test_without_resamples():
     kind, truth, predicted = binary(np.random.default_rng(0))
     found = metrics.score(kind, truth, predicted, resamples=0)
