@@ -136,10 +136,10 @@ def run(
     The encoder is read once. Linear heads over its readouts are compared by
     cross-validation. On three of the folds, or fewer where they agree by three
     standard errors, the best is compared with what is done without a choice: a head
-    over the family's pool of both strands, and from it on all weights. The linear head
-    is the classifier where its held-out loss is lower by more than a standard error.
-    Of a readout or strands that are given the linear head is the classifier, unless
-    training all weights on from it is better by more than a standard error.
+    over the family's pool of both strands, and from it on all weights; where readout or
+    strands are given, with training all weights on from the linear head. The linear
+    head is the classifier, unless the other's held-out loss is lower by more than a
+    standard error.
 
     Args:
         family: As for `finetune.run`.
@@ -247,8 +247,7 @@ def run(
         if each["all"]:
             rows = {name: np.concatenate(parts) for name, parts in each.items()}
             losses = {name: float(np.mean(values)) for name, values in rows.items()}
-            gain = rows["head"] - rows["all"]
-            is_tuned = _is_better(gain) if is_fixed else not _is_better(-gain)
+            is_tuned = _is_better(rows["head"] - rows["all"])
     if is_tuned:
         begin = make(fit()) if is_fixed else pretrained
         run = train_all(data, pathlib.Path(workdir), begin)
