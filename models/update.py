@@ -11,6 +11,7 @@ import json
 import math
 import pathlib
 import re
+import statistics
 import sys
 from collections.abc import Iterator
 
@@ -138,7 +139,7 @@ def few_labels(base: pathlib.Path) -> list[str]:
         own = scores.setdefault(str(row["method"]), {})
         own.setdefault(key, []).append(float(row["auroc"]))
     means = {
-        method: {key: sum(each) / len(each) for key, each in own.items()}
+        method: {key: statistics.fmean(each) for key, each in own.items()}
         for method, own in scores.items()
     }
     keys = list(next(iter(means.values())))
@@ -159,7 +160,7 @@ def few_labels(base: pathlib.Path) -> list[str]:
     ]
     for method, own in rows.items():
         columns = [[own.get((name, n), math.nan) for name in names] for n in shots]
-        cells = zip(*([*each, sum(each) / len(each)] for each in columns), strict=True)
+        cells = zip(*([*each, statistics.fmean(each)] for each in columns), strict=True)
         text = " | ".join(" / ".join(map(_score, cell)) for cell in cells)
         lines.append(f"| {method} | {text} |")
     return lines
