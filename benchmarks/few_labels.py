@@ -73,6 +73,7 @@ def main(argv: Sequence[str]) -> None:
     folder = pathlib.Path(_FOLDER.value)
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[tuple[str, int, int], dict[str, Array]] = {}
+    scores: dict[tuple[str, int, int], dict[str, float]] = {}
     truths, kinds = {}, {}
     for name, data in _read():
         truths[name], kinds[name] = data[examples.TEST].labels, data.task
@@ -93,14 +94,15 @@ def main(argv: Sequence[str]) -> None:
                             np.savez_compressed(file, allow_pickle=False, **new)
                     with np.load(path) as file:
                         predicted.update(file)
-                row = {
-                    method: round(_auroc(values, truths[name], data.task), 4)
+                scores[name, shots, seed] = own = {
+                    method: _auroc(values, truths[name], data.task)
                     for method, values in predicted.items()
                 }
+                row = {method: round(score, 4) for method, score in own.items()}
                 line = {"task": name, "shots": shots, "draw": seed, "auroc": row}
                 print(json.dumps(line), flush=True)
-    _write(folder / "few_labels.csv", found, truths, kinds)
-    text = "".join(_tables(found, truths, kinds))
+    _write(folder / "few_labels.csv", scores)
+    text = "".join(_tables(found, scores, truths, kinds))
     (folder / "table.md").write_text(text, encoding="utf-8")
     print(text)
 
@@ -242,35 +244,32 @@ def _codes(split: examples.Examples) -> list[Array]:
 
 
 def _write(
-    path: pathlib.Path,
-    found: Mapping[tuple[str, int, int], Mapping[str, Array]],
-    truths: Mapping[str, Array],
-    kinds: Mapping[str, Any],
+    path: pathlib.Path, scores: Mapping[tuple[str, int, int], Mapping[str, float]]
 ) -> None:
     """Writes a row for each task, number of shots, draw and method."""
     with atomic.replacing(path) as half, half.open("w", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["task", "shots", "draw", "method", "auroc"])
-        for (task, shots, draw), predicted in found.items():
-            for method, values in predicted.items():
-                score = _auroc(values, truths[task], kinds[task])
+        for (task, shots, draw), own in scores.items():
+            for method, score in own.items():
                 name = f"{OURS} of {_MODEL.value}" if method == OURS else method
                 writer.writerow([task, shots, draw, name, f"{score:.4f}"])
 
 
 def _tables(
     found: Mapping[tuple[str, int, int], Mapping[str, Array]],
+    scores: Mapping[tuple[str, int, int], Mapping[str, float]],
     truths: Mapping[str, Array],
     kinds: Mapping[str, Any],
 ) -> Iterator[str]:
     """Yields a table of mean AUROC for each number of shots."""
     for shots in map(int, _SHOTS.value):
         columns = {}
-        for task, truth in truths.items():
-            draws = [found[task, shots, seed] for seed in range(_DRAWS.value)]
+        for task in truths:
+            of_draws = [scores[task, shots, seed] for seed in range(_DRAWS.value)]
             columns[task] = {
-                method: np.mean([_auroc(d[method], truth, kinds[task]) for d in draws])
-                for method in draws[0]
+                method: np.mean([own[method] for own in of_draws])
+                for method in of_draws[0]
             }
         yield f"\n{shots} sequences of each class, mean of {_DRAWS.value} draws\n\n"
         yield f"| AUROC | {' | '.join(truths)} | mean |\n"

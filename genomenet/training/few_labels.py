@@ -241,13 +241,12 @@ def run(
                 ("all", predict_logits(model, held_out)),
             ):
                 each[name].append(readouts.losses(logits, label, data.task))
-            gain = np.concatenate(each["head"]) - np.concatenate(each["all"])
-            if _is_better(gain, _CLEAR) or _is_better(-gain, _CLEAR):
-                break
-        if each["all"]:
             rows = {name: np.concatenate(parts) for name, parts in each.items()}
             losses = {name: float(np.mean(values)) for name, values in rows.items()}
-            is_tuned = _is_better(rows["head"] - rows["all"])
+            gain = rows["head"] - rows["all"]
+            is_tuned = _is_better(gain)
+            if _is_better(gain, _CLEAR) or _is_better(-gain, _CLEAR):
+                break
     if is_tuned:
         begin = make(fit()) if is_fixed else pretrained
         run = train_all(data, pathlib.Path(workdir), begin)
