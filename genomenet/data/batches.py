@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,36 @@ def endless(
         if step == 0 or number == first:
             order = np.random.default_rng([seed, epoch]).permutation(rows)
         yield _batch(arrays, order, step, batch_size, seed, number)
+
+
+def num_parts(batch_size: int, length: int, *, most: int) -> int:
+    """Returns in how many equal parts a batch is read.
+
+    Args:
+        batch_size: Rows of it.
+        length: Bases of a row.
+        most: Bases of a part, at most, unless one row has more.
+    """
+    fit = (n for n in range(1, batch_size) if not batch_size % n)
+    return next((n for n in fit if batch_size // n * length <= most), batch_size)
+
+
+def dealt(
+    whole: Iterable[Batch], worker: int, num_workers: int, *, parts: int = 1
+) -> Iterator[Batch]:
+    """Yields one worker's rows of each batch, in equal parts.
+
+    Args:
+        whole: Batches.
+        worker: Index of the worker, which has the rows after those of lower index.
+        num_workers: Number of workers.
+        parts: Number of parts of each batch.
+    """
+    for batch in whole:
+        rows = len(batch["weight"]) // (num_workers * parts)
+        for part in range(worker * parts, (worker + 1) * parts):
+            one = slice(part * rows, (part + 1) * rows)
+            yield {name: array[one] for name, array in batch.items()}
 
 
 def in_order(arrays: Arrays, *, batch_size: int, seed: int) -> Iterator[Batch]:

@@ -22,7 +22,7 @@ from genomenet.models import family as family_lib
 from genomenet.training import finetune, loop, readouts
 from genomenet.training import settings as settings_lib
 
-_BASES: Final = 1 << 14  # that are embedded at once
+_BASES: Final = 1 << 12  # that are embedded at once: more is no faster on a CPU
 _TRIAL: Final = "trial"
 _TRIALS: Final = 3  # folds on which training all weights is tried, at most
 _CLEAR: Final = 3.0  # standard errors of a difference that needs no further fold

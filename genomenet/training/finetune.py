@@ -30,6 +30,7 @@ BEST: Final = "best.weights.h5"
 
 _HEAD_STEPS: Final = 200  # at least, of a head that is trained first
 _SAVE_STEPS: Final = 50  # at least, between checkpoints: with few rows an epoch is one
+_BASES: Final = 1 << 12  # that a CPU reads at once: more takes memory, not less time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,17 +155,18 @@ def run(
                 )
             )
         taught = reads.arrays(train, length, weights)
+        parts = 1
+        if devices.is_cpu and devices.num_replicas == 1 and plan.train != HEAD:
+            parts = batches.num_parts(settings.batch_size, length, most=_BASES)
 
         def endless(first: int, worker: int, num_workers: int) -> Any:
-            own = settings.batch_size // num_workers
-            part = slice(worker * own, (worker + 1) * own)
-            for batch in batches.endless(
+            whole = batches.endless(
                 taught,
                 batch_size=settings.batch_size,
                 seed=settings.seed,
-                first=first,
-            ):
-                yield {name: rows[part] for name, rows in batch.items()}
+                first=first // parts,
+            )
+            return batches.dealt(whole, worker, num_workers, parts=parts)
 
         job = loop.Job(
             objective=classifier_lib,
@@ -175,6 +177,7 @@ def run(
             baseline=lambda model: _baseline(data),
             is_done=lambda rows: _is_done(rows, plan.patience),
             best=folder.path / BEST if held_out else None,
+            parts=parts,
         )
         return loop.run(job, config, folder=folder, devices=devices)
 
@@ -300,12 +303,7 @@ def scaled(truth: np.ndarray, config: config_lib.ClassifierConfig) -> np.ndarray
 
 
 def _of_head(plan: Plan, settings: settings_lib.Settings) -> Plan:
-    """Returns how the head is trained before all weights are.
-
-    Args:
-        plan: Of the whole.
-        settings: With the steps that follow from the plan.
-    """
+    """Returns how the head is trained before all weights are."""
     per_epoch = settings.eval_every
     epochs = max(plan.epochs, -(-_HEAD_STEPS // per_epoch))
     return dataclasses.replace(plan, train=HEAD, epochs=epochs)
@@ -364,7 +362,7 @@ class _Reader:
             return ops.stack(vectors, axis=1), ops.stack(is_valid, axis=1)
 
         call = compiled.function(model, read)
-        size = max(self._batch_size, 64)
+        size = max(1, min(self._batch_size, _BASES // bases.shape[1]))
         found = [
             [array[: len(numbers)] for array in call(rows)]
             for numbers, rows in batches.by_length(list(bases), batch_size=size)

@@ -83,6 +83,8 @@ class Job:
         is_done: Of the rows of `metrics.jsonl`, whether to end before the last step.
         best: File for the weights of the evaluation with the lowest loss, with
             which the run ends; None ends with the last weights.
+        parts: Parts of each batch that `batches` yields one by one, of which the
+            gradients are summed: less memory, the same step.
     """
 
     objective: Any
@@ -93,6 +95,7 @@ class Job:
     baseline: Callable[[keras.Model], Mapping[str, float]] = lambda model: {}
     is_done: Callable[[Sequence[Mapping[str, float]]], bool] = lambda rows: False
     best: pathlib.Path | None = None
+    parts: int = 1
 
 
 class Engine(Protocol):
@@ -153,10 +156,12 @@ class Devices(Protocol):
     Attributes:
         is_chief: Whether this process writes the files of the run.
         num_replicas: Devices that share a batch, over all processes.
+        is_cpu: Whether they are no accelerators.
     """
 
     is_chief: bool
     num_replicas: int
+    is_cpu: bool
 
     def check(self, settings: settings_lib.Settings) -> None:
         """Raises a ValueError if settings do not go with the devices."""
@@ -239,7 +244,12 @@ class _Run:
         self.run_config = run_config
         self.settings = settings = run_config.settings
         self.folder = folder
-        self.engine = devices.engine(job, settings, folder)
+        in_parts = dataclasses.replace(
+            settings,
+            batch_size=settings.batch_size // job.parts,
+            accumulate=settings.accumulate * job.parts,
+        )
+        self.engine = devices.engine(job, in_parts, folder)
         self.baseline = dict(job.baseline(self.engine.model)) if job.held_out else {}
         self._sequences = settings.batch_size * settings.accumulate
         self._bases = self._sequences * job.bases_per_row

@@ -49,6 +49,37 @@ def test_batches_begin_anywhere():
                 np.testing.assert_array_equal(array, theirs[name])
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "length", "parts"),
+    [
+        (32, 128, 1),
+        (32, 129, 2),
+        (32, 500, 4),
+        (32, 9_000, 32),
+        (12, 1_000, 3),
+        (7, 1_000, 7),
+        (1, 9_000, 1),
+    ],
+)
+def test_parts_of_a_batch_are_equal_and_few(batch_size, length, parts):
+    assert batches.num_parts(batch_size, length, most=4_096) == parts
+
+
+@pytest.mark.parametrize(("num_workers", "parts"), [(1, 1), (1, 3), (2, 3), (3, 1)])
+def test_a_batch_is_dealt_whole(num_workers, parts):
+    whole = list(itertools.islice(batches.endless(ARRAYS, batch_size=6, seed=1), 4))
+    dealt = [
+        list(batches.dealt(whole, worker, num_workers, parts=parts))
+        for worker in range(num_workers)
+    ]
+    for number, batch in enumerate(whole):
+        own = slice(number * parts, (number + 1) * parts)
+        pieces = [piece for worker in dealt for piece in worker[own]]
+        for name, array in batch.items():
+            joined = np.concatenate([piece[name] for piece in pieces])
+            np.testing.assert_array_equal(joined, array)
+
+
 @pytest.mark.parametrize("most", [0, 20])
 def test_neighbours_in_length_share_a_batch(most):
     rng = np.random.default_rng(0)

@@ -135,3 +135,23 @@ def test_rows_taken_for_a_gpu_have_the_same_gradient(monkeypatch, dtype):
     of_product = harness.gradients(total, layer.trainable_variables)
     for one, other in zip(plain, of_product, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gelu_and_its_gradient_are_those_of_keras(dtype):
+    x = keras.Variable(np.linspace(-6, 6, 101), dtype=dtype)
+    seen = ops.cast(np.linspace(1, 2, 101), dtype)
+    of_keras = lambda y: ops.gelu(y, approximate=False)  # noqa: E731
+    [found], [wanted] = (
+        harness.gradients(lambda f=f: ops.sum(f(x.value) * seen), [x])
+        for f in (transformer.gelu, of_keras)
+    )
+    room = 1e-6 if dtype == "float32" else 2e-2
+    np.testing.assert_allclose(
+        harness.array(ops.cast(transformer.gelu(x.value), "float32")),
+        harness.array(ops.cast(of_keras(x.value), "float32")),
+        atol=room,
+    )
+    np.testing.assert_allclose(
+        np.asarray(found, "float32"), np.asarray(wanted, "float32"), atol=room
+    )

@@ -6,6 +6,7 @@ import signal
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from genomenet.data import examples, sources, tasks
 from genomenet.inference import predict
@@ -78,6 +79,18 @@ def test_a_motif_is_learnt(tmp_path):
     rows = workdir.read_metrics(tmp_path / "run")
     best = min(row["val_loss"] for row in rows if "val_loss" in row)
     assert result.metrics["val_loss"] == best
+
+
+def test_parts_of_a_batch_make_the_same_step(tmp_path, monkeypatch):
+    data = table(tmp_path, rows=40)
+    whole = run(data, tmp_path / "whole", epochs=2)
+    monkeypatch.setattr(finetune, "_BASES", 4 * 60)
+    parts = run(data, tmp_path / "parts", epochs=2)
+    assert parts.config == whole.config
+    for a, b in zip(whole.model.weights, parts.model.weights, strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(a), ops.convert_to_numpy(b), rtol=1e-3, atol=1e-4
+        )
 
 
 @pytest.mark.slow

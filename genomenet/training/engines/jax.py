@@ -54,6 +54,7 @@ class Devices:
         self.mesh = sharding.Mesh(np.array(found), (_ROWS,))
         self.is_chief = jax.process_index() == 0
         self.num_replicas = len(found)
+        self.is_cpu = found[0].platform == "cpu"
 
     def check(self, settings: settings_lib.Settings) -> None:
         """Refuses settings that these devices cannot compute."""

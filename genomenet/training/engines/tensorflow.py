@@ -28,6 +28,8 @@ class Devices:
         self.strategy = strategy_lib.make(distribute)
         self.is_chief = strategy_lib.is_chief(self.strategy)
         self.num_replicas: int = self.strategy.num_replicas_in_sync
+        found = {device.device_type for device in tf.config.get_visible_devices()}
+        self.is_cpu = found == {"CPU"}
 
     def check(self, settings: settings_lib.Settings) -> None:
         """Refuses settings that these devices cannot compute."""
