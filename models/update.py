@@ -1,7 +1,7 @@
 """Writes index.json and the tables of trained models: `python models/update.py`.
 
-Everything comes from the files of the release folders and from models/results, which
-holds tables as `genomenet.evaluate` writes them; nothing is typed.
+All values are read from the files of the release folders, from models/few_labels.csv
+and from models/results, which holds tables that `genomenet.evaluate` has written.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from genomenet.release import weights  # noqa: E402
 
 
 def updated() -> Iterator[tuple[pathlib.Path, str]]:
-    """Yields each file that is generated, in whole or between marks, and its text.
+    """Yields the path and the text of each file that is generated in whole or in part.
 
-    The first are the `config.json` of releases; what follows depends on them.
+    The `config.json` files of releases come first, as the other files depend on them.
     """
     for release in releases():
         path = release / "config.json"
@@ -58,7 +58,7 @@ def releases() -> list[pathlib.Path]:
 
 
 def files() -> dict[str, dict[str, list[dict[str, object]]]]:
-    """Returns path, size and SHA-256 of each file of each release."""
+    """Returns path, size and SHA-256 of each file of each release folder."""
     return {
         folder.name: {
             "files": [
@@ -76,14 +76,14 @@ def files() -> dict[str, dict[str, list[dict[str, object]]]]:
 
 
 def trained(base: pathlib.Path) -> list[str]:
-    """Returns the table of trained models, by their config.json and metrics.json.
+    """Returns the table of trained models, from their config.json and metrics.json.
 
     Args:
-        base: Folder of the page, for links.
+        base: Folder of the page, for relative links.
     """
     lines = [
-        "| model | trained on | steps × rows | held-out loss (guessing) | held-out"
-        " accuracy (guessing) | MB |",
+        "| model | trained on | steps × rows | held-out loss (chance) | held-out"
+        " accuracy (chance) | MB |",
         "|---|---|--:|--:|--:|--:|",
     ]
     for folder in releases():
@@ -103,10 +103,10 @@ def trained(base: pathlib.Path) -> list[str]:
 
 
 def results(base: pathlib.Path) -> list[str]:
-    """Returns a table for each CSV of models/results.
+    """Returns a table for each CSV file in models/results.
 
     Args:
-        base: Folder of the page, for links.
+        base: Folder of the page, for relative links.
     """
     lines = []
     for path in sorted((MODELS / "results").glob("*.csv")):
@@ -124,33 +124,33 @@ def results(base: pathlib.Path) -> list[str]:
 
 
 def few_labels(base: pathlib.Path) -> list[str]:
-    """Returns the table of few labels: means over draws, by task.
+    """Returns the table of results with few labels: means over draws, by task.
 
-    Single readouts are left out but for the best of each task, which nobody knows
-    before.
+    Single readouts are left out. The last row holds the best of them for each task and
+    number of labels, chosen by its score on the test set.
 
     Args:
-        base: Folder of the page, for links.
+        base: Folder of the page, for relative links.
     """
     path = MODELS / "few_labels.csv"
     scores: dict[str, dict[tuple[str, int], list[float]]] = {}
     for row in tables.read_csv(path):
         key = str(row["task"]), int(row["shots"])
-        own = scores.setdefault(str(row["method"]), {})
-        own.setdefault(key, []).append(float(row["auroc"]))
+        by_task = scores.setdefault(str(row["method"]), {})
+        by_task.setdefault(key, []).append(float(row["auroc"]))
     means = {
-        method: {key: statistics.fmean(each) for key, each in own.items()}
-        for method, own in scores.items()
+        method: {key: statistics.fmean(values) for key, values in by_task.items()}
+        for method, by_task in scores.items()
     }
     keys = list(next(iter(means.values())))
     single = [name for name in means if name.endswith((", both", ", forward"))]
-    rows = {name: own for name, own in means.items() if name not in single}
-    rows["best single readout, known afterwards"] = {
+    rows = {name: by_task for name, by_task in means.items() if name not in single}
+    rows["best single readout, chosen on the test set"] = {
         key: max(means[name].get(key, 0) for name in single) for key in keys
     }
     names = list(dict.fromkeys(task for task, _ in keys))
-    shots = list(dict.fromkeys(number for _, number in keys))
-    draws = max(len(each) for own in scores.values() for each in own.values())
+    shots = list(dict.fromkeys(count for _, count in keys))
+    draws = max(len(values) for row in scores.values() for values in row.values())
     lines = [
         f"AUROC with {' / '.join(map(str, shots))} sequences of each class, mean of"
         f" {draws} draws ([every draw]({path.relative_to(base)})).",
@@ -158,9 +158,10 @@ def few_labels(base: pathlib.Path) -> list[str]:
         f"| | {' | '.join(f'`{name}`' for name in names)} | mean |",
         f"|---|{'--:|' * (len(names) + 1)}",
     ]
-    for method, own in rows.items():
-        columns = [[own.get((name, n), math.nan) for name in names] for n in shots]
-        cells = zip(*([*each, statistics.fmean(each)] for each in columns), strict=True)
+    for method, by_task in rows.items():
+        columns = [[by_task.get((name, n), math.nan) for name in names] for n in shots]
+        columns = [[*column, statistics.fmean(column)] for column in columns]
+        cells = zip(*columns, strict=True)
         text = " | ".join(" / ".join(map(_score, cell)) for cell in cells)
         lines.append(f"| {method} | {text} |")
     return lines
