@@ -1,4 +1,4 @@
-"""Building a dataset as a whole or not at all, and finding one that is there."""
+"""Builds a dataset completely or not at all, and finds prepared datasets."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ metadata = integrity.metadata
 
 
 def default_data_dir() -> pathlib.Path:
-    """Returns where datasets lie if nothing else is said, as in TFDS."""
+    """Returns the default folder of all datasets, which is that of TFDS."""
     given = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return pathlib.Path(given).expanduser()
 
 
 def check_name(name: str) -> str:
-    """Returns the name of a dataset to be made.
+    """Checks the name of a dataset to build.
 
     Args:
         name: The name.
@@ -42,7 +42,7 @@ def check_name(name: str) -> str:
         The same name.
 
     Raises:
-        DatasetError: If it is none that TFDS accepts.
+        DatasetError: If TFDS does not accept it.
     """
     if not _NAME.fullmatch(name):
         raise sources.DatasetError(
@@ -58,7 +58,7 @@ def find(
     """Finds a prepared dataset. Imports neither TFDS nor TensorFlow.
 
     Args:
-        name: Name of the dataset; or its folder, with or without the version.
+        name: Name of the dataset, or its folder, with or without the version.
         data_dir: Folder of all datasets; TFDS's default if None.
 
     Returns:
@@ -88,36 +88,40 @@ def prepare(
     show_progress: bool = True,
     beam_options: str | None = None,
 ) -> tuple[pathlib.Path, bool]:
-    """Builds a dataset, unless it is there already.
+    """Builds a dataset, unless it exists already.
 
-    It is built beside its place and moved there when it is complete, so that a
-    dataset to be replaced stays until then, and an interrupted build leaves nothing
-    that looks finished. What a killed build left is removed by the next one.
+    The dataset is built beside its final folder and moved there when it is complete.
+    A dataset to be replaced stays until then, and an interrupted build leaves nothing
+    that looks finished. The next build removes what a killed build left.
 
     Args:
         name: Name of the dataset.
-        make: Function that makes its builder for a given folder of datasets.
+        make: Function that returns the builder for a given folder of datasets.
         data_dir: Folder of all datasets; TFDS's default if None.
-        manual_dir: Folder with files that the user fetched.
-        overwrite: Whether to replace a dataset that is there.
-        show_progress: Whether to show bars.
-        beam_options: Options of an Apache Beam pipeline, as `--runner=DirectRunner`;
-            None builds in this process.
+        manual_dir: Folder with files that the user downloaded.
+        overwrite: Whether to replace an existing dataset.
+        show_progress: Whether to show progress bars.
+        beam_options: Options of an Apache Beam pipeline, such as
+            `--runner=DirectRunner`; None builds in this process.
 
     Returns:
-        Folder of the dataset, and whether it was built now.
+        Folder of the dataset, and whether this call built it.
 
     Raises:
-        DatasetError: If the dataset is there with other options, another process is
+        DatasetError: If the dataset exists with other options, another process is
             building it, or its recipe fails.
         SequenceFileError: If a sequence file is not usable as it is.
-        OSError: If the dataset cannot be written. It names the dataset.
+        OSError: If the dataset cannot be written. The message names the dataset.
     """
     root = pathlib.Path(data_dir or default_data_dir()).expanduser()
     if "://" in os.fspath(data_dir or ""):
-        raise sources.DatasetError(f"data_dir={data_dir}: use a mounted folder")
+        raise sources.DatasetError(
+            f"data_dir={data_dir} is a URL: use a mounted folder"
+        )
     if manual_dir is not None and not any(pathlib.Path(manual_dir).glob("*")):
-        raise sources.DatasetError(f"manual_dir={manual_dir} is no folder with files")
+        raise sources.DatasetError(
+            f"manual_dir={manual_dir} is not a folder with files"
+        )
     with _locked(root / check_name(name)):
         staging = root / name / _STAGING
         _remove(staging)
@@ -147,7 +151,7 @@ def _download_and_prepare(
     manual_dir: str | os.PathLike[str] | None,
     beam_options: str | None,
 ) -> None:
-    """Runs TFDS, without its notes."""
+    """Runs TFDS without its log messages."""
     import tensorflow_datasets as tfds
     from absl import logging
 
@@ -173,16 +177,16 @@ def _download_and_prepare(
 def _of_disk(
     error: BaseException, staging: pathlib.Path, target: pathlib.Path
 ) -> OSError | None:
-    """Returns what says that `target` cannot be written, if that is the error.
+    """Returns an error that names `target` if it cannot be written, else None.
 
-    TensorFlow has no OSError, and TFDS wraps its errors.
+    TensorFlow raises no OSError, and TFDS wraps its errors.
     """
     cause: BaseException | None = error
     while cause is not None:
-        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            reason = os.strerror(number)
-            if getattr(cause, "errno", None) == number or reason in str(cause):
-                return OSError(number, reason, os.fspath(target))
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            reason = os.strerror(code)
+            if getattr(cause, "errno", None) == code or reason in str(cause):
+                return OSError(code, reason, os.fspath(target))
         if isinstance(cause, OSError) and os.fspath(staging) in str(cause.filename):
             return OSError(cause.errno, cause.strerror, os.fspath(target))
         cause = cause.__cause__
@@ -190,7 +194,7 @@ def _of_disk(
 
 
 def _beam(options: str) -> Any:
-    """Reads the options of a pipeline."""
+    """Parses the options of a pipeline."""
     try:
         from apache_beam.options import (  # pyright: ignore[reportMissingImports]
             pipeline_options,
@@ -203,25 +207,25 @@ def _beam(options: str) -> Any:
 
 
 def _check_same(builder: base.Recipe, target: pathlib.Path) -> None:
-    """Refuses to take a dataset for another one of its name."""
-    found = sources.differences(metadata(target), builder.identity())
-    if found:
+    """Raises an error if the existing dataset has other options."""
+    differences = sources.differences(metadata(target), builder.identity())
+    if differences:
         raise sources.DatasetError(
-            f"{target} is there already, with {', '.join(found)}: "
+            f"{target} exists already, with {', '.join(differences)}: "
             "use overwrite to replace it, or another name"
         )
     integrity.check(target)
 
 
 def _remove(folder: pathlib.Path) -> None:
-    """Removes a folder, if it is there."""
+    """Removes a folder, if it exists."""
     if folder.exists():
         shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
 def _locked(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps other builds of the same name out."""
+    """Locks a folder against other builds of the same name."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / ".lock"
     with file.open("a") as handle:

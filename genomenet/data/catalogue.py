@@ -1,4 +1,4 @@
-"""The catalogue `datasets/` as TFDS sees it, and prepared datasets by name."""
+"""The catalogue `datasets/` for TFDS, and prepared datasets by name."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def register() -> None:
     """Makes `tfds.builder(name)` and `tfds.load(name)` know the catalogue."""
     import tensorflow_datasets as tfds
 
-    # First, as TFDS imports all its legacy datasets to look for a name.
+    # At index 0, as TFDS itself imports all its legacy datasets to look up a name.
     tfds.core.add_dataset_builder_provider(_Provider(), index=0)
 
 
 def builder(
     name: str, data_dir: str | os.PathLike[str] | None = None, **options: Any
 ) -> base.Recipe:
-    """Makes the builder of a dataset of the catalogue.
+    """Returns the builder of a dataset of the catalogue.
 
     Args:
         name: Name in `datasets/`, or the path of a folder like those in it.
         data_dir: Folder of all datasets; TFDS's default if None.
-        **options: Options of its recipe, as `chunk_length`.
+        **options: Options of its recipe, such as `chunk_length`.
 
     Returns:
-        The builder, of which nothing has been prepared yet.
+        The builder; nothing is prepared yet.
 
     Raises:
         DatasetError: If there is no such dataset.
@@ -55,26 +55,26 @@ def prepare(
     progress: bool = True,
     verify: bool = False,
 ) -> pathlib.Path:
-    """Returns a prepared dataset of the catalogue, which is built if it is not there.
+    """Returns a prepared dataset of the catalogue, built if it does not exist.
 
     Args:
         name: Name in `datasets/`.
         data_dir: Folder of all datasets; TFDS's default if None.
-        manual_dir: Folder with files that the user fetched.
-        progress: Whether to show bars.
-        verify: Whether to read all of one that is there, and compare checksums.
+        manual_dir: Folder with files that the user downloaded.
+        progress: Whether to show progress bars.
+        verify: Whether to read an existing dataset completely and compare checksums.
 
     Returns:
         Its folder, `<data_dir>/<name>/<version>`.
 
     Raises:
-        DatasetError: If there is no such dataset, or it cannot be built, or what is
-            there is not what was built.
+        DatasetError: If there is no such dataset, it cannot be built, or an existing
+            dataset is not what was built.
     """
-    if found := find(name, data_dir):
+    if existing := find(name, data_dir):
         if verify:
-            integrity.check(found, whole=True)
-        return found
+            integrity.check(existing, whole=True)
+        return existing
     path, _ = preparation.prepare(
         builder_class(name).name,
         lambda folder: builder(name, folder),
@@ -126,7 +126,7 @@ def _folder(name: str) -> pathlib.Path:
 
 
 class _Provider:
-    """What TFDS asks for a dataset that it does not have itself."""
+    """Provides TFDS with datasets that it does not have itself."""
 
     def has_dataset(self, name: str) -> bool:
         """Returns whether the name is in the catalogue."""

@@ -1,4 +1,4 @@
-"""Checks that what a command is given exists, before TensorFlow is imported."""
+"""Checks that the inputs of a command exist, before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def check(
         models: Names of models, or their folders.
         dataset: Name of a dataset, or its folder.
         data_dir: Folder of all prepared datasets.
-        files: Files, patterns, or - for standard input; None is left out.
-        genome: Of intervals, as for `data.intervals.check`.
-        width: Of intervals, as for `data.intervals.check`.
+        files: Files, patterns, or - for standard input; None is skipped.
+        genome: Genome of the intervals, as for `data.intervals.check`.
+        width: Width of the intervals, as for `data.intervals.check`.
 
     Raises:
-        ValueError: If one does not, or intervals have no genome.
+        ValueError: If a name or file does not exist, or intervals have no genome.
     """
     for name in models:
         catalog.model_folder(name)

@@ -1,4 +1,4 @@
-"""Folds of examples: repeats of a sequence in one, classes in equal shares."""
+"""Folds of examples: repeats of a sequence in one fold, classes in equal shares."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def assign(
     count: int,
     seed: int,
 ) -> npt.NDArray[np.intp]:
-    """Returns the fold of each row: repeats in one, classes in equal shares.
+    """Returns the fold of each row: repeats in one fold, classes in equal shares.
 
     Args:
         truth: Labels, as `tasks.Task.encode` gives them.
-        task: Of the labels.
-        groups: What repeats of a row share, as `examples.Examples.groups`.
-        count: Folds; fewer where there are fewer groups.
-        seed: Of the folds.
+        task: Task of the labels.
+        groups: Key of each row, equal for repeats, as `examples.Examples.groups`.
+        count: Number of folds; fewer if there are fewer groups.
+        seed: Seed of the folds.
 
     Returns:
         int, (N,), 0 to at most `count` - 1.
@@ -35,19 +35,24 @@ def assign(
     Raises:
         ValueError: If there are fewer than two groups.
     """
-    first = {group: row for row, group in reversed(list(enumerate(groups)))}
-    count = min(count, len(first))
+    row_of_group = {group: row for row, group in reversed(list(enumerate(groups)))}
+    count = min(count, len(row_of_group))
     if count < 2:
-        raise ValueError("all training sequences are one and the same")
+        raise ValueError(
+            f"all {len(groups)} training sequences are the same: folds need at least 2 "
+            "different ones"
+        )
     rng = np.random.default_rng(seed)
-    heads = np.array(sorted(first.values()))
-    strata = truth[heads]
+    first_rows = np.array(sorted(row_of_group.values()))
+    strata = truth[first_rows]
     if task.kind == task_kinds.MULTI_LABEL:
         strata = np.unique(strata, axis=0, return_inverse=True)[1].reshape(-1)
-    # In random order, then by class (or by number), dealt out one after the other.
-    order = rng.permutation(len(heads))
+    # Rows in random order, then sorted by class (or value), go to the folds in turn.
+    order = rng.permutation(len(first_rows))
     order = order[np.argsort(strata[order], kind="stable")]
-    fold_of = np.empty(len(heads), int)
-    fold_of[order] = np.arange(len(heads)) % count
-    of_group = {groups[head]: fold for head, fold in zip(heads, fold_of, strict=True)}
-    return np.array([of_group[group] for group in groups])
+    fold_of = np.empty(len(first_rows), int)
+    fold_of[order] = np.arange(len(first_rows)) % count
+    fold_of_group = {
+        groups[row]: fold for row, fold in zip(first_rows, fold_of, strict=True)
+    }
+    return np.array([fold_of_group[group] for group in groups])

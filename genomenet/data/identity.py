@@ -21,9 +21,9 @@ class Known:
     """A published sequence, recognised by its length and, where given, its digest.
 
     Attributes:
-        length: Its bases.
+        length: Its length in bases.
         md5: MD5 of its letters in upper case, as in the M5 tag of SAM files.
-        max_n: Largest share of N; more means that repeats were masked.
+        max_n: Maximum share of N; more means that repeats were masked.
     """
 
     length: int
@@ -34,17 +34,17 @@ class Known:
 def recognised(
     paths: Sequence[str], known: Mapping[str, Known]
 ) -> Iterator[tuple[reader.Record, str]]:
-    """Reads records and the names they are known by, until all are found.
+    """Yields records with the names of known sequences, until all are read.
 
-    A file that cannot be read counts only if a sequence is missing in the end: it may
-    have nothing to do with them.
+    A file that cannot be read raises an error only if a sequence is missing in the
+    end: the file may be unrelated.
 
     Args:
         paths: Existing files.
-        known: Name → what it is recognised by.
+        known: Name → length and digest of the sequence.
 
     Yields:
-        A record and its name, which is empty for a record that is none of them.
+        A record and its name, which is empty for a record that is not known.
 
     Raises:
         SequenceFileError: If a record has the length but not the bases of a known
@@ -70,15 +70,15 @@ def recognised(
 
 
 def _name(record: reader.Record, known: Mapping[str, Known]) -> str:
-    """Returns the name under which a record is known, or nothing."""
-    for name, one in known.items():
-        if one.length != record.codes.size:
+    """Returns the name of a known record, or ""."""
+    for name, expected in known.items():
+        if expected.length != record.codes.size:
             continue
         share = np.count_nonzero(record.codes == alphabet.N) / record.codes.size
-        if share > one.max_n:
+        if share > expected.max_n:
             cause = f"has the length of {name}, but {share:.0%} N: masked repeats?"
-        elif one.md5 and _md5(record.codes) != one.md5:
-            cause = f"has the length of {name}, but its MD5 is not {one.md5}"
+        elif expected.md5 and _md5(record.codes) != expected.md5:
+            cause = f"has the length of {name}, but its MD5 is not {expected.md5}"
         else:
             return name
         raise files.error(record.source, cause, record=record.name)
@@ -86,7 +86,7 @@ def _name(record: reader.Record, known: Mapping[str, Known]) -> str:
 
 
 def _md5(codes: npt.NDArray[np.uint8]) -> str:
-    """Returns the MD5 of letters in upper case."""
+    """Returns the MD5 of the letters in upper case."""
     digest = hashlib.md5(usedforsecurity=False)
     for start in range(0, codes.size, _BLOCK):
         digest.update(encode.decode(codes[start : start + _BLOCK]))
@@ -96,10 +96,12 @@ def _md5(codes: npt.NDArray[np.uint8]) -> str:
 def _missing(
     paths: Sequence[str], missing: Mapping[str, Known], num_records: int
 ) -> sources.DatasetError:
-    """Returns the error for known sequences that are not there."""
-    listed = [f"{name} ({one.length:,} bases)" for name, one in missing.items()]
+    """Returns the error for known sequences that are missing."""
+    listed = [
+        f"{name} ({sequence.length:,} bases)" for name, sequence in missing.items()
+    ]
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return sources.DatasetError(
         f"{sources.shown(paths)}: {', '.join(listed[:3])}{more} not among "
-        f"{num_records} records: another assembly, or not complete?"
+        f"{num_records} records: is it another assembly, or incomplete?"
     )

@@ -1,4 +1,4 @@
-"""Contigs that are in a genome more than once: whole, or nearly so."""
+"""Contigs that occur more than once in a genome, exactly or nearly."""
 
 from __future__ import annotations
 
@@ -10,70 +10,72 @@ import numpy as np
 
 from genomenet.dna import sketch, splits
 
-_ALIKE: Final = 0.5  # share of words from which on a unit is told
-_FEWEST: Final = 2  # words that tell something
+_ALIKE: Final = 0.5  # minimum share of words for a unit to be reported
+_FEWEST: Final = 2  # minimum number of shared words
 
 Copies = Mapping[str, Sequence[splits.Contig]]
 
 
 def merged(contigs: Sequence[splits.Contig]) -> tuple[list[splits.Contig], Copies]:
-    """Makes one contig of all that are identical, read on either strand.
+    """Merges contigs that are identical on either strand.
 
     Args:
         contigs: Contigs with at least one piece.
 
     Returns:
-        Contigs, of which none is a copy of another. What stands for several has a
-        name and places that depend on their bases only; the others are as they were.
-        And the contigs that each such name stands for.
+        Contigs, none of which is a copy of another; and name of a merged contig → the
+        contigs that it stands for. A merged contig has a name and positions that
+        depend on its bases only; other contigs are unchanged.
     """
     same: dict[Any, list[splits.Contig]] = collections.defaultdict(list)
     for contig in contigs:
         same[contig.digest or contig.name].append(contig)
-    found, copies = [], {}
+    result, copies = [], {}
     for digest, group in same.items():
         if len(group) == 1:
-            found.append(group[0])
+            result.append(group[0])
             continue
         first, extent = group[0], _extent(group[0])
-        one = splits.Contig(
+        representative = splits.Contig(
             name=f"copies of {digest.hex()}",
             length=extent,
-            pieces=_placed(first.pieces - first.pieces[0, 0], extent, first.is_reverse),
+            pieces=_oriented(
+                first.pieces - first.pieces[0, 0], extent, first.is_reverse
+            ),
             copies=len(group),
         )
-        found.append(one)
-        copies[one.name] = group
-    return found, copies
+        result.append(representative)
+        copies[representative.name] = group
+    return result, copies
 
 
 def spread(units: Iterable[splits.Unit], copies: Copies) -> list[splits.Unit]:
-    """Gives the units of merged contigs back to each of the contigs.
+    """Replaces units of merged contigs by units of each of their contigs.
 
     Args:
         units: Units of merged contigs.
-        copies: Which contigs these stand for, of `merged`.
+        copies: Contigs that the merged ones stand for, from `merged`.
 
     Returns:
         Units of all contigs.
     """
-    found = []
+    result = []
     for unit in units:
         for contig in copies.get(unit.contig, ()):
             extent, first = _extent(contig), int(contig.pieces[0, 0])
             bounds = np.array([[unit.start, unit.end]])
-            ((start, end),) = _placed(bounds, extent, contig.is_reverse) + first
-            found.append(
+            ((start, end),) = _oriented(bounds, extent, contig.is_reverse) + first
+            result.append(
                 splits.Unit(
                     contig=contig.name,
                     start=int(start),
                     end=int(end),
-                    pieces=_placed(unit.pieces, extent, contig.is_reverse) + first,
+                    pieces=_oriented(unit.pieces, extent, contig.is_reverse) + first,
                 )
             )
         if unit.contig not in copies:
-            found.append(unit)
-    return found
+            result.append(unit)
+    return result
 
 
 def facts(
@@ -81,18 +83,18 @@ def facts(
     units: Mapping[str, Sequence[splits.Unit]],
     words: sketch.Sketch,
 ) -> dict[str, Any]:
-    """Counts what is in a genome more than once.
+    """Counts the contigs and units that occur more than once in a genome.
 
     Args:
         contigs: Contigs in the order in which their words were sampled, each with the
             lengths of those before it as its offset.
-        units: Units of each split; the first one is trained on.
-        words: Of the contigs.
+        units: Units of each split; the first split is for training.
+        words: Sampled words of the contigs.
 
     Returns:
-        "identical_contigs": contigs that repeat another, read on either strand; all
-        are in its split. "alike": held-out units of which at least half of the words
-        are also in training, "units" and "bases", with the closest pair.
+        "identical_contigs": number of contigs that repeat another one on either
+        strand; all are in its split. "alike": held-out units that share at least half
+        of their words with training, as "units" and "bases", with the closest pair.
     """
     merged_contigs, _ = merged(contigs)
     return {
@@ -102,13 +104,13 @@ def facts(
 
 
 def notes(facts: Mapping[str, Any]) -> list[str]:
-    """Says what is in a genome more than once.
+    """Describes what occurs more than once in a genome.
 
     Args:
-        facts: Of `facts`, or the metadata of a dataset with them.
+        facts: Result of `facts`, or the metadata of a dataset that contain it.
 
     Returns:
-        Lines of text; none where there is nothing to say.
+        Lines of text; none if nothing is repeated.
     """
     lines = []
     if count := facts.get("identical_contigs"):
@@ -133,7 +135,7 @@ def _alike(
     units: Mapping[str, Sequence[splits.Unit]],
     words: sketch.Sketch,
 ) -> dict[str, Any]:
-    """Counts the held-out units that are nearly in training, and names a pair."""
+    """Counts the held-out units that nearly repeat training, and names a pair."""
     lengths = [contig.length for contig in contigs]
     offsets = dict(
         zip(
@@ -142,43 +144,45 @@ def _alike(
             strict=False,
         )
     )
-    every = [(unit, split) for split, part in units.items() for unit in part]
-    every.sort(key=lambda one: offsets[one[0].contig] + one[0].start)
-    starts = np.array([offsets[unit.contig] + unit.start for unit, _ in every])
-    ends = np.array([offsets[unit.contig] + unit.end for unit, _ in every])
+    all_units = [(unit, split) for split, part in units.items() for unit in part]
+    all_units.sort(key=lambda entry: offsets[entry[0].contig] + entry[0].start)
+    starts = np.array([offsets[unit.contig] + unit.start for unit, _ in all_units])
+    ends = np.array([offsets[unit.contig] + unit.end for unit, _ in all_units])
     train = next(iter(units))
-    is_train = np.array([split == train for _, split in every])
+    is_train_unit = np.array([split == train for _, split in all_units])
 
-    hashes, places = words.words()
-    owner = np.searchsorted(starts, places, side="right") - 1
-    is_used = (owner >= 0) & (places < ends[owner])
+    hashes, positions = words.words()
+    owner = np.searchsorted(starts, positions, side="right") - 1
+    is_used = (owner >= 0) & (positions < ends[owner])
     hashes, owner = hashes[is_used], owner[is_used]
-    taught = is_train[owner]
-    held_out, of_unit = hashes[~taught], owner[~taught]
-    is_known = np.isin(held_out, hashes[taught])
-    count = np.bincount(of_unit, minlength=len(every))
-    known = np.bincount(of_unit[is_known], minlength=len(every))
-    found = np.flatnonzero((known >= _FEWEST) & (known >= _ALIKE * count))
-    if not found.size:
+    is_train_word = is_train_unit[owner]
+    held_out, unit_of_word = hashes[~is_train_word], owner[~is_train_word]
+    is_known = np.isin(held_out, hashes[is_train_word])
+    count = np.bincount(unit_of_word, minlength=len(all_units))
+    known = np.bincount(unit_of_word[is_known], minlength=len(all_units))
+    alike = np.flatnonzero((known >= _FEWEST) & (known >= _ALIKE * count))
+    if not alike.size:
         return {"units": 0, "bases": 0}
-    best = found[np.lexsort((known[found], known[found] / count[found]))[-1]]
-    pair = np.isin(hashes, held_out[of_unit == best]) & taught
-    each = np.unique(np.stack([owner[pair], hashes[pair].view(np.int64)]), axis=1)
-    partners = np.bincount(each[0])
+    best = alike[np.lexsort((known[alike], known[alike] / count[alike]))[-1]]
+    pair = np.isin(hashes, held_out[unit_of_word == best]) & is_train_word
+    shared_words = np.unique(
+        np.stack([owner[pair], hashes[pair].view(np.int64)]), axis=1
+    )
+    partners = np.bincount(shared_words[0])
     partner = int(partners.argmax())
-    different = np.unique(held_out[of_unit == best]).size
+    num_words = np.unique(held_out[unit_of_word == best]).size
     return {
-        "units": int(found.size),
-        "bases": sum(every[number][0].bases for number in found.tolist()),
-        "held_out": _shown(every[best][0], contigs),
-        "train": _shown(every[partner][0], contigs),
-        "share": round(float(partners[partner] / different), 3),
-        "words": int(different),
+        "units": int(alike.size),
+        "bases": sum(all_units[index][0].bases for index in alike.tolist()),
+        "held_out": _shown(all_units[best][0], contigs),
+        "train": _shown(all_units[partner][0], contigs),
+        "share": round(float(partners[partner] / num_words), 3),
+        "words": int(num_words),
     }
 
 
 def _shown(unit: splits.Unit, contigs: Sequence[splits.Contig]) -> str:
-    """Names a contig, or a part of one."""
+    """Returns the name of a contig, or of a part of it."""
     length = next(c.length for c in contigs if c.name == unit.contig)
     if (unit.start, unit.end) == (0, length):
         return unit.contig
@@ -186,12 +190,12 @@ def _shown(unit: splits.Unit, contigs: Sequence[splits.Contig]) -> str:
 
 
 def _extent(contig: splits.Contig) -> int:
-    """Returns the bases from the first piece to the last."""
+    """Returns the number of bases from the first piece to the last."""
     return int(contig.pieces[-1, 1] - contig.pieces[0, 0])
 
 
-def _placed(
+def _oriented(
     intervals: splits.Intervals, length: int, is_reverse: bool
 ) -> splits.Intervals:
-    """Returns intervals, in order, as they lie on the wanted strand."""
+    """Returns intervals, in order, on the forward or the reverse strand."""
     return (length - intervals[::-1, ::-1]) if is_reverse else intervals

@@ -1,4 +1,4 @@
-"""Which of two classes is the positive one: that of F1, AUPRC, precision and recall."""
+"""Chooses the positive of two classes, for F1, AUPRC, precision and recall."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-# Whole words, in any case, of a name that stands for what is not there.
+# Words in the name of a class that mark it as the negative one, in any case.
 _NEGATIVE: Final = frozenset(
     (
         *("0", "non", "not", "no", "neg", "negative", "negatives", "without"),
@@ -23,19 +23,19 @@ _WORD: Final = re.compile(r"[^\W_]+")
 def choose(classes: Sequence[str], wanted: str = "") -> str:
     """Returns the positive class of two.
 
-    That which was asked for; else the one that is not called like a negative, as
-    "non-binding", "not_enhancer", "control", "background", "random", "other", "false"
-    or "0"; else, where the names do not tell, the last.
+    This is the requested class; else the one whose name is not that of a negative,
+    such as "non-binding", "not_enhancer", "control", "background", "random", "other",
+    "false" or "0"; else, if the names do not tell, the last.
 
     Args:
         classes: Two names, in the order of the columns.
-        wanted: The class that is asked for, if any.
+        wanted: The requested class, if any.
 
     Returns:
         Its name.
 
     Raises:
-        ValueError: If there are not two classes, or no such one.
+        ValueError: If there are not two classes, or `wanted` is none of them.
     """
     if wanted and wanted not in classes:
         raise ValueError(
@@ -49,19 +49,19 @@ def choose(classes: Sequence[str], wanted: str = "") -> str:
 
 
 def is_told(classes: Sequence[str]) -> bool:
-    """Returns whether the names of two classes tell the positive one."""
+    """Returns whether the names of two classes tell which one is positive."""
     return _tells(classes) is not None
 
 
 def _tells(classes: Sequence[str]) -> int | None:
-    """Returns the index of the one class that is called like a negative, or None."""
+    """Returns the index of the only class with the name of a negative, or None."""
     first, second = classes
-    found = [_is_negative(first, second), _is_negative(second, first)]
-    return found.index(True) if sum(found) == 1 else None
+    are_negative = [_is_negative(first, second), _is_negative(second, first)]
+    return are_negative.index(True) if sum(are_negative) == 1 else None
 
 
 def _is_negative(name: str, other: str) -> bool:
-    """Returns whether a name says what is not there, or negates the other."""
+    """Returns whether a name is that of a negative, or negates the other name."""
     if name.strip() in ("-", "-1"):
         return True
     words, others = _words(name), _words(other)

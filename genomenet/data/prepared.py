@@ -1,7 +1,7 @@
-"""A prepared genome as training reads it: packed chunks, with a name.
+"""A prepared genome for training: packed chunks, with a name.
 
-Without TensorFlow where the packed file is there: beside the shards of a dataset, or
-made from sequence files by `pack`.
+Reading needs no TensorFlow if the packed file exists, either beside the shards of a
+dataset, or made from sequence files by `pack`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Genome:
     """A prepared genome.
 
     Attributes:
-        name: Of the dataset, or of the file.
-        version: Of the dataset; empty for a file.
+        name: Name of the dataset, or of the file.
+        version: Version of the dataset; empty for a file.
         path: Its folder or file, for messages.
-        options: How it was cut: "chunk_length", "min_length", "splits" and "seed", as
-            far as they are known.
+        options: Options of its chunks and splits: "chunk_length", "min_length",
+            "splits" and "seed", as far as they are known.
         chunks: Its chunks.
     """
 
@@ -52,7 +52,7 @@ class Genome:
     chunks: packed_chunks.PackedChunks
 
     def identity(self) -> dict[str, Any]:
-        """Returns what tells this genome from another, for the record of a run."""
+        """Returns what identifies this genome, for the record of a run."""
         return {
             "name": self.name,
             "version": self.version,
@@ -65,9 +65,9 @@ class Genome:
         """Returns the rows of a split.
 
         Args:
-            split: Its name.
+            split: Name of the split.
             window: How chunks become rows.
-            seed: Of all that is drawn.
+            seed: Seed of all random draws.
 
         Returns:
             The rows.
@@ -93,14 +93,14 @@ def read(path: str | os.PathLike[str]) -> Genome:
     """Reads a prepared genome.
 
     Args:
-        path: Folder of a prepared dataset, or a file that `pack` wrote. Of a dataset
-            that has no packed file yet, it is made from the shards, once.
+        path: Folder of a prepared dataset, or a file that `pack` wrote. If a dataset
+            has no packed file yet, it is made from the shards, once.
 
     Returns:
         The genome.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If the path is neither.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
@@ -130,38 +130,38 @@ def read(path: str | os.PathLike[str]) -> Genome:
 def _chunks(
     directory: pathlib.Path, facts: Mapping[str, Any]
 ) -> packed_chunks.PackedChunks:
-    """Returns the packed chunks of a dataset, made anew where they are not its own.
+    """Returns the packed chunks of a dataset, packed again if they do not match it.
 
     Args:
-        directory: Of the dataset.
-        facts: Its metadata. A build in one process notes the digest of the bases; of
-            other datasets the checksums of the shards tell whose a file is.
+        directory: Folder of the dataset.
+        facts: Its metadata. They hold the digest of the bases if it was built in one
+            process; else the checksums of the shards identify the packed file.
 
     Raises:
-        ValueError: If the shards hold other bases than were built.
+        ValueError: If the shards hold other bases than those that were built.
     """
     path, shards = directory / packed_chunks.FILE, integrity.digest(facts)
     digest = facts.get("digest")
 
-    def is_own(found: packed_chunks.PackedChunks) -> bool:
-        own = found.about.get("shards") == shards
-        return found.digest == digest if digest else own
+    def is_match(chunks: packed_chunks.PackedChunks) -> bool:
+        same_shards = chunks.about.get("shards") == shards
+        return chunks.digest == digest if digest else same_shards
 
     if path.is_file():
         with contextlib.suppress(ValueError):
-            found = packed_chunks.load(path)
-            if is_own(found):
-                return found
+            chunks = packed_chunks.load(path)
+            if is_match(chunks):
+                return chunks
     from genomenet.data import shards as shards_lib  # TensorFlow
 
     shards_lib.Prepared(directory).pack(path, about={"shards": shards})
-    found = packed_chunks.load(path)
-    if not is_own(found):
+    chunks = packed_chunks.load(path)
+    if not is_match(chunks):
         raise ValueError(
             f"{directory}: the shards do not hold the bases that were built: build the"
             " dataset again, with overwrite"
         )
-    return found
+    return chunks
 
 
 def pack(
@@ -176,28 +176,29 @@ def pack(
     progress: Callable[[int], Any] = lambda bases: None,
     tell: Callable[[str], Any] = lambda line: None,
 ) -> Genome:
-    """Packs sequence files, cut and dealt to splits as `build_dataset` does.
+    """Packs sequence files, with chunks and splits as `build_dataset` makes them.
 
     Args:
         paths: Files, as for `dna.reader.read`.
         path: The file to write.
-        name: Of the genome.
-        chunk_length: Bases in a chunk, at most.
-        min_length: Shortest stretch without a long run of N that is used, in bases.
+        name: Name of the genome.
+        chunk_length: Maximum length of a chunk, in bases.
+        min_length: Minimum length of a segment between long runs of N, in bases;
+            shorter ones are left out.
         splits: Percentages of train, validation and test.
-        seed: Of the splits.
-        progress: Called with the bases of each record that was read.
-        tell: Called with each line on what the genome holds more than once.
+        seed: Seed of the splits.
+        progress: Called with the number of bases of each record that was read.
+        tell: Called with each message about repeated contigs.
 
     Returns:
         The genome.
 
     Raises:
         SequenceFileError: If a file is not usable as it is.
-        DatasetError: If there is too little for these splits.
+        DatasetError: If the genome is too small for these splits.
     """
-    cut: Any = {"chunk_length": chunk_length, "min_length": min_length}
-    about = {"name": name, **cut, "splits": splits, "seed": seed}
+    lengths: Any = {"chunk_length": chunk_length, "min_length": min_length}
+    about = {"name": name, **lengths, "splits": splits, "seed": seed}
     path = pathlib.Path(path)
     with (
         atomic.parents(path),
@@ -208,12 +209,12 @@ def pack(
             paths, min_length=min_length, spool=spool, progress=progress
         )
         units = genome_index.plan(
-            index.contigs, shares=sources.parse_splits(splits), seed=seed, **cut
+            index.contigs, shares=sources.parse_splits(splits), seed=seed, **lengths
         )
         for line in leakage.notes(leakage.facts(index.contigs, units, index.words)):
             tell(line)
         for split, part in units.items():
-            examples = genome_index.examples(part, index.offsets, spool, **cut)
+            examples = genome_index.examples(part, index.offsets, spool, **lengths)
             for _ in writer.packing(split, examples):
                 pass
     return read(path)

@@ -1,4 +1,4 @@
-"""Progress in bases: how far, how fast, how long still."""
+"""Progress bars in bases: amount done, rate and remaining time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tqdm
 
 from genomenet.dna import files
 
-# Bases a byte of a file, for a first guess of the total. Gzip: as measured on genomes.
+# Bases per byte of a file, to estimate the total. Gzip: as measured on genomes.
 _GZIP: Final = 3.4
 _TWO_BIT: Final = 4.0
 _READS: Final = 0.45  # FASTQ: qualities and two headers a read
@@ -22,11 +22,11 @@ _HEADS: Final = {b"\x1f\x8b": _GZIP, b"\x1a\x41": _TWO_BIT, b"\x43\x27": _TWO_BI
 def bar(
     title: str, total: int | None, *, show: bool
 ) -> Iterator[Callable[[int], None]]:
-    """Shows a bar with bases, bases a second and the time that is left.
+    """Shows a bar with bases, bases per second and the remaining time.
 
     Args:
-        title: What is being done.
-        total: Bases to come. A guess that proves too low is corrected.
+        title: Title of the bar.
+        total: Expected number of bases. An estimate that is too low is corrected.
         show: Whether to show anything.
 
     Yields:
@@ -53,13 +53,13 @@ def bar(
 
 
 def guessed_bases(paths: Sequence[str]) -> int | None:
-    """Guesses the bases of sequence files from their sizes.
+    """Estimates the number of bases in sequence files from their sizes.
 
     Args:
         paths: Existing files, or `-`, whose size is unknown.
 
     Returns:
-        Bases in all files, or None.
+        Bases in all files, or None if a size is unknown.
     """
     total = 0.0
     for path in paths:

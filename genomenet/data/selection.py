@@ -1,4 +1,4 @@
-"""From the intervals of a peak caller to labelled rows: resized, cleaned, negatives."""
+"""Labelled rows from intervals of a peak caller: resized, filtered, with negatives."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ class Options:
     """How intervals become rows.
 
     Attributes:
-        width: Bases of a row, around the summit or else the middle of an interval;
-            None takes each interval as it is.
-        negatives: "gc", windows of the genome that are alike in GC and N; "shuffle",
-            the rows with their bases shuffled and dinucleotides kept; "" for none.
-        negatives_per_positive: How many for each row.
-        splits: Percentages, as `90/5/5`; or `chrom:` and the contigs of validation
-            and of test, as `chrom:chr8,chr9/chr1`.
-        seed: Of negatives and splits.
+        width: Length of a row in bases, around the summit or else the middle of an
+            interval; None keeps each interval as it is.
+        negatives: "gc", windows of the genome with similar shares of GC and N;
+            "shuffle", the rows with shuffled bases and the same counts of
+            dinucleotides; "" for none.
+        negatives_per_positive: Number of negatives for each row.
+        splits: Percentages, such as `90/5/5`; or `chrom:` and the contigs of
+            validation and of test, such as `chrom:chr8,chr9/chr1`.
+        seed: Seed of negatives and splits.
     """
 
     width: int | None = None
@@ -68,12 +69,12 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class _Placed:
-    """An interval with its place in the genome."""
+    """An interval with its position in the genome."""
 
     contig: str
     start: int
     end: int
-    one: intervals_lib.Interval
+    interval: intervals_lib.Interval
 
 
 def select(
@@ -82,24 +83,24 @@ def select(
     genome: genome_lib.Genome,
     options: Options,
 ) -> tuple[list[tables.Row], dict[str, int]]:
-    """Makes rows of intervals, and negatives where wanted.
+    """Makes rows from intervals, and negatives if requested.
 
-    Names of contigs may lack `chr` or have it. Intervals that overlap, or have the same
-    bases on either strand, are in one split, and so are an interval and its negatives,
-    which overlap no interval of the input, nothing that is excluded and no other
-    negative.
+    Names of contigs match with or without `chr`. Intervals that overlap, or have the
+    same bases on either strand, are in one split, and so are an interval and its
+    negatives. Negatives overlap no interval of the input, no excluded interval and no
+    other negative.
 
     Args:
-        intervals: With their labels.
-        excluded: Stretches of the genome from which no row may come.
-        genome: Every contig.
-        options: How.
+        intervals: Intervals with their labels.
+        excluded: Intervals that no row may overlap.
+        genome: Genome with every contig.
+        options: How intervals become rows.
 
     Returns:
-        The rows, and what was counted: intervals "read", those left out as
-        "duplicates", "outside" of their contig, of an "unknown_contig" or
-        "excluded"; "negatives", and of them "worse", which differ by one
-        percent or more in GC or N.
+        The rows, and counts: intervals that were "read"; those left out as
+        "duplicates", as "outside" of their contig, as on an "unknown_contig" or as
+        "excluded"; "negatives", and "worse", the negatives that differ by one percent
+        or more in GC or N.
 
     Raises:
         DatasetError: If no interval is left, or there are not enough windows.
@@ -107,29 +108,29 @@ def select(
     counts: collections.Counter[str] = collections.Counter()
     blocked = negatives.Blocked(genome)
     is_used = True
-    for number, one in enumerate(excluded):
-        contig = genome.find(one.contig)
-        is_used = (number > 0 and is_used) or contig is not None
-        blocked.add(contig, one.start, one.end)
+    for index, interval in enumerate(excluded):
+        contig = genome.find(interval.contig)
+        is_used = (index > 0 and is_used) or contig is not None
+        blocked.add(contig, interval.start, interval.end)
     if not is_used:
         raise sources.DatasetError(
             "exclude: the genome has none of its contigs: is it of another assembly?"
         )
     blocked.join()
-    rows: list[_Placed] = []
+    placed: list[_Placed] = []
     seen: set[tuple[str, int, int, bool, str]] = set()
-    everything = negatives.Blocked(genome)
-    for one in intervals:
+    occupied = negatives.Blocked(genome)
+    for interval in intervals:
         counts["read"] += 1
         if options.negatives:
-            _check_label(one)
-        contig = genome.find(one.contig)
+            _check_label(interval)
+        contig = genome.find(interval.contig)
         if contig is None:
             counts["unknown_contig"] += 1
             continue
-        everything.add(contig, one.start, one.end)
-        start, end = intervals_lib.around(one, options.width)
-        key = (contig, start, end, one.is_reverse, one.label)
+        occupied.add(contig, interval.start, interval.end)
+        start, end = intervals_lib.around(interval, options.width)
+        key = (contig, start, end, interval.is_reverse, interval.label)
         if start < 0 or end > genome.length(contig):
             counts["outside"] += 1
         elif key in seen:
@@ -138,107 +139,112 @@ def select(
             counts["excluded"] += 1
         else:
             seen.add(key)
-            everything.add(contig, start, end)
-            rows.append(_Placed(contig, start, end, one))
-    if not rows:
+            occupied.add(contig, start, end)
+            placed.append(_Placed(contig, start, end, interval))
+    if not placed:
         left = ", ".join(f"{n} {name}" for name, n in counts.items() if name != "read")
         raise sources.DatasetError(
             f"none of {counts['read']} intervals is left: {left or 'there is none'}"
         )
-    found = [_row(row, genome) for row in rows]
-    of_contig = dict.fromkeys(genome.names, "")
+    rows = [_row(row, genome) for row in placed]
+    split_of_contig = dict.fromkeys(genome.names, "")
     if options.splits.startswith("chrom:"):
-        of_contig = dict.fromkeys(genome.names, sources.SPLITS[0])
-        of_contig |= _of_contigs(options.splits, genome)
-        splits = [of_contig[row.contig] for row in rows]
+        split_of_contig = dict.fromkeys(genome.names, sources.SPLITS[0])
+        split_of_contig |= _parse_contigs(options.splits, genome)
+        splits = [split_of_contig[row.contig] for row in placed]
     else:
-        splits = _splits(rows, found, options)
+        splits = _splits(placed, rows, options)
     if sources.SPLITS[0] not in splits:
         raise sources.DatasetError(
-            f"splits={options.splits} leaves no interval for train, of {len(rows)}"
+            f"splits={options.splits} leaves no interval for train, of {len(placed)}"
         )
-    found = [
+    rows = [
         dataclasses.replace(row, split=split)
-        for row, split in zip(found, splits, strict=True)
+        for row, split in zip(rows, splits, strict=True)
     ]
-    how = {"per_positive": options.negatives_per_positive, "seed": options.seed}
+    draw_options = {
+        "per_positive": options.negatives_per_positive,
+        "seed": options.seed,
+    }
     if options.negatives == SHUFFLE:
-        found += negatives.shuffled(found, **how)
+        rows += negatives.shuffled(rows, **draw_options)
     elif options.negatives == GC:
-        everything.update(blocked)
-        everything.join()
-        more, worse = negatives.matched(
-            [row.one for row in rows],
-            found,
+        occupied.update(blocked)
+        occupied.join()
+        matched, worse = negatives.matched(
+            [row.interval for row in placed],
+            rows,
             genome,
-            everything,
-            split_of=of_contig,
+            occupied,
+            split_of=split_of_contig,
             width=options.width or 0,
-            **how,
+            **draw_options,
         )
-        found += more
+        rows += matched
         counts["worse"] = worse
-    counts["negatives"] = len(found) - len(rows)
-    return found, dict(counts)
+    counts["negatives"] = len(rows) - len(placed)
+    return rows, dict(counts)
 
 
-def _check_label(one: intervals_lib.Interval) -> None:
-    """Refuses a label that does not go with negatives."""
+def _check_label(interval: intervals_lib.Interval) -> None:
+    """Raises an error for a label that cannot be combined with negatives."""
     cause = ""
-    if one.label == negatives.LABEL:
-        cause = "is that of the negatives which are made: give it another name"
-    elif _AMOUNT.fullmatch(one.label):
-        cause = "is an amount, with which negatives do not go"
+    if interval.label == negatives.LABEL:
+        cause = "is reserved for the negatives that are made: give it another name"
+    elif _AMOUNT.fullmatch(interval.label):
+        cause = "is an amount: leave out either amounts or negatives"
     if cause:
-        raise sources.DatasetError(f"{one.place}: label {one.label!r} {cause}")
+        raise sources.DatasetError(
+            f"{interval.place}: label {interval.label!r} {cause}"
+        )
 
 
 def _splits(
     placed: Sequence[_Placed], rows: Sequence[tables.Row], options: Options
 ) -> list[str]:
-    """Returns the split of each row; those that overlap, or are the same, are in one.
+    """Returns the split of each row; rows that overlap or are the same are in one.
 
-    Of the same bases are also rows that are each other's reverse complement.
+    Rows that are each other's reverse complement count as the same.
     """
     order = sorted(range(len(rows)), key=lambda n: (placed[n].contig, placed[n].start))
     pairs: list[tuple[int, int]] = []
     first_of: dict[bytes, int] = {}
     first, contig, end = 0, "", 0
-    for number in order:
-        place = placed[number]
-        if place.contig != contig or place.start >= end:
-            first, contig, end = number, place.contig, 0
-        end = max(end, place.end)
-        group = tasks.group(rows[number].sequence)
-        pairs += [(first, number), (first_of.setdefault(group, number), number)]
+    for index in order:
+        current = placed[index]
+        if current.contig != contig or current.start >= end:
+            first, contig, end = index, current.contig, 0
+        end = max(end, current.end)
+        canonical = tasks.group(rows[index].sequence)
+        pairs += [(first, index), (first_of.setdefault(canonical, index), index)]
     ones = np.ones(len(pairs), bool)
     graph = sparse.coo_array((ones, tuple(np.transpose(pairs))), (len(rows),) * 2)
     cluster_of = sparse.csgraph.connected_components(graph, directed=False)[1]
     clusters: dict[int, list[int]] = {}
-    for number in order:
-        clusters.setdefault(int(cluster_of[number]), []).append(number)
+    for index in order:
+        clusters.setdefault(int(cluster_of[index]), []).append(index)
 
     def key(cluster: list[int]) -> bytes:
-        place = placed[cluster[0]]
-        text = f"{options.seed}\t{place.contig}\t{place.start}"
+        current = placed[cluster[0]]
+        text = f"{options.seed}\t{current.contig}\t{current.start}"
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     shares = sources.parse_splits(options.splits)
-    found = [sources.SPLITS[0]] * len(rows)
-    waiting = sorted(clusters.values(), key=key)
+    splits = [sources.SPLITS[0]] * len(rows)
+    remaining = sorted(clusters.values(), key=key)
     for split in [name for name in shares if name != sources.SPLITS[0]]:
         wanted = round(len(rows) * shares[split] / 100)
-        while wanted > 0 and waiting:
-            cluster = waiting.pop()
+        while wanted > 0 and remaining:
+            cluster = remaining.pop()
             wanted -= len(cluster)
-            for number in cluster:
-                found[number] = split
-    return found
+            for index in cluster:
+                splits[index] = split
+    return splits
 
 
-def _of_contigs(splits: str, genome: genome_lib.Genome) -> dict[str, str]:
-    """Reads the contigs of validation and test."""
-    found: dict[str, str] = {}
+def _parse_contigs(splits: str, genome: genome_lib.Genome) -> dict[str, str]:
+    """Parses the contigs of validation and test."""
+    split_of_contig: dict[str, str] = {}
     parts = splits.removeprefix("chrom:").split("/")
     for split, part in zip(sources.SPLITS[1:], parts, strict=False):
         for name in filter(None, map(str.strip, part.split(","))):
@@ -247,22 +253,24 @@ def _of_contigs(splits: str, genome: genome_lib.Genome) -> dict[str, str]:
                 raise sources.DatasetError(
                     f"splits={splits}: the genome has no contig {name!r}"
                 )
-            if found.setdefault(contig, split) != split:
+            if split_of_contig.setdefault(contig, split) != split:
                 raise sources.DatasetError(
                     f"splits={splits}: {name!r} is in two splits"
                 )
-    return found
+    return split_of_contig
 
 
-def _row(row: _Placed, genome: genome_lib.Genome) -> tables.Row:
-    """Cuts one row from the genome."""
-    codes = genome.take(row.contig, row.start, row.end - row.start)
-    if row.one.is_reverse:
+def _row(placed: _Placed, genome: genome_lib.Genome) -> tables.Row:
+    """Returns the row of an interval, cut from the genome."""
+    codes = genome.take(placed.contig, placed.start, placed.end - placed.start)
+    if placed.interval.is_reverse:
         codes = encode.reverse_complement(codes)
     return tables.Row(
         sequence=encode.decode(codes),
-        label=row.one.label,
-        id=intervals_lib.name(row.contig, row.start, row.end, row.one.is_reverse),
+        label=placed.interval.label,
+        id=intervals_lib.name(
+            placed.contig, placed.start, placed.end, placed.interval.is_reverse
+        ),
         split="",
-        place=row.one.place,
+        place=placed.interval.place,
     )

@@ -1,4 +1,4 @@
-"""A prepared dataset of genome chunks, as tf.data reads its shards."""
+"""A prepared dataset of genome chunks, whose shards are read with tf.data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genomenet.dna import alphabet
 
 
 class Prepared:
-    """A prepared dataset of chunks, as `genomenet.build_dataset` leaves it.
+    """A prepared dataset of chunks, as `genomenet.build_dataset` writes it.
 
     Args:
         directory: Its folder, `<data_dir>/<name>/<version>`.
@@ -45,14 +45,14 @@ class Prepared:
         return tuple(name for name in splits if splits[name].num_examples)
 
     def dataset(self, split: str) -> tf.data.Dataset:
-        """Returns the chunks of a split, for other programs of TensorFlow.
+        """Returns the chunks of a split, for other TensorFlow programs.
 
         Args:
-            split: Its name.
+            split: Name of the split.
 
         Returns:
             A dataset of {"bases": uint8 (L,), "contig": string (), "start": int64 ()}
-            in the order of the shards: codes of `dna.alphabet`, and where they lie.
+            in the order of the shards: codes of `dna.alphabet`, and their positions.
 
         Raises:
             ValueError: If there is no such split.

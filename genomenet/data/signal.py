@@ -1,4 +1,4 @@
-"""Amounts of intervals, from a track of a genome: bigWig."""
+"""Amounts of intervals, from a bigWig track of a genome."""
 
 from __future__ import annotations
 
@@ -22,56 +22,60 @@ def label(
 ) -> list[intervals_lib.Interval]:
     """Labels intervals with log(1 + mean of a track over their bases).
 
-    Bases without a value count as 0. An interval of a contig that the genome lacks
-    gets 0: no row is made of it.
+    Bases without a value count as 0. An interval on a contig that the genome lacks
+    gets 0; it does not become a row.
 
     Args:
         intervals: The intervals.
         track: A bigWig file.
-        genome: What the intervals are cut from.
-        width: Bases around the summit or else the middle of each, over which the mean
-            goes; None takes each interval as it is.
+        genome: Genome that the intervals are cut from.
+        width: Number of bases, around the summit or else the middle of each interval,
+            over which the mean is taken; None takes each interval as it is.
 
     Returns:
         The intervals, with amounts as labels.
 
     Raises:
-        DatasetError: If the file is no bigWig, lacks a contig of the genome on which
-            there are intervals, or a mean is below 0.
+        DatasetError: If the file is not bigWig, it lacks a contig of the genome on
+            which there are intervals, or a mean is below 0.
         ImportError: If pybigtools is missing.
     """
     track = os.fspath(track)
     library = bigwig()
     if not os.path.isfile(track):
-        raise sources.DatasetError(f"{track}: there is no such file")
+        raise sources.DatasetError(f"{track}: no such file")
     try:
         file: Any = library.open(track)
         lengths: dict[str, int] = file.chroms()
-    except Exception as e:  # the library has errors of its own
-        raise sources.DatasetError(f"{track}: no bigWig: {sources.cause(e)}") from None
+    except Exception as e:  # the library has its own error types
+        raise sources.DatasetError(
+            f"{track}: not a bigWig file: {sources.cause(e)}"
+        ) from None
     names = genome_lib.Names(lengths)
-    found = []
-    for one in intervals:
+    labelled = []
+    for interval in intervals:
         amount = 0.0
-        if genome.find(one.contig) is not None:
-            contig = names.find(one.contig)
+        if genome.find(interval.contig) is not None:
+            contig = names.find(interval.contig)
             if contig is None:
                 raise sources.DatasetError(
-                    f"{one.place}: {track} has no contig {one.contig!r}"
+                    f"{interval.place}: {track} has no contig {interval.contig!r}"
                 )
-            start, end = intervals_lib.around(one, width)
+            start, end = intervals_lib.around(interval, width)
             amount = _mean(file, contig, max(start, 0), min(end, lengths[contig]))
             if not amount >= 0:
                 raise sources.DatasetError(
-                    f"{one.place}: the mean of {track} is {amount:g}: amounts must"
+                    f"{interval.place}: the mean of {track} is {amount:g}: amounts must"
                     " not be below 0"
                 )
-        found.append(dataclasses.replace(one, label=repr(round(math.log1p(amount), 9))))
-    return found
+        labelled.append(
+            dataclasses.replace(interval, label=repr(round(math.log1p(amount), 9)))
+        )
+    return labelled
 
 
 def _mean(file: Any, contig: str, start: int, end: int) -> float:
-    """Returns the mean of a stretch; bases without a value are 0."""
+    """Returns the mean over an interval; bases without a value count as 0."""
     if end <= start:
         return 0.0
     total = sum(

@@ -1,4 +1,4 @@
-"""The files a dataset is made from: named in messages, told apart by content."""
+"""Source files of a dataset: names for messages, fingerprints and splits."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class DatasetError(ValueError):
 
 
 def error(path: str, cause: str, number: int = 0) -> DatasetError:
-    """Returns the error of a file, or of a line of it, counted from 1."""
+    """Returns an error about a file, or about a line of it, counted from 1."""
     return DatasetError(f"{place(path, number) if number else path}: {cause}")
 
 
 def place(path: str, number: int) -> str:
-    """Names a line of a file, for messages."""
+    """Returns the name of a line of a file, for messages."""
     return f"{path}: line {number}"
 
 
 def cause(error: BaseException) -> str:
-    """Returns what an error of another library says, as one line of plain text.
+    """Returns the message of another library's error, as one line of plain text.
 
     Args:
         error: The error; its text may quote a damaged file.
@@ -40,13 +40,13 @@ def cause(error: BaseException) -> str:
 
 
 def shown(paths: Sequence[str]) -> str:
-    """Names files in a message.
+    """Returns a short name of files, for messages.
 
     Args:
         paths: Files as the user wrote them.
 
     Returns:
-        The first file, and how many more there are.
+        The first file, and the number of further files.
     """
     first = files.shown(paths[0])
     more = len(paths) - 1
@@ -54,22 +54,22 @@ def shown(paths: Sequence[str]) -> str:
 
 
 def fingerprints(paths: Sequence[str]) -> list[dict[str, Any]]:
-    """Describes files without their place, so that they can be recognised.
+    """Describes files independently of their folder, so that they can be recognised.
 
     Args:
-        paths: Existing files. Standard input has no fingerprint but its name.
+        paths: Existing files. Standard input is described by its name only.
 
     Returns:
         Base name, size in bytes and SHA-256 of each file.
     """
-    found = []
+    result = []
     for path in paths:
         if path == files.STDIN:
-            found.append({"file": files.shown(path)})
+            result.append({"file": files.shown(path)})
             continue
         name, size = os.path.basename(path), os.path.getsize(path)
-        found.append({"file": name, "bytes": size, "sha256": sha256(path)})
-    return found
+        result.append({"file": name, "bytes": size, "sha256": sha256(path)})
+    return result
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -79,7 +79,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def parse_splits(text: str) -> dict[str, float]:
-    """Reads the shares of train, validation and test.
+    """Parses the shares of train, validation and test.
 
     Args:
         text: Percentages in this order, joined by slashes: `90/5/5`, `90/10`, `100`.
@@ -106,23 +106,23 @@ def parse_splits(text: str) -> dict[str, float]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Says in which options two datasets differ.
+    """Describes the options in which two datasets differ.
 
     Args:
         old: Metadata of a prepared dataset.
-        new: Options, and where they matter sources, of the one asked for.
+        new: Options, and sources if they matter, of the requested dataset.
 
     Returns:
         One phrase for each difference.
     """
-    found = []
+    phrases = []
     for key, value in new.items():
         if key == "sources" and any("sha256" not in source for source in value):
-            found.append("perhaps other sequences than those on standard input")
+            phrases.append("perhaps other sequences than those on standard input")
         elif old.get(key) == value:
             continue
         elif key == "sources":
-            found.append("other source files")
+            phrases.append("other source files")
         else:
-            found.append(f"{key} {old.get(key, 'unknown')}, now {value}")
-    return found
+            phrases.append(f"{key} {old.get(key, 'unknown')}, now {value}")
+    return phrases

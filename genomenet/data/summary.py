@@ -1,4 +1,4 @@
-"""What a prepared dataset holds, as a small table for people."""
+"""A summary of a prepared dataset, as a small table of text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def table(directory: str | os.PathLike[str]) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Sets cells in columns, names to the left and numbers to the right."""
+    """Aligns cells in columns, names to the left and numbers to the right."""
     cells = [[f"{c:,}" if isinstance(c, int) else str(c) for c in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
@@ -52,7 +52,7 @@ def _aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _left_out(facts: Mapping[str, Any]) -> list[str]:
-    """Says what of a genome is not in the dataset, and what is there repeatedly."""
+    """Describes which parts of a genome were left out, and which are repeated."""
     skipped = facts["skipped"]
     reasons = [
         (skipped["n_bases"], "N at ends and in long runs"),
@@ -64,13 +64,13 @@ def _left_out(facts: Mapping[str, Any]) -> list[str]:
         ),
         (skipped["other_records"], "records that the recipe does not take"),
     ]
-    found = [f"{count:,} {what}" for count, what in reasons if count]
-    lines = [f"left out: {'; '.join(found)}"] if found else []
+    parts = [f"{count:,} {what}" for count, what in reasons if count]
+    lines = [f"left out: {'; '.join(parts)}"] if parts else []
     return lines + leakage.notes(facts)
 
 
 def _labels(facts: Mapping[str, Any]) -> list[str]:
-    """Says what the labels are, and warns of repeated sequences."""
+    """Describes the labels, and warns of repeated sequences."""
     lines = []
     if "task" in facts:
         lines.append(f"task: {facts['task']}")
@@ -87,9 +87,9 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
     for copy, name in facts.get("copies", {}).items():
         lines.append(f"{copy} is {name}")
     if facts.get("absent"):
-        lines.append(f"not there: {', '.join(facts['absent'])}")
-    if of := facts.get("intervals"):
-        lines += _intervals(of)
+        lines.append(f"absent: {', '.join(facts['absent'])}")
+    if interval_counts := facts.get("intervals"):
+        lines += _intervals(interval_counts)
     if facts.get("repeated_rows"):
         lines.append(
             f"note: {facts['repeated_rows']:,} rows repeat a sequence (on either "
@@ -99,22 +99,22 @@ def _labels(facts: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _intervals(of: Mapping[str, int]) -> list[str]:
-    """Says which intervals were left out, and what the negatives are."""
+def _intervals(counts: Mapping[str, int]) -> list[str]:
+    """Describes the intervals that were left out, and the negatives."""
     reasons = {
-        "duplicates": "there before",
+        "duplicates": "duplicates",
         "outside": "reach beyond their contig",
         "unknown_contig": "on contigs that the genome lacks",
-        "excluded": "in excluded stretches",
+        "excluded": "overlap excluded intervals",
     }
-    left = [f"{of[key]:,} {why}" for key, why in reasons.items() if of.get(key)]
-    lines = [f"intervals: {of['read']:,} read"]
+    left = [f"{counts[key]:,} {why}" for key, why in reasons.items() if counts.get(key)]
+    lines = [f"intervals: {counts['read']:,} read"]
     if left:
         lines.append(f"left out: {', '.join(left)}")
-    if of.get("negatives"):
-        lines.append(f"negatives: {of['negatives']:,}")
-    if of.get("worse"):
+    if counts.get("negatives"):
+        lines.append(f"negatives: {counts['negatives']:,}")
+    if counts.get("worse"):
         lines.append(
-            f"note: {of['worse']:,} negatives differ by 1 % or more in GC or N"
+            f"note: {counts['worse']:,} negatives differ by 1 % or more in GC or N"
         )
     return lines

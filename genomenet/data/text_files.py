@@ -1,4 +1,4 @@
-"""Text files as people have them: plain or gzip, refused where they are no text."""
+"""Text files, plain or gzip; files of other formats are rejected."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Final, TextIO, cast
 
 from genomenet.data import sources
 
-HEAD: Final = 1 << 16  # letters that are looked at
-MAX_LINE: Final = 1 << 25  # letters of any line, and so of a field
+HEAD: Final = 1 << 16  # bytes that are inspected
+MAX_LINE: Final = 1 << 25  # maximum length of a line, and so of a field
 
 _GZIP: Final = b"\x1f\x8b"
-# What files that are no text begin with.
+# First bytes of files that are not text, and the error for each.
 _MAGIC: Final = (
     (_GZIP, "gzip inside gzip: unpack it once"),
     (b"\xff\xfe", "UTF-16 text: save it as UTF-8"),
@@ -31,7 +31,7 @@ _MAGIC: Final = (
 
 @contextlib.contextmanager
 def opened(path: str) -> Generator[TextIO]:
-    """Opens a text file, decompressed where its content says so.
+    """Opens a text file, decompressed if its content is gzip.
 
     Args:
         path: The file.
@@ -40,8 +40,8 @@ def opened(path: str) -> Generator[TextIO]:
         A stream of its text.
 
     Raises:
-        DatasetError: If it cannot be opened, is no text, or is damaged; also later,
-            while it is read.
+        DatasetError: If the file cannot be opened, is not text, or is damaged; also
+            later, while it is read.
     """
     try:
         with open(path, "rb") as file:
@@ -62,15 +62,15 @@ def opened(path: str) -> Generator[TextIO]:
 
 
 def lines(text: TextIO, path: str, number: int = 0) -> Iterator[str]:
-    """Yields the lines of a text, none of which may take all memory.
+    """Yields the lines of a text; their length is limited to save memory.
 
     Args:
-        text: Of `opened`.
+        text: Stream from `opened`.
         path: The file, for errors.
-        number: Lines that have been read.
+        number: Number of lines that were read before.
 
     Yields:
-        Lines with their ends.
+        Lines with their line ends.
 
     Raises:
         DatasetError: If a line is longer than 32 MB.
@@ -83,7 +83,7 @@ def lines(text: TextIO, path: str, number: int = 0) -> Iterator[str]:
 
 
 def _check_text(path: str, stream: Any) -> None:
-    """Refuses what is no text by its first bytes."""
+    """Raises an error if the first bytes show that a file is not text."""
     head = stream.peek(HEAD)[:HEAD]
     for magic, cause in _MAGIC:
         if head.startswith(magic):
@@ -94,5 +94,5 @@ def _check_text(path: str, stream: Any) -> None:
         )
         is_wide = few < 0.1 and many > 0.3
         raise sources.error(
-            path, "UTF-16 text: save it as UTF-8" if is_wide else "no text"
+            path, "UTF-16 text: save it as UTF-8" if is_wide else "not a text file"
         )

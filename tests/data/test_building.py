@@ -78,7 +78,7 @@ def test_a_dataset_of_another_program_is_refused(fasta, tmp_path):
     folder = tmp_path / "data" / "mine" / "1.0.0"
     folder.mkdir(parents=True)
     (folder / "dataset_info.json").write_text("{}")
-    with pytest.raises(sources.DatasetError, match="is there already"):
+    with pytest.raises(sources.DatasetError, match="1.0.0 exists already"):
         build([fasta], tmp_path / "data")
 
 
@@ -251,7 +251,7 @@ def test_odd_folders_are_refused(fasta, tmp_path):
     def make(data_dir):
         return recipes.GenomeChunks(name="mine", sources=[fasta], data_dir=data_dir)
 
-    with pytest.raises(sources.DatasetError, match="manual_dir=.* no folder with"):
+    with pytest.raises(sources.DatasetError, match="manual_dir=.*none is not"):
         building.prepare("mine", make, data_dir=tmp_path, manual_dir=tmp_path / "none")
     with pytest.raises(sources.DatasetError, match="use a mounted folder"):
         building.prepare("mine", make, data_dir="gs://bucket/data")

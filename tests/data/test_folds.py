@@ -17,5 +17,5 @@ def test_repeats_are_in_one_fold_and_classes_in_all():
         assert len(set(found[groups == group])) == 1
     for fold in range(5):
         assert np.bincount(truth[found == fold]).tolist() == [4, 4, 4]
-    with pytest.raises(ValueError, match="one and the same"):
+    with pytest.raises(ValueError, match="all 60 training sequences"):
         folds.assign(truth, TASK, ["a"] * 60, count=5, seed=0)

@@ -207,5 +207,5 @@ def test_what_would_be_lost_in_silence_is_refused(genome):
     with pytest.raises(sources.DatasetError, match="none of its contigs"):
         selection.select(peaks(2), [interval("chr9")], genome, options)
     given = [interval(label=negatives_lib.LABEL)]
-    with pytest.raises(sources.DatasetError, match="label 'negative' is that of"):
+    with pytest.raises(sources.DatasetError, match="label 'negative'"):
         selection.select(given, [], genome, options)

@@ -60,7 +60,7 @@ def test_labels(tmp_path):
         "train: no 4, yes 5",
         "test: no 1, yes 0",
         "train is train_10",
-        "not there: train_50, train_100",
+        "absent: train_50, train_100",
         "note: 3 rows repeat a sequence (on either strand); 1 sequences have several "
         "labels, 0 are in several splits",
     ]

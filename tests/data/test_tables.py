@@ -232,10 +232,10 @@ def test_names_that_cannot_be_seen_are_refused(tmp_path, name, column):
             "gzip inside gzip",
         ),
         (b"PK\x03\x04....", "a spreadsheet or ZIP file"),
-        (b"sequence\tlabel\nAC\0GT\tx\n", "no text"),
+        (b"sequence\tlabel\nAC\0GT\tx\n", "not a text file"),
         (b"sequence\t\x1b[31mlabel\x1b[0m\nACGT\tx\n", "its header holds a control"),
         (b"A" * (1 << 21), "its first line is longer than 1 MB"),
-        (gzip.compress(bytes(100) * (1 << 20)), "no text"),
+        (gzip.compress(bytes(100) * (1 << 20)), "not a text file"),
         (
             gzip.compress(b"sequence\tlabel\n" + b"A" * (1 << 27)),
             "line 2: longer than 32 MB",
