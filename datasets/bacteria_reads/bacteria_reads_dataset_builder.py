@@ -1,4 +1,4 @@
-"""Species of origin of a read of 150 bases: four bacteria, unseen strains."""
+"""The species that a read of 150 bases is from: four bacteria, unseen strains."""
 
 from typing import ClassVar
 
@@ -10,20 +10,20 @@ ECOLI, HPYLORI, SAUREUS, VCHOLERAE = SPECIES = (
     "Staphylococcus aureus",
     "Vibrio cholerae",
 )
-# Where there is no third strain that differs, the last tenth of the training strain
-# is for validation.
+# If there is no third strain that differs, the last tenth of the training strain is
+# used for validation.
 ALSO_VALIDATION = 0.1
 
 
 def genome(label, split, length, validation=0.0):
-    """Returns what the reads of a genome are for."""
+    """Returns a genome with the class and split of its reads."""
     return recipes.Genome(
         label=label, split=split, length=length, validation=validation
     )
 
 
 class Builder(recipes.LabelledReads):
-    """Reads of complete genomes; the strains of the test set are in no other."""
+    """Reads of complete genomes; strains of the test set are in no other split."""
 
     CLASSES = SPECIES
     LENGTH = 150

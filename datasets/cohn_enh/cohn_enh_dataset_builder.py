@@ -1,4 +1,4 @@
-"""Cohn-enh: human enhancers, 500 bases, in a few shots."""
+"""Cohn-enh: human enhancers, 500 bases; a few-shot task."""
 
 from genomenet.data import recipes
 

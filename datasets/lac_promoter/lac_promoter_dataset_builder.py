@@ -4,7 +4,7 @@ from genomenet.data import recipes
 
 
 class Builder(recipes.LabelledSequences):
-    """Mutants of 75 bases, and the mean bin into which their cells were sorted."""
+    """Mutants of 75 bases, labelled with the mean bin of their sorted cells."""
 
     TASK = "regression"
 

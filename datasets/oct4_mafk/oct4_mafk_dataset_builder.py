@@ -19,7 +19,7 @@ class Builder(recipes.LabelledSequences):
         return [self.pkg_dir_path / "oct4_mafk.tsv.gz"]
 
     def split_of(self, row):
-        """Returns the split of a row, by its chromosome."""
+        """Returns the split of a row, which depends on its chromosome."""
         chromosome = row.id.partition(":")[0]
         if chromosome in TEST:
             return "test"

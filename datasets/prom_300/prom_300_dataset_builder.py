@@ -1,4 +1,4 @@
-"""Prom-300: promoters, 300 bases, in a few shots."""
+"""Prom-300: promoters, 300 bases; a few-shot task."""
 
 from genomenet.data import recipes
 

@@ -1,4 +1,4 @@
-"""Prom-core: core promoters, 70 bases, in a few shots."""
+"""Prom-core: core promoters, 70 bases; a few-shot task."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Splice-40: splice sites, 40 bases, three classes, in a few shots."""
+"""Splice-40: splice sites, 40 bases, three classes; a few-shot task."""
 
 from typing import ClassVar
 
@@ -11,6 +11,6 @@ class Builder(recipes.FewShot):
     FOLDER = "Splice-40"
     TRAIN_FILE = "{shots}/train_splice40_{shots}.tsv"
     CLASSES = ("0", "1", "2")
-    # The folders hold more than their names say. The largest was not counted.
+    # The folders hold more examples than their names say; the largest is not counted.
     SHOTS: ClassVar = {10: 100, 50: 500, 100: 1_000, 500: 5_000, 1000: None}
     TEST: ClassVar = {"0": 1_048, "1": 986, "2": 966}

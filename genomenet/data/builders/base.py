@@ -1,4 +1,4 @@
-"""What the base recipes share: options, sources, shards and progress."""
+"""Shared parts of the base recipes: options, sources, shards and progress."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _RETRIES: Final = 5
 
 
 class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A TFDS builder whose options are arguments.
+    """A TFDS builder that takes its options as constructor arguments.
 
-    Options do not make a `BuilderConfig`, so a dataset always lies in
-    `<data_dir>/<name>/<version>`; they are written into its metadata. A recipe of the
-    catalogue is a subclass; a dataset made at run time is an instance with a name
-    and sources of its own.
+    The options do not form a `BuilderConfig`: a dataset always lies in
+    `<data_dir>/<name>/<version>`, and its metadata hold the options. A recipe of the
+    catalogue is a subclass; a dataset made at run time is an instance with its own
+    name and sources.
 
     Args:
-        name: Name of the dataset, where it is not that of the class.
-        sources: Files to read, where they are not those of the class.
-        options: What the result depends on, by the names of the subclass's
+        name: Name of the dataset; by default that of the recipe.
+        sources: Files to read; by default those of the recipe.
+        options: Options that the result depends on, by the names of the subclass's
             arguments.
         **kwargs: Arguments of `tfds.core.GeneratorBasedBuilder`.
     """
 
     MANUAL_FILES: ClassVar[tuple[str, ...]] = ()
-    """Patterns of the files to take from the manual directory, where there is one."""
+    """Patterns of the files to take from the manual directory, if there is one."""
 
     BASE: ClassVar[str] = ""
     """Name of the base recipe, for the metadata."""
@@ -64,10 +64,10 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self._original_state.update(name=name, sources=sources, **self.options)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Tells TFDS where a recipe lies.
+        """Tells TFDS the folder of a recipe.
 
-        Its own search fails for packages without `importlib_resources`, and for
-        those that are installed editable.
+        TFDS's own search fails for packages without `importlib_resources`, and for
+        editable installs.
         """
         super().__init_subclass__(**kwargs)
         file = getattr(sys.modules.get(cls.__module__), "__file__", None)
@@ -75,14 +75,14 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         cls.pkg_dir_path = epath.Path(file).parent if file else None
 
     def identity(self) -> dict[str, Any]:
-        """Returns what tells this dataset from another one of the same name."""
-        found: dict[str, Any] = {"recipe": self.BASE, **self.options}
+        """Returns what identifies this dataset among others of the same name."""
+        facts: dict[str, Any] = {"recipe": self.BASE, **self.options}
         if self.given_sources:
-            found["sources"] = self.fingerprints(self.files(None))
-        return found
+            facts["sources"] = self.fingerprints(self.files(None))
+        return facts
 
     def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
-        """Returns what the files are recognised by."""
+        """Returns the fingerprints of the files."""
         return sources.fingerprints(paths)
 
     def files(self, dl_manager: tfds.download.DownloadManager | None) -> list[str]:
@@ -97,12 +97,12 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         patterns: Sequence[str],
         download: Callable[[Any], Sequence[str | os.PathLike[str]]],
     ) -> list[str]:
-        """Returns files of the manual directory, or else those of a download.
+        """Returns the matching files of the manual directory, else downloaded files.
 
         Args:
-            dl_manager: TFDS's manager of downloads.
-            patterns: Of the files in the manual directory.
-            download: Function that downloads with this manager.
+            dl_manager: Download manager of TFDS.
+            patterns: Patterns of the files in the manual directory.
+            download: Function that downloads the files with this manager.
 
         Returns:
             Existing files.
@@ -114,24 +114,24 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             return manual
         try:
             with _tfds_bars(self.shows_progress), _few_retries():
-                found = [os.fspath(path) for path in download(dl_manager)]
+                paths = [os.fspath(path) for path in download(dl_manager)]
         except sources.DatasetError:
             raise
-        except Exception as e:  # of many kinds, by what fails in the network
+        except Exception as e:  # its type depends on what fails in the network
             cause = (str(e) or type(e).__name__).splitlines()[0]
             advice = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
             raise sources.DatasetError(
                 f"{self.name}: the download failed: {cause}. {advice}".rstrip()
             ) from e
-        return reader.expand(found)
+        return reader.expand(paths)
 
     def _sources(self, dl_manager: Any) -> Sequence[str | os.PathLike[str]]:
-        """Returns the files of a recipe of the catalogue, in which this is written."""
+        """Returns the source files; recipes of the catalogue override this."""
         advice = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
         raise sources.DatasetError(f"{self.name}: no source files. {advice}".rstrip())
 
     def dataset_info(self, **kwargs: Any) -> tfds.core.DatasetInfo:
-        """Returns the info, with the texts of the recipe's folder if it has one."""
+        """Returns the info, with the texts of the recipe's folder if there is one."""
         kwargs["metadata"] = tfds.core.MetadataDict()
         if type(self).__module__.startswith(f"{__package__}."):
             return tfds.core.DatasetInfo(builder=self, **kwargs)
@@ -150,26 +150,26 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             return super()._generate_splits(dl_manager, config)
 
     def _log_download_bytes(self) -> None:
-        """Says nothing; TFDS would print here."""
+        """Prints nothing, unlike TFDS."""
 
     def _log_download_done(self) -> None:
-        """Says nothing; TFDS would print here."""
+        """Prints nothing, unlike TFDS."""
 
 
 def _manual_files(dl_manager: Any, patterns: Sequence[str]) -> list[str]:
-    """Returns the files that the user fetched."""
+    """Returns the matching files of the manual directory."""
     if not patterns:
         return []
     try:
         folder = dl_manager.manual_dir
-    except AssertionError:  # there is none, or it is empty
+    except AssertionError:  # no manual directory, or an empty one
         return []
-    matching = {os.fspath(p) for glob in patterns for p in folder.glob(glob)}
+    matching = {os.fspath(p) for pattern in patterns for p in folder.glob(pattern)}
     return sorted(matching)
 
 
 class _ManyShards(tfds.download.DownloadConfig):
-    """A configuration that asks for at least 16 shards where TFDS would choose."""
+    """A download configuration with at least 16 shards where TFDS would choose."""
 
     def get_shard_config(self) -> shard_utils.ShardConfig:
         """Returns the configuration of shards."""
@@ -178,7 +178,7 @@ class _ManyShards(tfds.download.DownloadConfig):
 
 @dataclasses.dataclass(frozen=True)
 class _ShardConfig(shard_utils.ShardConfig):
-    """At least 16 shards, but never an empty one."""
+    """A configuration of at least 16 shards, none of them empty."""
 
     def get_number_shards(
         self, total_size: int, num_examples: int, uses_precise_sharding: bool = True
@@ -192,7 +192,7 @@ class _ShardConfig(shard_utils.ShardConfig):
 
 @contextlib.contextmanager
 def _few_retries() -> Iterator[None]:
-    """Has TFDS give up after seconds, not minutes, where there is no network."""
+    """Limits TFDS's retries: without a network it fails after seconds, not minutes."""
     logger = logging.getLogger("urllib3")
     before = downloader.MAX_RETRIES, logger.level
     downloader.MAX_RETRIES = min(_RETRIES, before[0])

@@ -26,13 +26,13 @@ _URL: Final = (
 class FewShot(labelled_sequences.LabelledSequences, skip_registration=True):
     """A few-shot task as the authors of GeneMask publish it.
 
-    Each published training set is a split, named by its folder: `train_10`,
-    `train_50` and so on. They were drawn one by one: none holds a smaller one.
-    `train` is the largest that is there, once more, and `test` the test set. No
-    validation set is published.
+    Each published training set is a split, named after its folder: `train_10`,
+    `train_50` and so on. The sets were drawn independently: none contains a smaller
+    one. `train` is a copy of the largest training set that is present, and `test` is
+    the test set. No validation set is published.
 
     Files lie in a folder as in the repository, `<shots>/train.tsv` and `test.tsv`.
-    Training sets may be absent from a manual directory; the metadata say which are.
+    Training sets may be absent from a manual directory; the metadata list them.
 
     A recipe of the catalogue subclasses this and states `FOLDER`, `CLASSES`, `SHOTS`
     and `TEST`.
@@ -51,16 +51,16 @@ class FewShot(labelled_sequences.LabelledSequences, skip_registration=True):
     """Path of a training set in the folder."""
 
     SHOTS: ClassVar[Mapping[int, int | None]] = {n: n for n in (10, 50, 100, 500, 1000)}
-    """Folder of a training set → examples of each class; None where not known."""
+    """Folder of a training set → examples of each class; None if unknown."""
 
     TEST: ClassVar[Mapping[str, int] | None] = None
-    """Class → its examples in the test set; None where not known."""
+    """Class → number of its examples in the test set; None if unknown."""
 
     CHECKS_COUNTS: ClassVar[bool] = True
-    """Whether another number of examples is an error."""
+    """Whether a different number of examples is an error."""
 
     KMER: ClassVar[int] = 6
-    """Bases in each of the overlapping k-mers of which sequences are written."""
+    """Length of the overlapping k-mers in which sequences are written, in bases."""
 
     MANUAL_FILES = ("test.tsv", "*/train*.tsv")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -73,50 +73,52 @@ class FewShot(labelled_sequences.LabelledSequences, skip_registration=True):
     def files(self, dl_manager: Any) -> list[str]:
         """Returns the training sets and the test set, downloaded where needed."""
         paths = super().files(dl_manager)
-        if not set(paths) <= set(self._split_of_file):  # they are no downloads
+        if not set(paths) <= set(self._split_of_file):  # these are not downloads
             self._split_of_file = self._by_name(paths)
         return list(self._split_of_file)
 
     def copies(self, names: Sequence[str]) -> dict[str, str]:
-        """Returns which training set `train` is."""
+        """Returns the training set that `train` copies."""
         trains = [name for name in self._names() if name in names and name != TEST]
         return {TRAIN: trains[-1]}
 
     def facts(self, survey: tasks.Survey, splits: Sequence[str]) -> dict[str, Any]:
-        """Returns the counts of repeats, those of the test set in each training set.
+        """Returns the counts of repeats, and of test sequences in each training set.
 
         Args:
-            survey: What is known of the rows.
+            survey: Survey of the rows.
             splits: Split of each row.
 
         Returns:
-            Name → a value for JSON.
+            Name → a JSON value.
         """
-        groups: dict[str, set[bytes]] = collections.defaultdict(set)
-        for name, split in zip(survey.groups, splits, strict=True):
-            groups[split].add(name)
-        names = [name for name in self._names() if name in groups]
-        tested = groups[TEST]
+        sequences_of: dict[str, set[bytes]] = collections.defaultdict(set)
+        for sequence, split in zip(survey.groups, splits, strict=True):
+            sequences_of[split].add(sequence)
+        names = [name for name in self._names() if name in sequences_of]
+        test_sequences = sequences_of[TEST]
         return {
             **super().facts(survey, splits),
             "copies": self.copies(names),
             "test_sequences_in": {
-                name: len(groups[name] & tested) for name in names if name != TEST
+                name: len(sequences_of[name] & test_sequences)
+                for name in names
+                if name != TEST
             },
             "absent": [name for name in self._names() if name not in names],
         }
 
     def _sources(self, dl_manager: Any) -> list[str]:
-        """Downloads all files, one by one, so that the first failure is the last."""
-        found: dict[str, str] = {}
+        """Downloads the files one by one, so that the first failure stops the rest."""
+        split_of_file: dict[str, str] = {}
         for split, name in self._names().items():
             path = dl_manager.download(f"{_URL}/{self.FOLDER}/{name}")
-            found[os.fspath(path)] = split
-        self._split_of_file = found
-        return list(found)
+            split_of_file[os.fspath(path)] = split
+        self._split_of_file = split_of_file
+        return list(split_of_file)
 
     def _names(self) -> dict[str, str]:
-        """Returns split → path in the folder, from the smallest training set on."""
+        """Returns split → path in the folder, training sets by increasing size."""
         trains = {
             f"{TRAIN}_{shots}": self.TRAIN_FILE.format(shots=shots)
             for shots in sorted(self.SHOTS)
@@ -124,21 +126,21 @@ class FewShot(labelled_sequences.LabelledSequences, skip_registration=True):
         return {**trains, TEST: "test.tsv"}
 
     def _by_name(self, paths: Sequence[str]) -> dict[str, str]:
-        """Tells the files by the ends of their paths."""
-        found: dict[str, str] = {}
+        """Returns the split of each file, by the end of its path."""
+        split_of_file: dict[str, str] = {}
         for split, name in self._names().items():
             parts = pathlib.PurePath(name).parts
             for path in paths:
                 if pathlib.PurePath(path).parts[-len(parts) :] == parts:
-                    found[path] = split
-        given = list(found.values())
-        if TEST not in given or len(set(given)) < 2 or len(set(given)) < len(given):
+                    split_of_file[path] = split
+        splits = list(split_of_file.values())
+        if TEST not in splits or len(set(splits)) < 2 or len(set(splits)) < len(splits):
             names = ", ".join(self._names().values())
             raise sources.DatasetError(
                 f"{sources.shown(paths)}: need one test.tsv and at least one training "
                 f"set, each once, of: {names}"
             )
-        return found
+        return split_of_file
 
     def _rows(
         self, paths: Sequence[str], *, may_lack_label: bool
@@ -153,27 +155,27 @@ class FewShot(labelled_sequences.LabelledSequences, skip_registration=True):
                 yield dataclasses.replace(row, split=split, id=f"{split}:{line}")
 
     def _read(self, paths: Sequence[str], *args: Any, **kwargs: Any) -> tasks.Survey:
-        """Reads all rows once, and checks how many there are."""
+        """Reads all rows once, and checks their counts."""
         survey = super()._read(paths, *args, **kwargs)
         if self.CHECKS_COUNTS:
-            found: dict[str, collections.Counter[str]]
-            found = collections.defaultdict(collections.Counter)
+            counts: dict[str, collections.Counter[str]]
+            counts = collections.defaultdict(collections.Counter)
             for label, split in zip(survey.labels, survey.splits, strict=True):
-                found[split][tasks.class_name(label)] += 1
+                counts[split][tasks.class_name(label)] += 1
             for path, split in self._split_of_file.items():
-                self._check(path, split, found[split])
+                self._check(path, split, counts[split])
         return survey
 
-    def _check(self, path: str, split: str, found: Mapping[str, int]) -> None:
-        """Refuses a file with other numbers of examples than published."""
+    def _check(self, path: str, split: str, counts: Mapping[str, int]) -> None:
+        """Raises an error if a file has other counts of examples than published."""
         expected: Mapping[str, int | None]
         if split == TEST:
             expected = self.TEST or {}
         else:
             expected = dict.fromkeys(self.CLASSES, self.SHOTS[int(split[6:])])
         for name, count in expected.items():
-            if count is not None and found[name] != count:
+            if count is not None and counts[name] != count:
                 raise sources.DatasetError(
-                    f"{path}: {found[name]:,} examples of class {name}, not the "
+                    f"{path}: {counts[name]:,} examples of class {name}, not the "
                     f"{count:,} that were published"
                 )

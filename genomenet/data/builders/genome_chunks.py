@@ -32,27 +32,28 @@ SPLITS: Final = prepared.SPLITS
 
 
 class GenomeChunks(base.Recipe, skip_registration=True):
-    """A genome as chunks: what every model of unlabelled DNA is trained on.
+    """A genome in chunks, to train models on unlabelled DNA.
 
-    An example is `{"sequence": Text, "contig": Text, "start": int64}`: a stretch of
-    one contig in upper-case `ACGTN`, and where it starts, from 0, on the forward
-    strand. Runs of N over 100 bases are left out, and no two splits share a block of
-    the genome (see `genomenet.dna.splits`).
+    An example is `{"sequence": Text, "contig": Text, "start": int64}`: a segment of
+    one contig in upper-case `ACGTN`, and its 0-based start on the forward strand. Runs
+    of N over 100 bases are left out, and no two splits share a block of the genome
+    (see `genomenet.dna.splits`).
 
-    A recipe of the catalogue subclasses this and writes `_sources`.
+    A recipe of the catalogue subclasses this and overrides `_sources`.
 
     Args:
-        name: Name of the dataset, where it is not that of the class.
-        sources: Sequence files to read, where they are not those of the class;
-            patterns are allowed, and `-` for standard input.
-        chunk_length: Bases in a chunk, at most.
-        min_length: Shortest stretch without a long run of N that is used, in bases.
-        splits: Percentages of train, validation and test, as `90/5/5`.
-        seed: Of the splits.
-        **kwargs: Arguments of `tfds.core.GeneratorBasedBuilder`, as `data_dir`.
+        name: Name of the dataset; by default that of the recipe.
+        sources: Sequence files to read; by default those of the recipe. Patterns are
+            allowed, and `-` for standard input.
+        chunk_length: Maximum length of a chunk, in bases.
+        min_length: Minimum length of a segment between long runs of N, in bases;
+            shorter ones are left out.
+        splits: Percentages of train, validation and test, such as `90/5/5`.
+        seed: Seed of the splits.
+        **kwargs: Arguments of `tfds.core.GeneratorBasedBuilder`, such as `data_dir`.
 
     Raises:
-        DatasetError: If an option makes no sense.
+        DatasetError: If an option is invalid.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -60,7 +61,7 @@ class GenomeChunks(base.Recipe, skip_registration=True):
     BASE = "GenomeChunks"
 
     KNOWN: ClassVar[Mapping[str, identity.Known] | None] = None
-    """The sequences to take from the files, recognised by content; None: all."""
+    """Sequences to take from the files, recognised by content; all if None."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class GenomeChunks(base.Recipe, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        """Reads the files once, deals units to splits, and sets up their examples."""
+        """Reads the files once, assigns units to splits, and sets up their examples."""
         paths = self.files(dl_manager)
         if self.beam_is_used and files.STDIN in paths:
             raise sources.DatasetError(
@@ -150,10 +151,10 @@ class GenomeChunks(base.Recipe, skip_registration=True):
 
     def _generate_splits(self, dl_manager: Any, download_config: Any) -> Any:
         """Generates all splits, and notes the digest of their bases."""
-        found = super()._generate_splits(dl_manager, download_config)
+        result = super()._generate_splits(dl_manager, download_config)
         if self._packed is not None:
             self.note({"digest": self._packed.digest})
-        return found
+        return result
 
     def _generate_examples(
         self,
@@ -173,21 +174,21 @@ class GenomeChunks(base.Recipe, skip_registration=True):
         )
 
     def _beam(self, index: genome_index.Index, units: Sequence[splits_lib.Unit]) -> Any:
-        """Returns the transform that yields the examples of a split.
+        """Returns the Beam transform that yields the examples of a split.
 
-        Each worker reads one file anew, by its path, and needs nothing but it.
+        Each worker reads one file again, by its path, and needs nothing else.
         """
         import apache_beam as beam  # pyright: ignore[reportMissingImports]
 
-        of_file: dict[str, dict[str, list[splits_lib.Unit]]] = {}
+        units_of_file: dict[str, dict[str, list[splits_lib.Unit]]] = {}
         for unit in units:
             path, record = index.origins[unit.contig]
-            of_file.setdefault(path, {}).setdefault(record, []).append(unit)
+            units_of_file.setdefault(path, {}).setdefault(record, []).append(unit)
         options = {key: self.options[key] for key in ("chunk_length", "min_length")}
-        return beam.Create(list(of_file.items())) | beam.FlatMap(_read, **options)
+        return beam.Create(list(units_of_file.items())) | beam.FlatMap(_read, **options)
 
     def _spool(self) -> BinaryIO:
-        """Opens a file without a name: it is gone whatever ends this process."""
+        """Opens an unnamed temporary file, which vanishes however this process ends."""
         # Beside the dataset, as /tmp may be small or in memory.
         folder = None if "://" in self.data_dir else self.data_dir
         spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
@@ -203,7 +204,7 @@ def _read(
 
 
 def _check(chunk_length: int, min_length: int, splits: str) -> None:
-    """Refuses options that make no sense."""
+    """Raises an error if an option is invalid."""
     if min_length < 1:
         raise sources.DatasetError(f"min_length={min_length} is under one base")
     if chunk_length < min_length:
@@ -219,7 +220,7 @@ def _metadata(
     units: Mapping[str, Sequence[splits_lib.Unit]],
     fingerprints: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Says what went into a dataset and what did not."""
+    """Returns the metadata: what went into a dataset, and what was left out."""
     return {
         "recipe": builder.BASE,
         **builder.options,

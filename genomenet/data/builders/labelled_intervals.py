@@ -17,43 +17,43 @@ class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=
     """Labelled intervals, whose sequences are cut from a genome.
 
     Intervals are 0-based and half-open; those on strand `-` are reverse-complemented.
-    The id is `chr1:100-300`, with `(-)` behind it on that strand. Files of intervals
-    are plain or gzip, and of two kinds, told apart by their first line:
+    The id is `chr1:100-300`, followed by `(-)` on that strand. Files of intervals are
+    plain or gzip, and of two kinds, which differ in their first line:
 
-    - tables that name the columns `region` (or `chrom`), `start`, `end`, and where
-      wanted `strand`, `label` and `split`, as those of Genomic Benchmarks;
-    - BED, with or without a line that names the columns, whose fourth column is the
-      label, and the sixth the strand.
+    - tables with named columns `region` (or `chrom`), `start`, `end`, and optionally
+      `strand`, `label` and `split`, as in Genomic Benchmarks;
+    - BED, with or without a header line; the fourth column is the label, the sixth
+      the strand.
 
-    Without a label, and of BED where the names are mostly different ones or ".", the
+    Without a label, and in BED files whose names are mostly distinct or ".", the
     class is the name of the file up to its first dot, as in `train/positive.csv.gz`.
-    Without a split, rows are dealt by chance; but where all files lie in folders
-    called train, validation or test, of two kinds at least, that is their split. What
-    names of files and folders decided is noted in the metadata.
+    Without a split, rows are assigned at random; but if all files lie in folders
+    called train, validation or test, and in at least two of these, the folder is the
+    split. The metadata note what was derived from names of files and folders.
 
-    The genome is read once for every split and once before, one contig in memory at
-    a time.
+    The genome is read once for every split and once before, with one contig in memory
+    at a time.
 
     A recipe of the catalogue subclasses this, states `CLASSES`, `MANUAL_FILES` and
-    `GENOME_FILES`, and writes `_sources` and `_genome_sources` where there is
-    something to download.
+    `GENOME_FILES`, and overrides `_sources` and `_genome_sources` if there are files
+    to download.
 
     Args:
-        name: Name of the dataset, where it is not that of the class.
-        sources: Files of intervals, where they are not those of the class; or class →
-            its files. Patterns are allowed.
-        genome: Sequence files with all contigs, where they are not those of the class.
+        name: Name of the dataset; by default that of the recipe.
+        sources: Files of intervals, or class → its files; by default those of the
+            recipe. Patterns are allowed.
+        genome: Sequence files with all contigs; by default those of the recipe.
         **kwargs: Arguments of `LabelledSequences`.
 
     Raises:
-        DatasetError: If an option makes no sense, or sources that are needed now to
-            find the classes are not usable.
+        DatasetError: If an option is invalid, or sources that are needed to derive
+            the classes are not usable.
     """
 
     BASE = "LabelledIntervals"
 
     GENOME_FILES: ClassVar[tuple[str, ...]] = ()
-    """Patterns of the genome's files in the manual directory, where there is one."""
+    """Patterns of the genome's files in the manual directory, if there is one."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=
         self._original_state.update(genome=self.given_genome)
 
     def files(self, dl_manager: Any) -> list[str]:
-        """Returns the files of intervals; finds those of the genome, too."""
+        """Returns the files of intervals, and locates those of the genome."""
         if self.given_genome:
             self._genome = reader.expand(self.given_genome)
         elif self.given_sources:
@@ -84,12 +84,12 @@ class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=
         return super().files(dl_manager)
 
     def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
-        """Returns what the files are recognised by, the genome's at the end."""
+        """Returns the fingerprints of the files, followed by those of the genome."""
         return super().fingerprints(paths) + sources.fingerprints(self._genome)
 
     def facts(self, survey: tasks.Survey, splits: Sequence[str]) -> dict[str, Any]:
-        """Returns what else is noted: also what names of files decided."""
-        found = super().facts(survey, splits)
+        """Returns further metadata, with what was derived from names of files."""
+        result = super().facts(survey, splits)
         paths = list(dict.fromkeys(self._read_paths))
         named = [
             p
@@ -97,10 +97,10 @@ class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=
             if p not in self._label_of() and intervals_lib.is_unnamed(p)
         ]
         if named:
-            found["labels_from_file_names"] = [os.path.basename(p) for p in named]
+            result["labels_from_file_names"] = [os.path.basename(p) for p in named]
         if _splits_by_folder(paths):
-            found["splits_from_folders"] = True
-        return found
+            result["splits_from_folders"] = True
+        return result
 
     def _label_of(self) -> dict[str, str]:
         """Returns the label of each file that was given for one class."""
@@ -108,12 +108,12 @@ class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=
             return {}
         return {
             path: name
-            for name, of_class in self._class_files().items()
-            for path in of_class
+            for name, class_paths in self._class_files().items()
+            for path in class_paths
         }
 
     def _genome_sources(self, dl_manager: Any) -> Sequence[str | os.PathLike[str]]:
-        """Returns the genome of a recipe of the catalogue, in which this is written."""
+        """Returns the files of the genome; recipes of the catalogue override this."""
         del dl_manager
         advice = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
         raise sources.DatasetError(f"{self.name}: no genome. {advice}".rstrip())
@@ -126,7 +126,7 @@ class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=
         label_of = self._label_of()
         self._read_paths = list(paths)
         splits = _splits_by_folder(paths)
-        found = (
+        intervals = (
             interval
             for path in paths
             for interval in intervals_lib.read(
@@ -136,14 +136,14 @@ class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=
                 split=splits.get(path, ""),
             )
         )
-        return intervals_lib.cut(found, self._genome, may_lack_label=may_lack_label)
+        return intervals_lib.cut(intervals, self._genome, may_lack_label=may_lack_label)
 
 
 def _splits_by_folder(paths: Sequence[str]) -> dict[str, str]:
-    """Returns the split of each file, where their folders tell; else nothing."""
-    found = {
+    """Returns the split of each file if all folders name splits, else nothing."""
+    split_of = {
         path: tables.split_name(pathlib.PurePath(os.path.abspath(path)).parent.name)
         for path in paths
     }
-    is_told = all(found.values()) and len(set(found.values())) > 1
-    return found if is_told else {}
+    is_told = all(split_of.values()) and len(set(split_of.values())) > 1
+    return split_of if is_told else {}

@@ -1,4 +1,4 @@
-"""The recipe for labelled sequences: classes, several labels, or a number."""
+"""The recipe for labelled sequences: one class, several labels, or a number."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from genomenet.dna import reader
 
 
 class LabelledSequences(base.Recipe, skip_registration=True):
-    """Sequences with labels: what models are fine-tuned and judged on.
+    """Labelled sequences, on which models are fine-tuned and evaluated.
 
     An example is `{"sequence": Text, "label": ..., "id": Text}`, the sequence in
     upper-case `ACGTN`. The label is a `ClassLabel` for two or more classes, uint8
     (classes,) for several labels at once, float32 for regression. Rows with the same
-    sequence, read on either strand, never fall into different splits, unless the
-    source itself names the splits.
+    sequence on either strand are always in one split, unless the source names the
+    splits.
 
-    A recipe of the catalogue subclasses this, states `TASK` and `CLASSES`, and writes
-    `_sources` and, where it divides by other means than by chance, `split_of`.
+    A recipe of the catalogue subclasses this, states `TASK` and `CLASSES`, and
+    overrides `_sources` and, if rows are not split at random, `split_of`.
 
     Args:
-        name: Name of the dataset, where it is not that of the class.
-        sources: Tables to read (see `genomenet.data.tables`), where they are not
-            those of the class; or class → its sequence files. Patterns are allowed.
+        name: Name of the dataset; by default that of the recipe.
+        sources: Tables to read (see `genomenet.data.tables`), or class → its sequence
+            files; by default the files of the recipe. Patterns are allowed.
         task: One of `genomenet.data.tasks.TASKS`.
-        splits: Percentages of train, validation and test, as `90/5/5`; not used
-            where the source names the splits.
-        seed: Of the splits.
-        **kwargs: Arguments of `tfds.core.GeneratorBasedBuilder`, as `data_dir`.
+        splits: Percentages of train, validation and test, such as `90/5/5`; not used
+            if the source names the splits.
+        seed: Seed of the splits.
+        **kwargs: Arguments of `tfds.core.GeneratorBasedBuilder`, such as `data_dir`.
 
     Raises:
-        DatasetError: If an option makes no sense, or sources that are needed now to
-            find the classes are not usable.
+        DatasetError: If an option is invalid, or sources that are needed to derive
+            the classes are not usable.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -48,13 +48,13 @@ class LabelledSequences(base.Recipe, skip_registration=True):
     BASE = "LabelledSequences"
 
     TASK: ClassVar[str] = tasks.AUTO
-    """What is to be learnt; "auto" finds it and the classes in the data."""
+    """Kind of task; "auto" derives it and the classes from the data."""
 
     CLASSES: ClassVar[tuple[str, ...]] = ()
-    """Names of the classes, in the order of their numbers."""
+    """Names of the classes, in the order of their indices."""
 
     COLUMNS: ClassVar[Mapping[str, str]] = {}
-    """Name of a column in the table → sequence, label, id or split."""
+    """Name of a column in the table → its type: sequence, label, id or split."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class LabelledSequences(base.Recipe, skip_registration=True):
         )
 
     def split_of(self, row: tables.Row) -> str:
-        """Returns the split of a row, or nothing to have it dealt by chance.
+        """Returns the split of a row, or "" to assign one at random.
 
         Args:
             row: A labelled sequence.
@@ -90,26 +90,26 @@ class LabelledSequences(base.Recipe, skip_registration=True):
         return row.split
 
     def copies(self, names: Sequence[str]) -> dict[str, str]:
-        """Returns splits that hold the rows of another split once more.
+        """Returns the splits that are copies of other splits.
 
         Args:
-            names: Splits with rows of their own.
+            names: Splits that rows are assigned to.
 
         Returns:
-            Name of a further split → one of `names`. None here.
+            Name of a copy → one of `names`; empty here.
         """
         del names
         return {}
 
     def facts(self, survey: tasks.Survey, splits: Sequence[str]) -> dict[str, Any]:
-        """Returns what else is noted of the rows in the metadata.
+        """Returns further metadata on the rows.
 
         Args:
-            survey: What is known of the rows.
+            survey: Survey of the rows.
             splits: Split of each row.
 
         Returns:
-            Name → a value for JSON. Here the counts of repeats.
+            Name → a JSON value; here the counts of repeats.
         """
         return tasks.repeats(survey, splits)
 
@@ -120,13 +120,13 @@ class LabelledSequences(base.Recipe, skip_registration=True):
         return super().files(dl_manager)
 
     def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
-        """Returns what the files are recognised by, their classes among it."""
-        found = super().fingerprints(paths)
+        """Returns the fingerprints of the files, with their classes where given."""
+        fingerprints = super().fingerprints(paths)
         if isinstance(self.given_sources, Mapping):
-            of_file = [name for name, p in self._class_files().items() for _ in p]
-            for one, name in zip(found, of_file, strict=True):
-                one["class"] = name
-        return found
+            classes = [name for name, p in self._class_files().items() for _ in p]
+            for fingerprint, name in zip(fingerprints, classes, strict=True):
+                fingerprint["class"] = name
+        return fingerprints
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Declares the features."""
@@ -148,7 +148,7 @@ class LabelledSequences(base.Recipe, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        """Deals rows to splits, and sets up the examples of each."""
+        """Assigns rows to splits, and sets up the examples of each."""
         if self.beam_is_used:
             raise sources.DatasetError("beam_options is for genomes, not for labels")
         paths = self.files(dl_manager)
@@ -162,9 +162,9 @@ class LabelledSequences(base.Recipe, skip_registration=True):
             seed=self.options["seed"],
             shown=sources.shown(paths),
         )
-        found = set(split_of_row)
+        used = set(split_of_row)
         ordered = dict.fromkeys([*sources.SPLITS, *split_of_row])
-        names = [name for name in ordered if name in found]
+        names = [name for name in ordered if name in used]
         rows_of = self.copies(names) | {name: name for name in names}
         self.note(
             {
@@ -199,23 +199,23 @@ class LabelledSequences(base.Recipe, skip_registration=True):
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the examples of a split."""
         rows = self._rows(paths, may_lack_label=self._may_lack_label)
-        for number, row in enumerate(rows):
-            if split_of_row[number] == split:
+        for index, row in enumerate(rows):
+            if split_of_row[index] == split:
                 features = {
                     "sequence": row.sequence,
                     "label": self._task.encode(row),
                     "id": row.id,
                 }
-                yield number, features
+                yield index, features
                 update(len(row.sequence))
 
     @property
     def _may_lack_label(self) -> bool:
-        """Whether a row may belong to no class."""
+        """Whether a row may have no label."""
         return self._task.kind == task_kinds.MULTI_LABEL
 
     def _find_task(self, kind: str) -> tasks.Task:
-        """Returns the task as the recipe states it, or as the data tell it."""
+        """Returns the task that the recipe states, else that of the data."""
         if kind not in tasks.TASKS:
             raise sources.DatasetError(
                 f"task={kind} is none of {', '.join(tasks.TASKS)}"
@@ -274,12 +274,12 @@ class LabelledSequences(base.Recipe, skip_registration=True):
 
 
 def _shares(splits: str) -> dict[str, float]:
-    """Reads the shares; a function, as `sources` is also an argument."""
+    """Parses the shares; a function, as `sources` is also an argument."""
     return sources.parse_splits(splits)
 
 
 def _as_text(given: Any) -> Any:
-    """Returns sources with their paths as text."""
+    """Returns sources with their paths as strings."""
     if isinstance(given, Mapping):
         return {name: [os.fspath(p) for p in paths] for name, paths in given.items()}
     return [os.fspath(path) for path in given]
@@ -290,10 +290,10 @@ def _counts(
 ) -> dict[str, int]:
     """Counts the rows of a split, by class where rows have one."""
     rows = zip(survey.labels, splits, strict=True)
-    found = collections.Counter(label for label, split in rows if split == name)
+    label_counts = collections.Counter(label for label, split in rows if split == name)
     if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
-        return {"all": found.total()}
+        return {"all": label_counts.total()}
     counts = dict.fromkeys(task.classes, 0)
-    for label, count in found.items():
+    for label, count in label_counts.items():
         counts[tasks.class_name(label)] += count
     return counts

@@ -1,4 +1,4 @@
-"""The recipe for reads cut from genomes: which class does a short read come from?"""
+"""The recipe for reads cut from genomes, labelled with the class of the genome."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Genome:
 
     Attributes:
         label: Class of its reads.
-        split: Their split.
-        length: Its bases; None is not checked.
-        validation: Share of its bases, those at its end, whose reads are for
-            validation instead.
+        split: Split of its reads.
+        length: Its length in bases; not checked if None.
+        validation: Share of the sequence, at its end, whose reads are in validation
+            instead.
     """
 
     label: str
@@ -44,26 +44,26 @@ class Genome:
 class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True):
     """Reads of one length from the forward strand of genomes, labelled by genome.
 
-    All windows without N of a class and a split are counted from the first base of
-    its first sequence on, and every k-th is a read. k is the largest whole number
-    that leaves `READS` of them, so all classes have the same number. The id is
+    For each class and split, all windows without N are counted, from the first base
+    of the first sequence on, and every k-th window is a read. k is the largest integer
+    that gives `READS` reads, so all classes have the same number of reads. The id is
     `accession:start-end`, 0-based, half-open.
 
     A recipe of the catalogue subclasses this and states `CLASSES`, `GENOMES`,
     `LENGTH` and `READS`. Sequences are recognised by the accession with version in
-    their FASTA header; other files and records are left alone.
+    their FASTA header; other files and records are ignored.
     """
 
     BASE = "LabelledReads"
 
     GENOMES: ClassVar[Mapping[str, Genome]] = {}
-    """Accession with version → what its reads are for."""
+    """Accession with version → class and split of its reads."""
 
     LENGTH: ClassVar[int] = 150
     """Bases in a read."""
 
     READS: ClassVar[Mapping[str, int]] = {}
-    """Split → reads of each class."""
+    """Split → number of reads of each class."""
 
     MANUAL_FILES = tuple(
         f"*.{ending}{packed}"
@@ -87,7 +87,7 @@ class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True
             for accession in filter(None, map(self._accession, _headers(path))):
                 if accession in file_of:
                     raise sources.DatasetError(
-                        f"{path}: {accession} is there twice; also in "
+                        f"{path}: {accession} occurs twice; it is also in "
                         f"{file_of[accession]}"
                     )
                 file_of[accession] = path
@@ -103,19 +103,19 @@ class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True
         """Returns the counts of repeats, the genomes, and k of each class and split.
 
         Args:
-            survey: What is known of the rows.
+            survey: Survey of the rows.
             splits: Split of each row.
 
         Returns:
-            Name → a value for JSON.
+            Name → a JSON value.
         """
-        every: dict[str, dict[str, int]] = collections.defaultdict(dict)
+        strides: dict[str, dict[str, int]] = collections.defaultdict(dict)
         for label, split in self._counts:
-            every[label][split] = self._stride(label, split)
+            strides[label][split] = self._stride(label, split)
         return {
             **super().facts(survey, splits),
             "read_length": self.LENGTH,
-            "every": every,
+            "every": strides,
             "genomes": {
                 name: dataclasses.asdict(genome)
                 for name, genome in self.GENOMES.items()
@@ -123,17 +123,17 @@ class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True
         }
 
     def _sources(self, dl_manager: Any) -> list[str]:
-        """Downloads the genomes, one by one: NCBI wants few requests a second."""
+        """Downloads the genomes one by one, as NCBI asks for few requests a second."""
         urls = [_URL.format(accession=name) for name in self.GENOMES]
         return [os.fspath(dl_manager.download(url)) for url in urls]
 
     def _accession(self, header: str) -> str:
-        """Returns the accession of a sequence to read, or nothing."""
+        """Returns the accession in a header if its reads are wanted, else ""."""
         words = _SEPARATORS.split(header)
         return next((word for word in words if word in self.GENOMES), "")
 
     def _read(self, paths: Sequence[str], *args: Any, **kwargs: Any) -> tasks.Survey:
-        """Counts windows, and reads all rows once."""
+        """Counts the windows, then reads all rows once."""
         counts: collections.Counter[tuple[str, str]] = collections.Counter()
         for _, label, split, _, starts in self._windows(paths):
             counts[label, split] += len(starts)
@@ -141,8 +141,8 @@ class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True
         for (label, split), count in counts.items():
             if count < self.READS[split]:
                 raise sources.DatasetError(
-                    f"{sources.shown(paths)}: {count:,} windows of {label} for "
-                    f"{split}, {self.READS[split]:,} reads wanted"
+                    f"{sources.shown(paths)}: {count:,} windows of class {label!r} "
+                    f"for {split}, but {self.READS[split]:,} reads are needed"
                 )
         return super()._read(paths, *args, **kwargs)
 
@@ -169,7 +169,7 @@ class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True
                 )
 
     def _stride(self, label: str, split: str) -> int:
-        """Returns k."""
+        """Returns k: every k-th window is a read."""
         return self._counts[label, split] // self.READS[split]
 
     def _windows(
@@ -188,18 +188,18 @@ class LabelledReads(labelled_sequences.LabelledSequences, skip_registration=True
                 )
             border = length - int(length * genome.validation)
             starts = tiling.starts_without_n(record.codes, self.LENGTH)
-            own = starts[starts <= border - self.LENGTH]
-            yield record, genome.label, genome.split, accession, own
+            before_border = starts[starts <= border - self.LENGTH]
+            yield record, genome.label, genome.split, accession, before_border
             if genome.validation:
-                rest = starts[starts >= border]
-                yield record, genome.label, "validation", accession, rest
+                after_border = starts[starts >= border]
+                yield record, genome.label, "validation", accession, after_border
 
 
 def _headers(path: str) -> Iterator[str]:
-    """Yields the headers of a FASTA file; none of a file of another format."""
+    """Yields the headers of a FASTA file; nothing for other formats."""
     try:
         with files.opened(path) as (kind, text):
             if kind == files.FASTA:
                 yield from (line[1:].rstrip() for line in text if line[0] == ">")
     except files.SequenceFileError:
-        return  # it may have nothing to do with the genomes
+        return  # the file may be unrelated to the genomes

@@ -1,4 +1,4 @@
-"""The recipe for intervals as peak callers give them: BED and a genome."""
+"""The recipe for intervals of peak callers: BED files and a genome."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from genomenet.dna import reader
 
 
 class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=True):
-    """Intervals of one width, cleaned, with negatives where wanted.
+    """Intervals of one width, filtered, with negatives if requested.
 
-    What cannot be used is left out and counted in the metadata: duplicates, what
-    reaches beyond its contig, contigs that the genome lacks, and what overlaps a
-    stretch that is excluded. Intervals that overlap are in one split.
+    Unusable intervals are left out and counted in the metadata: duplicates, intervals
+    that reach beyond their contig, those on contigs that the genome lacks, and those
+    that overlap an excluded interval. Overlapping intervals are in one split.
 
-    The rows and the genome, at 2 bits a base, are held in memory.
+    The rows, and the genome at 2 bits a base, are held in memory.
 
     Args:
         name: Name of the dataset.
-        sources: Files of intervals, as for `LabelledIntervals`; of narrowPeak the
-            width lies around the summit.
+        sources: Files of intervals, as for `LabelledIntervals`; in narrowPeak files
+            the width is centred on the summit.
         genome: Sequence files with all contigs.
-        exclude: Files of intervals from which no row may come.
-        width: Bases of a row; None takes each interval as it is.
-        label_column: Of BED, the column with the label, from 1.
-        signal: A bigWig file: the label is then an amount, log(1 + mean of its values
+        exclude: Files of intervals that no row may overlap.
+        width: Length of a row, in bases; None keeps each interval as it is.
+        label_column: Column of BED files that holds the label, counted from 1.
+        signal: A bigWig file. The label is then an amount: log(1 + mean of its values
             over the bases of the row).
         negatives: "gc", "shuffle" or "": see `data.selection.Options`.
-        negatives_per_positive: How many negatives for each row.
-        splits: Percentages, or contigs as `chrom:chr8,chr9/chr1`.
-        seed: Of negatives and splits.
+        negatives_per_positive: Number of negatives for each row.
+        splits: Percentages, or contigs, such as `chrom:chr8,chr9/chr1`.
+        seed: Seed of negatives and splits.
         **kwargs: Arguments of `LabelledIntervals`.
 
     Raises:
-        DatasetError: If an option makes no sense, or files are not usable.
+        DatasetError: If an option is invalid, or files are not usable.
     """
 
     BASE = "SelectedIntervals"
@@ -72,7 +72,8 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
         if signal is not None and (label_column is not None or negatives):
             what = "negatives" if negatives else "label_column"
             raise sources_lib.DatasetError(
-                f"signal gives amounts: {what} does not go with it"
+                f"signal={os.fspath(signal)} makes amounts the labels, so {what} "
+                "cannot be given, too: leave out one of them"
             )
         self._signal = None if signal is None else os.fspath(signal)
         if signal is not None:
@@ -101,34 +102,34 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
         self._original_state.update(exclude=self.given_exclude, **more)
 
     def fingerprints(self, paths: Sequence[str]) -> list[dict[str, Any]]:
-        """Returns what the files are recognised by, those to exclude at the end."""
+        """Returns the fingerprints of the files, excluded intervals and signal last."""
         return super().fingerprints(paths) + sources_lib.fingerprints(
             [*self._exclude, *([self._signal] if self._signal else [])]
         )
 
     def facts(self, survey: tasks.Survey, splits: Sequence[str]) -> dict[str, Any]:
-        """Returns what else is noted: also what was left out."""
+        """Returns further metadata, with the counts of intervals left out."""
         return super().facts(survey, splits) | {"intervals": self._counts}
 
     def _rows(
         self, paths: Sequence[str], *, may_lack_label: bool
     ) -> Iterator[tables.Row]:
-        """Yields the rows, which are made once."""
+        """Yields the rows; they are selected once and kept."""
         self._read_paths = list(paths)
         if self._selected is None:
-            of_file = self._label_of()
+            label_of = self._label_of()
             intervals = [
-                one
+                interval
                 for path in paths
-                for one in intervals_lib.read(
+                for interval in intervals_lib.read(
                     path,
-                    label=of_file.get(path) if self._signal is None else "amount",
+                    label=label_of.get(path) if self._signal is None else "amount",
                     label_column=self._label_column,
                 )
             ]
-            for one in intervals:
-                if cause := tables.missing_label(one.label, may_lack_label):
-                    raise sources_lib.DatasetError(f"{one.place}: {cause}")
+            for interval in intervals:
+                if cause := tables.missing_label(interval.label, may_lack_label):
+                    raise sources_lib.DatasetError(f"{interval.place}: {cause}")
             genome = genome_lib.Genome.read(self._genome)
             if self._signal is not None:
                 width = self._selection.width
@@ -136,7 +137,9 @@ class SelectedIntervals(labelled_intervals.LabelledIntervals, skip_registration=
                     intervals, self._signal, genome, width=width
                 )
             excluded = [
-                one for path in self._exclude for one in intervals_lib.read(path)
+                interval
+                for path in self._exclude
+                for interval in intervals_lib.read(path)
             ]
             self._selected, self._counts = selection.select(
                 intervals,

@@ -76,8 +76,10 @@ def test_a_track_is_the_label(files):
     assert labels["chr1:900-940"] == pytest.approx(np.log1p(0.5))
     assert sorted(labels.values())[:-2] == [0.0] * 58
     for more in ({"negatives": "gc"}, {"label_column": 5}):
-        with pytest.raises(sources.DatasetError, match="does not go with it"):
+        with pytest.raises(
+            sources.DatasetError, match=f"signal=.*track.bw.*{next(iter(more))}"
+        ):
             build(files, **options, **more)
     track.write_bytes(b"no track")
-    with pytest.raises(sources.DatasetError, match="no bigWig"):
+    with pytest.raises(sources.DatasetError, match="track.bw: not a bigWig"):
         build(files, **options | {"splits": "90/10"})
