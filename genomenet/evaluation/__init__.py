@@ -1,1 +1,1 @@
-"""How good a model is: metrics with intervals, baselines, plots and tables."""
+"""Evaluation of models: metrics with intervals, baselines, plots and tables."""

@@ -1,7 +1,7 @@
-"""Whether a task can be solved by what it is not about: copies and shortcuts.
+"""Audits of tasks: copies between splits, and shortcuts to the labels.
 
-Most checks are those of seqleak, the extra `audit`; their verdicts are said in plain
-words here, and what it lacks is added.
+Most checks are those of seqleak, the extra `audit`. This package words their verdicts
+and adds checks that seqleak lacks.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from genomenet.evaluation import audit_checks as checks_lib
 
 MISSING: Final = 'an audit needs seqleak: pip install "genomenet[audit]"'
 
-_FEWEST: Final = 50  # sequences that `warn` looks at
-_MOST: Final = (5_000, 1_000_000)  # sequences and bases that it looks at
+_FEWEST: Final = 50  # sequences below which `warn` yields nothing
+_MOST: Final = (5_000, 1_000_000)  # sequences and bases that `warn` reads, at most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Audit:
-    """Verdicts on a task. Shows itself in a notebook.
+    """Verdicts on a task, which a notebook shows as a table.
 
     Attributes:
-        name: Of the task.
-        sizes: Split → sequences.
-        checks: In a fixed order.
+        name: Name of the task.
+        sizes: Split → number of sequences.
+        checks: The checks, in a fixed order.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """The worst of all: "PASS", "WARN" or "FAIL"."""
+        """The worst verdict of all checks: "PASS", "WARN" or "FAIL"."""
         return max(
             (c.verdict for c in self.checks),
             key=checks_lib.ORDER.index,
@@ -52,7 +52,7 @@ class Audit:
         return [check.name for check in self.checks if check.verdict == verdict]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all as JSON values."""
+        """Returns the audit as JSON values."""
         checks = [dataclasses.asdict(check) for check in self.checks]
         sizes = dict(self.sizes)
         return {
@@ -63,7 +63,7 @@ class Audit:
         }
 
     def to_tsv(self) -> str:
-        """Returns a row for each check, below a header."""
+        """Returns a header and one row per check."""
         head = [field.name for field in dataclasses.fields(checks_lib.Check)]
         rows = [[_cell(getattr(c, name)) for name in head] for c in self.checks]
         return "".join("\t".join(row) + "\n" for row in [head, *rows])
@@ -87,7 +87,7 @@ class Audit:
 
 
 def is_installed() -> bool:
-    """Returns whether seqleak is there."""
+    """Returns whether seqleak is installed."""
     return importlib.util.find_spec("seqleak") is not None
 
 
@@ -99,22 +99,23 @@ def audit(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Audit:
-    """Looks for what makes a task easier than it seems.
+    """Looks for properties that make a task easier than it seems.
 
-    Without a test split, validation takes its part; with training alone, what is
-    between splits is left out, and rules are scored on folds of it.
+    Without a test split, the validation split is audited as the test split. With a
+    training split alone, checks between splits are skipped, and rules are scored on
+    folds of it.
 
     Args:
         data: The splits.
-        spelled: Codes of a sequence → how it was written, for letter case and
-            ambiguous letters; upper-case `ACGTN` where it is not there.
+        spelled: Codes of a sequence → its original text, for letter case and
+            ambiguous letters. Other sequences are taken as upper-case `ACGTN`.
         genome: FASTA files, plain or gzip, of all genomes that sequences come from.
-        resamples: Of the bootstrap: a rule counts only where chance is outside of its
-            95 % interval.
-        seed: Of folds, samples and the bootstrap.
+        resamples: Number of bootstrap resamples. A rule counts only if the chance
+            level is outside of its 95 % interval.
+        seed: Seed of folds, samples and the bootstrap.
 
     Returns:
-        Verdicts.
+        The verdicts.
 
     Raises:
         ImportError: If seqleak is not installed.
@@ -122,50 +123,50 @@ def audit(
     """
     if not is_installed():
         raise ImportError(MISSING)
-    found = checks_lib.of_seqleak(
+    of_seqleak = checks_lib.of_seqleak(
         data, spelled=spelled or {}, genome=genome, resamples=resamples, seed=seed
     )
     return Audit(
         name=data.name,
         sizes={split: len(part) for split, part in data.splits.items()},
-        checks=[*found, *checks_lib.of_ours(data)],
+        checks=[*of_seqleak, *checks_lib.of_ours(data)],
     )
 
 
 def warn(data: examples.Data) -> Iterator[str]:
-    """Yields one line where the verdict is not PASS; quick, for commands.
+    """Audits a task quickly, for commands.
 
     Args:
-        data: The splits. Of large ones some sequences are drawn.
+        data: The splits. Large ones are sampled.
 
     Yields:
-        A line, or none; none where seqleak is not installed or there are fewer than 50
-        sequences.
+        One line if the verdict is not PASS. Nothing if seqleak is not installed or
+        there are fewer than 50 sequences.
     """
     total = sum(map(len, data.splits.values()))
     if total < _FEWEST or not is_installed():
         return
-    bases = sum(len(found.codes) for found in data.splits.values())
+    bases = sum(len(part.codes) for part in data.splits.values())
     share = min(_MOST[0] / total, _MOST[1] / bases)
     if share < 1:
         rng = np.random.default_rng(0)
         splits = {
-            split: found.take(
-                np.sort(rng.permutation(len(found))[: max(20, int(share * len(found)))])
+            split: part.take(
+                np.sort(rng.permutation(len(part))[: max(20, int(share * len(part)))])
             )
-            for split, found in data.splits.items()
+            for split, part in data.splits.items()
         }
         data = dataclasses.replace(data, splits=splits)
     try:
-        found = audit(data, resamples=200)
-    except Exception as e:  # advice: no training is worth ending for it
-        yield f"the audit was not done: {e}"
+        result = audit(data, resamples=200)
+    except Exception as e:  # advice must not end a training run
+        yield f"the audit failed: {e}"
         return
-    if found.verdict != checks_lib.PASS:
-        names = ", ".join([*found.of(checks_lib.FAIL), *found.of(checks_lib.WARN)])
-        drawn = sum(found.sizes.values())
-        of = f" of {drawn:,} sequences that were drawn" if drawn < total else ""
-        yield f"WARNING: audit{of}: {found.verdict}: {names} (see genomenet.audit)"
+    if result.verdict != checks_lib.PASS:
+        names = ", ".join([*result.of(checks_lib.FAIL), *result.of(checks_lib.WARN)])
+        drawn = sum(result.sizes.values())
+        sample = f" of {drawn:,} sampled sequences" if drawn < total else ""
+        yield f"WARNING: audit{sample}: {result.verdict}: {names} (see genomenet.audit)"
 
 
 def _cell(value: Any) -> str:

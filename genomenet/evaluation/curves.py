@@ -1,4 +1,4 @@
-"""Curves of predictions: ROC, precision against recall, and reliability."""
+"""Curves of predictions: ROC, precision-recall and reliability."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_CURVES: Final = 10  # classes that get a line
+_CURVES: Final = 10  # classes that are drawn, at most
 
 
 def save_roc(
@@ -26,14 +26,14 @@ def save_roc(
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
 ) -> pathlib.Path:
-    """Draws ROC curves: one of two classes, else one a class against the rest.
+    """Draws ROC curves: one for two classes, else one for each class against the rest.
 
-    Of more than ten classes only the ten with the most sequences are drawn; classes
-    that all sequences have, or none, are left out.
+    Of more than ten classes, only the ten with the most sequences are drawn. Classes
+    that all sequences have, or none, are not drawn.
 
     Args:
-        path: The PNG to write.
-        task: What was to be learnt, but not regression.
+        path: The PNG file to write.
+        task: The task, but not regression.
         truth: As for `metrics.score`.
         predicted: As for `metrics.score`.
 
@@ -45,9 +45,9 @@ def save_roc(
     """
 
     def curve(has: Any, scores: Any) -> tuple[Any, Any, float]:
-        found, called = _sweep(has, scores)
-        x = (called - found) / (len(has) - has.sum())
-        y = found / has.sum()
+        hits, called = _sweep(has, scores)
+        x = (called - hits) / (len(has) - has.sum())
+        y = hits / has.sum()
         return x, y, float(np.trapezoid(y, x))
 
     truth, predicted = figures.checked(task, truth, predicted)
@@ -69,17 +69,17 @@ def save_precision_recall(
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
 ) -> pathlib.Path:
-    """Draws precision against recall; of which classes as for `save_roc`.
+    """Draws precision against recall, for the classes that `save_roc` draws.
 
-    Dotted lines show the share of positive sequences, what chance would reach.
+    Dotted lines show the chance level, which is the share of positive sequences.
     Arguments, result and errors are those of `save_roc`.
     """
 
     def curve(has: Any, scores: Any) -> tuple[Any, Any, float]:
-        found, called = _sweep(has, scores)
-        x, y = found[1:] / has.sum(), found[1:] / called[1:]
+        hits, called = _sweep(has, scores)
+        x, y = hits[1:] / has.sum(), hits[1:] / called[1:]
         area = float(np.sum(np.diff(x, prepend=0.0) * y))
-        # Precision is that of the next threshold until it is reached: steps.
+        # Steps: up to a threshold, precision is that at the threshold.
         return np.repeat(np.append(0.0, x), 2)[1:-1], np.repeat(y, 2), area
 
     truth, predicted = figures.checked(task, truth, predicted)
@@ -88,9 +88,9 @@ def save_precision_recall(
     drawn = _draw_curves(figure, axis, task, truth, predicted, curve, "AUPRC")
     for colour, share in drawn:
         axis.axhline(share, color=colour, linestyle=":", linewidth=1)
-    of = f" of {figures.shorten([task.positive])[0]}" if task.positive else ""
-    axis.set_xlabel(f"recall{of}")
-    axis.set_ylabel(f"precision{of}")
+    note = f" of {figures.shorten([task.positive])[0]}" if task.positive else ""
+    axis.set_xlabel(f"recall{note}")
+    axis.set_ylabel(f"precision{note}")
     return figures.save(figure, path)
 
 
@@ -100,38 +100,38 @@ def save_reliability(
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
 ) -> pathlib.Path:
-    """Draws how often what was promised came true, against its probability.
+    """Draws a reliability diagram: observed frequency against predicted probability.
 
-    A point is a bin of `weighted.BINS`, at the means of its sequences; its area grows
-    with their number. Of two classes it is the probability of the positive one, of
-    more that of the predicted one, of several labels each. Arguments, result and
-    errors are those of `save_roc`.
+    Each point is one of `weighted.BINS` bins, at the means of its sequences; its area
+    grows with their number. The probability is that of the positive class for two
+    classes, that of the predicted class for more, and that of each label for several
+    labels. Arguments, result and errors are those of `save_roc`.
     """
     truth, predicted = figures.checked(task, truth, predicted)
     lines = list(_lines(task, truth, predicted))
     if task.kind != task_kinds.MULTI_LABEL:
-        came_true, promised = metrics.promises(task, truth, predicted)
+        outcomes, probabilities = metrics.promises(task, truth, predicted)
         name = figures.shorten([task.positive or "predicted class"])[0]
-        lines = [(name, came_true[:, 0], promised[:, 0])]
+        lines = [(name, outcomes[:, 0], probabilities[:, 0])]
     figure = figures.new(*_size(task))
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
-    for number, (name, has, scores) in enumerate(lines):
+    for index, (name, has, scores) in enumerate(lines):
         bins = weighted.rank(weighted.bin_of(scores))
         table = np.stack([np.ones(len(has)), scores, has.astype(np.float64)], axis=1)
         counts, x, y = bins.sums(table).T
         error = np.abs(y - x).sum() / len(has)
-        axis.plot(x / counts, y / counts, color=figures.colour(number), linewidth=1)
+        axis.plot(x / counts, y / counts, color=figures.colour(index), linewidth=1)
         axis.scatter(
             x / counts,
             y / counts,
             s=10 + 190 * counts / len(has),
-            color=figures.colour(number),
+            color=figures.colour(index),
             label=f"{name}  {error:.3f}",
             alpha=0.7,
         )
     axis.set_xlabel("mean probability")
-    axis.set_ylabel("share that came true")
+    axis.set_ylabel("observed frequency")
     figures.legend(figure, title="calibration error")
     return figures.save(figure, path)
 
@@ -139,19 +139,19 @@ def save_reliability(
 def _lines(
     task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[np.float64]
 ) -> Iterator[tuple[str, weighted.Flags, npt.NDArray[np.float64]]]:
-    """Yields class, whether each row is of it, and its scores, of those to draw."""
+    """Yields name, membership of each row, and scores of each class to draw."""
     if task.kind == task_kinds.MULTI_LABEL:
         has = truth
     else:
         has = truth[:, None] == np.arange(len(task.classes))
     sizes = has.sum(0)
     is_binary = task.kind == task_kinds.BINARY
-    numbers = [task.positive_number] if is_binary else range(len(task.classes))
-    drawn = [n for n in numbers if 0 < sizes[n] < len(truth)]
+    indices = [task.positive_number] if is_binary else range(len(task.classes))
+    drawn = [n for n in indices if 0 < sizes[n] < len(truth)]
     largest = sorted(drawn, key=lambda n: -sizes[n])[:_CURVES]
     names = figures.shorten(task.classes)
-    for number in sorted(largest):
-        yield names[number], has[:, number], predicted[:, number]
+    for index in sorted(largest):
+        yield names[index], has[:, index], predicted[:, index]
 
 
 def _draw_curves(
@@ -163,12 +163,12 @@ def _draw_curves(
     curve: Callable[[Any, Any], tuple[Any, Any, float]],
     name: str,
 ) -> list[tuple[Any, float]]:
-    """Draws a curve a class; returns the colour and the share of each."""
+    """Draws a curve per class; returns the colour and the share of each class."""
     drawn = []
-    for number, (shown, has, scores) in enumerate(_lines(task, truth, predicted)):
+    for index, (label, has, scores) in enumerate(_lines(task, truth, predicted)):
         x, y, area = curve(has, scores)
-        axis.plot(x, y, color=figures.colour(number), label=f"{shown}  {area:.3f}")
-        drawn.append((figures.colour(number), float(has.mean())))
+        axis.plot(x, y, color=figures.colour(index), label=f"{label}  {area:.3f}")
+        drawn.append((figures.colour(index), float(has.mean())))
     axis.set_xlim(-0.02, 1.02)
     axis.set_ylim(-0.02, 1.02)
     if not drawn:
@@ -184,14 +184,14 @@ def _draw_curves(
 def _sweep(
     has: weighted.Flags, scores: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Counts rows above each threshold, from the highest: positive ones, and all."""
+    """Counts positive rows and all rows above each threshold, highest first."""
     ranking = weighted.rank(scores)
     both = np.stack([has, np.ones(len(has))], axis=1).astype(np.float64)
     sums = np.cumsum(ranking.sums(both)[::-1], axis=0)
-    found, called = np.concatenate([np.zeros((1, 2)), sums]).T
-    return found, called
+    hits, called = np.concatenate([np.zeros((1, 2)), sums]).T
+    return hits, called
 
 
 def _size(task: tasks.Task) -> tuple[float, float]:
-    """Returns width and height of a figure of curves, in inches."""
+    """Returns the width and height of a figure of curves, in inches."""
     return (6.4, 4.2) if task.kind == task_kinds.BINARY else (7.2, 4.4)

@@ -1,4 +1,4 @@
-"""What all figures share: size, colours, names, legend, and a file that is whole."""
+"""Helpers of all figures: size, colours, names, legend, and atomic writing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI: Final = 150
-_NAME: Final = 24  # characters of a class name
+_NAME: Final = 24  # characters of a class name, at most
 
 Path = str | os.PathLike[str]
 
@@ -27,31 +27,33 @@ Path = str | os.PathLike[str]
 def checked(
     task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Checks as `metrics.checked`, and that there are classes."""
+    """Checks and converts as `metrics.checked`; also refuses regression."""
     if task.kind == task_kinds.REGRESSION:
-        raise ValueError("regression has no classes to draw; see save_scatter")
+        raise ValueError("regression has no classes to draw; use save_scatter")
     return metrics.checked(task, truth, predicted)
 
 
 def shorten(names: Sequence[str]) -> list[str]:
-    """Cuts the middle out of long names; those that become the same are numbered."""
-    cut = [n if len(n) <= _NAME else f"{n[: _NAME - 10]}…{n[-9:]}" for n in names]
+    """Removes the middle of long names, and numbers names that become equal."""
+    shortened = [n if len(n) <= _NAME else f"{n[: _NAME - 10]}…{n[-9:]}" for n in names]
     distinct = [
-        f"{number + 1}: {names[number][: _NAME - 6]}…" if cut.count(name) > 1 else name
-        for number, name in enumerate(cut)
+        f"{index + 1}: {names[index][: _NAME - 6]}…"
+        if shortened.count(name) > 1
+        else name
+        for index, name in enumerate(shortened)
     ]
     shown = [name.replace("$", r"\$") for name in distinct]
     # matplotlib reads $ as mathematics, and hides names that begin with _.
     return [f" {n}" if n[:1] == "_" else n for n in shown]
 
 
-def colour(number: int) -> str:
+def colour(index: int) -> str:
     """Returns a colour of matplotlib's cycle."""
-    return f"C{number % 10}"
+    return f"C{index % 10}"
 
 
 def legend(figure: Figure, *, title: str) -> None:
-    """Lists the lines to the right of the axis."""
+    """Adds the legend to the right of the axes."""
     figure.legend(
         title=title,
         loc="outside right upper",
@@ -70,11 +72,11 @@ def new(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> pathlib.Path:
-    """Writes a figure as PNG."""
+    """Writes a figure as a PNG file and returns its path."""
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     with atomic.replacing(path) as partial, warnings.catch_warnings():
-        # A letter that the font lacks, as in a class's name, is drawn as a box.
+        # Letters of a class name that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure.savefig(partial, format="png", dpi=_DPI)
     return pathlib.Path(path)

@@ -15,30 +15,30 @@ from genomenet.data import tasks
 from genomenet.dna import alphabet, encode
 
 LENGTH: Final = 11
-"""Bases of a gapped k-mer; shorter sequences are padded to it."""
+"""Bases of a gapped k-mer; shorter sequences are padded to this length."""
 
 MOST: Final = 2_000
-"""Sequences that are learnt from, at most: each is compared with all others."""
+"""Largest number of training sequences: each is compared with all others."""
 
 _INFORMATIVE: Final = 7
 _MISMATCHES: Final = 3
 
 
 def is_installed() -> bool:
-    """Returns whether `gkmsvm-lite` is there, which is no core dependency."""
+    """Returns whether `gkmsvm-lite`, an optional dependency, is installed."""
     return importlib.util.find_spec("gkmsvm") is not None
 
 
 class GappedKmerSvm:
-    """Tells two classes apart by a support vector machine on gapped k-mers.
+    """Classifies two classes by a support vector machine on gapped k-mers.
 
-    Its defaults are those of gkm-SVM: of 11 bases 7 count, up to 3 mismatches are
-    read, both strands, C = 1. Bases that are not known, and padding where lengths
-    differ, are drawn at random.
+    The settings are the defaults of gkm-SVM: 7 informative of 11 bases, up to 3
+    mismatches, both strands, C = 1. Unknown bases, and padding where lengths differ,
+    are replaced by random bases.
 
     Args:
-        task: Of two classes.
-        seed: Of what is drawn.
+        task: A task of two classes.
+        seed: Seed of the training sequences and the random bases.
 
     Raises:
         ValueError: If there are not two classes.
@@ -46,8 +46,8 @@ class GappedKmerSvm:
 
     Source:
         Ghandi et al., Enhanced regulatory sequence prediction using gapped k-mer
-        features (2014); gkmsvm-lite, MIT. Difference: at most `MOST` sequences,
-        drawn, are learnt from.
+        features (2014); gkmsvm-lite, MIT. Difference: at most `MOST` sequences are
+        drawn for training.
     """
 
     def __init__(self, task: tasks.Task, *, seed: int = 0):
@@ -62,7 +62,7 @@ class GappedKmerSvm:
     def fit(
         self, codes: Sequence[npt.NDArray[np.uint8]], truth: npt.NDArray[Any]
     ) -> GappedKmerSvm:
-        """Learns from sequences; as `baselines.KmerLogisticRegression.fit`."""
+        """Fits the SVM to sequences; see `baselines.KmerLogisticRegression.fit`."""
         import gkmsvm  # pyright: ignore[reportMissingImports]
 
         rows = np.random.default_rng(self.seed).permutation(len(codes))[:MOST]
@@ -79,19 +79,19 @@ class GappedKmerSvm:
         return self
 
     def predict(self, codes: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[Any]:
-        """Returns the margin as if it were a logit: float64, (N, 2).
+        """Returns the margins as if they were logits: probabilities, float64, (N, 2).
 
-        Probabilities that are made so rank sequences, and are not calibrated.
+        These probabilities rank sequences, but are not calibrated.
         """
         if self._model is None:
             raise ValueError("call fit before predict")
         margin = np.asarray(self._model(self._read(codes)), np.float64)[:, 0]
-        yes = special.expit(margin)
-        return np.stack([1 - yes, yes], axis=1)
+        positive = special.expit(margin)
+        return np.stack([1 - positive, positive], axis=1)
 
     def _read(self, codes: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-        """Returns sequences, cut where they are longer, as (N, 4, L)."""
-        rows = encode.pad([each[: self._length] for each in codes], self._length)
+        """Returns one-hot sequences, truncated to the trained length, (N, 4, L)."""
+        rows = encode.pad([row[: self._length] for row in codes], self._length)
         rng = np.random.default_rng(self.seed)
         drawn = rng.integers(0, alphabet.NUM_BASES, rows.shape)
         rows = np.where(rows < alphabet.NUM_BASES, rows, drawn)

@@ -1,4 +1,4 @@
-"""What a model's predictions are worth: metrics, their intervals, and warnings."""
+"""Metrics of a model's predictions, their intervals, and warnings."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ METRICS: Final = {
 """Kind of task → names of its metrics."""
 
 THRESHOLD: Final = 0.5
-"""A label of several is predicted where its probability is above this."""
+"""In multi-label tasks, a label is predicted if its probability is above this."""
 
 _COVERAGE: Final = (2.5, 97.5)  # percentiles of the resamples
-_BLOCK: Final = 1 << 19  # weights that are held at once
+_BLOCK: Final = 1 << 19  # weights that are held in memory at once
 _SHOWN: Final = 10  # classes named in a warning
 
 _Metric = Callable[[weighted.Array], dict[str, weighted.Array]]
@@ -50,14 +50,14 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What `score` finds.
+    """The metrics of a model, as `score` returns them.
 
     Attributes:
         values: Name of each metric → its value and interval.
-        counts: "rows"; and but for regression "truth" and "predicted", dicts class →
-            rows, of several labels the rows that have each.
-        warnings: What a reader of the values must know, one sentence each.
-        positive: Of two classes the one that F1 and AUPRC are about, else empty.
+        counts: "rows", the number of rows; except for regression also "truth" and
+            "predicted", dicts class → number of rows.
+        warnings: Warnings about the values, one sentence each.
+        positive: For two classes the one that F1 and AUPRC are about, else empty.
     """
 
     values: dict[str, Interval]
@@ -66,17 +66,17 @@ class Scores:
     positive: str = ""
 
     def __getitem__(self, name: str) -> Interval:
-        """Returns a metric, as "auroc", with its interval."""
+        """Returns a metric, for example "auroc", with its interval."""
         return self.values[name]
 
     def __str__(self) -> str:
         return self.table()
 
     def table(self, split: str = "") -> str:
-        """Returns the metrics as a table for people, warnings first.
+        """Returns the metrics as a table to read, warnings first.
 
         Args:
-            split: Name of what was scored, as "test".
+            split: Name of the split that was scored, for example "test".
         """
         lines = [f"WARNING: {warning}" for warning in self.warnings]
         rows = f"{self.counts['rows']:,} sequences"
@@ -86,14 +86,13 @@ class Scores:
             note = "; f1 and auprc are means over classes"
         title = f"{split} ({rows})" if split else rows
         lines.append(f"{title}, with 95 % intervals{note}:")
-        for name, found in self.values.items():
-            lines.append(
-                f"  {name:<18}{found.value:>8.4f}  [{found.low:.4f}, {found.high:.4f}]"
-            )
+        for name, metric in self.values.items():
+            interval = f"[{metric.low:.4f}, {metric.high:.4f}]"
+            lines.append(f"  {name:<18}{metric.value:>8.4f}  {interval}")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns values for JSON: dicts, lists, numbers, and None for NaN."""
+        """Returns the scores as JSON values, with None for NaN."""
         values = {
             name: {
                 key: value if math.isfinite(value) else None
@@ -117,44 +116,44 @@ def score(
     resamples: int = 500,
     seed: int = 0,
 ) -> Scores:
-    """Compares predictions with the truth.
+    """Scores predictions against the truth.
 
-    Classes give accuracy, balanced accuracy, AUROC, average precision ("auprc"), F1
-    and Matthews' correlation ("mcc"); numbers give Pearson's and Spearman's
-    correlation and the root mean squared error. Of two classes `task.positive` is
-    the positive one. Of more classes F1, auprc (one against the rest) and AUROC (one
-    against one) are means over classes; of several labels all metrics are means over
-    labels. Classes that the test set lacks are left out of the means. Time and memory
-    grow with rows × classes, time also with `resamples`.
+    The metrics of classes and labels are accuracy, balanced accuracy, AUROC, average
+    precision ("auprc"), F1 and Matthews' correlation ("mcc"). Those of regression are
+    Pearson's and Spearman's correlation and the root mean squared error. For two
+    classes, `task.positive` is the positive one. For more classes, F1, auprc (one
+    against the rest) and AUROC (one against one) are means over classes. For several
+    labels, all metrics are means over labels. The means leave out classes that the test
+    set lacks. Time and memory grow with rows × classes, time also with `resamples`.
 
-    Two more say whether probabilities hold what they promise, 0 where they do: the
-    Brier score ("brier"), of two classes the mean squared error of the probability of
-    the positive one, of more the sum over classes; and the expected calibration error
-    ("ece") in 15 bins of equal width, of two classes of the probability of the positive
-    one, of more of the predicted class. A resample is noisier than the rows, so that
-    its "ece" is larger: the interval is that of the draws reflected at the value, and
-    holds the value.
+    Two more metrics measure the calibration of probabilities; both are 0 for a perfect
+    model. The Brier score ("brier") is the mean squared error of the probability of the
+    positive class for two classes; for more, squared errors are summed over classes.
+    The expected calibration error ("ece"), in 15 bins of equal width, is about the
+    probability of the positive class for two classes, and of the predicted class for
+    more. A resample is noisier than the rows, so that its "ece" is larger: the interval
+    of "ece" is that of the draws reflected at the value, and contains the value.
 
     Args:
-        task: What was to be learnt.
-        truth: Number of the class, int, (N,); for several labels 0 or 1, (N, C); for
+        task: The task.
+        truth: Index of the class, int, (N,); for several labels 0 or 1, (N, C); for
             regression float, (N,).
-        predicted: Probabilities of the classes, (N, C), also of two; for several
-            labels each on its own; for regression numbers, (N,).
-        resamples: Draws of N rows with replacement behind the intervals; 0 for none.
-        seed: Of the draws.
+        predicted: Probabilities of the classes, (N, C), also for two classes; for
+            several labels these are independent; for regression numbers, (N,).
+        resamples: Number of bootstrap draws of N rows for the intervals; 0 for none.
+        seed: Seed of the draws.
 
     Returns:
         Metrics with 95 % percentile intervals, counts and warnings. Draws for which a
-        metric is undefined are skipped; if fewer than half are left, or the metric
+        metric is undefined are skipped. If fewer than half are left, or the metric
         itself is undefined, the interval is NaN.
 
     Raises:
-        ValueError: If shapes or class numbers do not fit the task, there is no row,
+        ValueError: If shapes or class indices do not fit the task, there is no row,
             or a prediction is not finite.
 
     Source:
-        AUROC of several classes as Roy et al., GeneMask (2023), report it.
+        AUROC of several classes as reported by Roy et al., GeneMask (2023).
     """
     truth, predicted = checked(task, truth, predicted)
     if resamples < 0:
@@ -169,8 +168,8 @@ def score(
         known = np.count_nonzero(~np.isnan(drawn[name]))
         if not math.isnan(points[name]) and 2 * known < resamples:
             warnings.append(
-                f"{name} has no interval: it is defined in {known} of {resamples} "
-                "resamples only"
+                f"{name} has no interval: it is defined in only {known} of {resamples} "
+                "resamples"
             )
     counts = _counts(task, truth, guesses)
     undefined = [name for name, value in points.items() if math.isnan(value)]
@@ -188,16 +187,16 @@ def weighted_scores(
     predicted: npt.NDArray[Any],
     weights: npt.NDArray[np.float64],
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Returns the metrics of rows that weigh differently, as resampled ones do.
+    """Returns the metrics of weighted rows, for example of resampled ones.
 
     Args:
         task: As for `score`.
         truth: As for `score`.
         predicted: As for `score`.
-        weights: Of each row in each of D draws, (N, D).
+        weights: Weight of each row in each of D draws, (N, D).
 
     Returns:
-        Name of the metric → (D,), NaN where it is undefined.
+        Name of the metric → its values, (D,), NaN where it is undefined.
 
     Raises:
         ValueError: As `score`.
@@ -210,15 +209,15 @@ def weighted_scores(
 def checked(
     task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
-    """Checks that truth and predictions fit the task.
+    """Checks that truth and predictions fit the task, and converts them.
 
     Args:
-        task: What was to be learnt.
+        task: The task.
         truth: As for `score`.
         predicted: As for `score`.
 
     Returns:
-        Both; truth as int64, bool for several labels or float64 for regression, and
+        The truth as int64, bool for several labels or float64 for regression; and the
         predictions as float64.
 
     Raises:
@@ -243,7 +242,9 @@ def checked(
     finite = np.isfinite(predicted.reshape(rows, -1)).all(1)
     if not finite.all():
         bad = int(np.argmin(finite))
-        raise ValueError(f"the prediction of row {bad + 1} is {predicted[bad]}")
+        raise ValueError(
+            f"the prediction of row {bad + 1} is {predicted[bad]}; it must be finite"
+        )
     if task.kind == task_kinds.REGRESSION:
         truth = truth.astype(np.float64)
         if not np.isfinite(truth).all():
@@ -259,14 +260,14 @@ def checked(
 def guessed(
     task: tasks.Task, predicted: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64] | weighted.Flags:
-    """Reads probabilities as decisions.
+    """Returns the predicted classes or labels.
 
     Args:
-        task: What was to be learnt, but not regression.
+        task: The task, but not regression.
         predicted: Probabilities, (N, C).
 
     Returns:
-        Number of the likeliest class, int, (N,), the first of equals; for several
+        Index of the most probable class, int, (N,), the first of equals; for several
         labels whether each is above `THRESHOLD`, bool, (N, C).
     """
     if task.kind == task_kinds.MULTI_LABEL:
@@ -277,22 +278,23 @@ def guessed(
 def promises(
     task: tasks.Task, truth: npt.NDArray[Any], predicted: npt.NDArray[np.float64]
 ) -> tuple[weighted.Flags, weighted.Array]:
-    """Returns what probabilities promise, and whether it came true.
+    """Returns the outcomes and probabilities that calibration compares.
 
     Args:
-        task: What was to be learnt, but not regression.
+        task: The task, but not regression.
         truth: As `checked` returns it.
         predicted: As `checked` returns it.
 
     Returns:
-        Bool and float64, (N, K): of two classes the positive one, of more the
-        predicted one, of several labels each.
+        Whether the row has a class, bool, (N, K), and its probability, float64,
+        (N, K). The class is the positive one for two classes (K = 1), the predicted
+        one for more (K = 1), and each label for several labels.
     """
     if task.kind == task_kinds.MULTI_LABEL:
         return truth, predicted
     if task.kind == task_kinds.BINARY:
-        number = task.positive_number
-        return (truth == number)[:, None], predicted[:, [number]]
+        index = task.positive_number
+        return (truth == index)[:, None], predicted[:, [index]]
     guesses = guessed(task, predicted)
     return (truth == guesses)[:, None], predicted.max(axis=1, keepdims=True)
 
@@ -303,27 +305,27 @@ def _metric(
     """Returns the metrics of a task, as a function of weights."""
     if task.kind == task_kinds.REGRESSION:
         return weighted.NumberMetrics(truth, predicted)
-    came_true, promised = promises(task, truth, predicted)
-    squares = np.square(came_true - promised).mean(1)
+    outcomes, probabilities = promises(task, truth, predicted)
+    squares = np.square(outcomes - probabilities).mean(1)
     if task.kind == task_kinds.MULTICLASS:
-        decided: _Metric = weighted.ClassMetrics(truth, predicted, guesses)
+        decisions: _Metric = weighted.ClassMetrics(truth, predicted, guesses)
         squares = np.square(np.eye(len(task.classes))[truth] - predicted).sum(1)
     elif task.kind == task_kinds.MULTI_LABEL:
-        decided = weighted.LabelMetrics(truth, predicted, guesses)
+        decisions = weighted.LabelMetrics(truth, predicted, guesses)
     else:
         is_called = (guesses == task.positive_number)[:, None]
-        decided = weighted.LabelMetrics(came_true, promised, is_called)
-    calibration = weighted.Calibration(squares, came_true, promised)
-    return lambda weights: decided(weights) | calibration(weights)
+        decisions = weighted.LabelMetrics(outcomes, probabilities, is_called)
+    calibration = weighted.Calibration(squares, outcomes, probabilities)
+    return lambda weights: decisions(weights) | calibration(weights)
 
 
 def _resampled(
     metric: _Metric, rows: int, resamples: int, seed: int
 ) -> dict[str, weighted.Array]:
-    """Returns each metric over draws of rows: name → (resamples,)."""
+    """Returns the metrics of resampled rows: name → (resamples,)."""
     rng = np.random.default_rng(seed)
     size = max(1, _BLOCK // rows)
-    blocks = [metric(np.ones((rows, 1)))]  # for the names where there is no draw
+    blocks = [metric(np.ones((rows, 1)))]  # gives the names if there is no draw
     for start in range(0, resamples, size):
         draws = [
             np.bincount(rng.integers(0, rows, rows), minlength=rows)
@@ -350,16 +352,16 @@ def _interval(
 
 
 def _counts(task: tasks.Task, truth: Any, guesses: Any) -> dict[str, Any]:
-    """Counts rows, and rows of each class."""
+    """Counts all rows, and the true and predicted rows of each class."""
     if task.kind == task_kinds.REGRESSION:
         return {"rows": len(truth)}
     counts: dict[str, Any] = {"rows": len(truth)}
-    for name, found in (("truth", truth), ("predicted", guesses)):
+    for name, indices in (("truth", truth), ("predicted", guesses)):
         if task.kind == task_kinds.MULTI_LABEL:
-            each = found.sum(0)
+            sizes = indices.sum(0)
         else:
-            each = np.bincount(found, minlength=len(task.classes))
-        counts[name] = dict(zip(task.classes, map(int, each), strict=True))
+            sizes = np.bincount(indices, minlength=len(task.classes))
+        counts[name] = dict(zip(task.classes, map(int, sizes), strict=True))
     return counts
 
 
@@ -370,28 +372,29 @@ def _warnings(
     counts: dict[str, Any],
     undefined: Sequence[str],
 ) -> list[str]:
-    """Says why metrics are undefined, and whether the model tells things apart."""
+    """Returns why metrics are undefined, and whether all predictions are the same."""
     rows = counts["rows"]
     everywhere = f"for all {rows:,} sequences"
     if task.kind == task_kinds.REGRESSION:
-        reasons, found = [], []
+        reasons, warnings = [], []
         if np.ptp(truth) == 0:
             reasons.append(f"all sequences of the test set have {truth[0]:g}")
         if np.ptp(predicted) == 0:
             same = f"the model predicts {predicted[0]:g} {everywhere}"
             reasons.append(same)
-            found = [same]
-        return found + _undefined(undefined, " and ".join(reasons))
+            warnings = [same]
+        return warnings + _undefined(undefined, " and ".join(reasons))
     absent = [name for name in task.classes if not counts["truth"][name]]
-    reasons = [f"the test set has no example {_of(absent)}"] if absent else []
+    reasons = [f"the test set has no example {_of_classes(absent)}"] if absent else []
     warnings = []
     if task.kind == task_kinds.MULTI_LABEL:
         full = [name for name in task.classes if counts["truth"][name] == rows]
         if full:
-            reasons.append(f"all sequences of the test set are {_of(full)}")
+            reasons.append(f"all sequences of the test set are {_of_classes(full)}")
         if all(count in (0, rows) for count in counts["predicted"].values()):
             called = [name for name in task.classes if counts["predicted"][name]]
-            same = f"the same labels only: {_of(called)[3:]}" if called else "no label"
+            names = _of_classes(called).removeprefix("of ")
+            same = f"the same labels only: {names}" if called else "no label"
             warnings.append(f"the model predicts {same} {everywhere}")
     else:
         called = [name for name in task.classes if counts["predicted"][name]]
@@ -403,17 +406,17 @@ def _warnings(
     if undefined:
         return warnings + _undefined(undefined, reason)
     if reason:
-        warnings.append(f"{reason}: metrics that are means over classes leave it out")
+        warnings.append(f"{reason}: means over classes leave out such classes")
     return warnings
 
 
 def _undefined(names: Sequence[str], reason: str) -> list[str]:
-    """Says which metrics are undefined, and why."""
+    """Returns a sentence for each undefined metric."""
     return [f"{name} is undefined: {reason}" for name in names]
 
 
-def _of(names: Sequence[str]) -> str:
-    """Names classes."""
+def _of_classes(names: Sequence[str]) -> str:
+    """Returns "of class" or "of classes" with the names."""
     shown = ", ".join(map(repr, names[:_SHOWN]))
     rest = len(names) - _SHOWN
     what = "class" if len(names) == 1 else "classes"

@@ -1,4 +1,4 @@
-"""Figures of predictions and of protocols: PNG files, without a display."""
+"""Figures of predictions and of protocols, written as PNG without a display."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genomenet import task_kinds
 from genomenet.data import tasks
 from genomenet.evaluation import figures, metrics, tables
 
-_WITH_NUMBERS: Final = 12  # classes up to which cells hold numbers
+_WITH_NUMBERS: Final = 12  # classes up to which cells show counts
 _WITH_NAMES: Final = 36  # classes up to which all are named
 _MARKERS: Final = "osD^vP*X<>"
 
@@ -24,14 +24,14 @@ def save_confusion(
     truth: npt.NDArray[Any],
     predicted: npt.NDArray[Any],
 ) -> pathlib.Path:
-    """Draws how often each class is taken for which.
+    """Draws the confusion matrix.
 
-    Colours show shares of each true class, numbers show sequences. Several labels
-    have a row each: true and false positives and negatives.
+    Colours show shares of each true class, numbers show counts of sequences. For
+    several labels, each label has a row of true and false positives and negatives.
 
     Args:
-        path: The PNG to write.
-        task: What was to be learnt, but not regression.
+        path: The PNG file to write.
+        task: The task, but not regression.
         truth: As for `metrics.score`.
         predicted: As for `metrics.score`.
 
@@ -78,18 +78,18 @@ def save_confusion(
         size = 9 if classes <= 6 else 7
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.55 else "black"
-            where = {"ha": "center", "va": "center", "fontsize": size}
-            axis.text(column, row, f"{count:,}", color=colour, **where)
+            style = {"ha": "center", "va": "center", "fontsize": size}
+            axis.text(column, row, f"{count:,}", color=colour, **style)
     return figures.save(figure, path)
 
 
 def save_scatter(
     path: figures.Path, truth: npt.NDArray[Any], predicted: npt.NDArray[Any]
 ) -> pathlib.Path:
-    """Draws predicted numbers against true ones; many points as a density.
+    """Draws predicted against true numbers, as a density if there are many points.
 
     Args:
-        path: The PNG to write.
+        path: The PNG file to write.
         truth: Numbers, (N,).
         predicted: Numbers, (N,).
 
@@ -128,11 +128,11 @@ def save_protocol(
     """Draws the mean over seeds of each model, with its 95 % interval.
 
     Args:
-        path: The PNG to write.
+        path: The PNG file to write.
         rows: Tidy rows, see `tables`.
         metric: Column of the metric.
-        setting: Column of the setting, such as shots. On a logarithmic axis if all
-            are numbers above 0, else side by side.
+        setting: Column of the setting, such as shots. The axis is logarithmic if all
+            settings are numbers above 0, else it has equal steps.
         baselines: Models whose lines are dashed.
 
     Returns:
@@ -143,50 +143,57 @@ def save_protocol(
     """
     means = tables.summarise(rows, metric, setting=setting)
     if not means:
-        raise ValueError("there are no rows to draw")
-    settings = sorted({at for each in means.values() for at in each}, key=tables.order)
+        raise ValueError("there are no rows to draw: give at least one run")
+    settings = sorted(
+        {at for by_setting in means.values() for at in by_setting}, key=tables.order
+    )
     is_log = all(not isinstance(at, str) and at > 0 for at in settings)
-    places = {at: at if is_log else n for n, at in enumerate(settings)}
+    positions = {at: at if is_log else n for n, at in enumerate(settings)}
     figure = figures.new(7.2, 4.2)
     axis = figure.subplots()
     names = figures.shorten(list(means))
-    for number, (model, each) in enumerate(means.items()):
-        shift = 0.02 * (number - (len(means) - 1) / 2)  # so that bars lie side by side
-        x = [places[at] * 10**shift if is_log else places[at] + shift for at in each]
-        y = [mean.mean for mean in each.values()]
+    for index, (model, by_setting) in enumerate(means.items()):
+        shift = 0.02 * (index - (len(means) - 1) / 2)  # keeps error bars apart
+        x = [
+            positions[at] * 10**shift if is_log else positions[at] + shift
+            for at in by_setting
+        ]
+        y = [mean.mean for mean in by_setting.values()]
         ends = [
             (0.0, 0.0)
             if m.low is None or m.high is None
             else (m.mean - m.low, m.high - m.mean)
-            for m in each.values()
+            for m in by_setting.values()
         ]
         axis.errorbar(
             x,
             y,
             np.transpose(ends),
             linestyle="--" if model in baselines else "-",
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=_MARKERS[index % len(_MARKERS)],
             markersize=5,
             capsize=3,
             elinewidth=1,
-            color=figures.colour(number),
-            label=names[number],
+            color=figures.colour(index),
+            label=names[index],
         )
     if is_log:
         axis.set_xscale("log")
-    axis.set_xticks([places[at] for at in settings], [f"{at}" for at in settings])
+    axis.set_xticks([positions[at] for at in settings], [f"{at}" for at in settings])
     axis.set_xticks([], minor=True)
     axis.set_xlabel(setting)
     axis.set_ylabel(metric)
     axis.grid(axis="y", alpha=0.3)
-    counts = sorted({mean.count for each in means.values() for mean in each.values()})
+    counts = sorted(
+        {mean.count for by_setting in means.values() for mean in by_setting.values()}
+    )
     seeds = "–".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     figures.legend(figure, title=f"mean and 95 % interval,\n{seeds} seeds")
     return figures.save(figure, path)
 
 
 def _name_ticks(axis: Any, names: Sequence[str]) -> None:
-    """Names the places of an axis, or every so many if there is no room for all."""
+    """Labels the ticks of an axis, or every n-th if there is no room for all."""
     step = -(-len(names) // _WITH_NAMES)
     axis.set_ticks(range(0, len(names), step), names[::step])
     axis.set_tick_params(labelsize=9 if len(names) <= _WITH_NUMBERS else 8, length=2)

@@ -1,4 +1,4 @@
-"""Protocols of evaluation: their settings, and the runs that they are made of."""
+"""Evaluation protocols: their settings, and the runs that they consist of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genomenet.training import settings as settings_lib
 
 FEW_SHOT: Final = "few_shot"
 LABEL_FRACTION: Final = "label_fraction"
-# Protocol → column of its setting, its default values.
+# Protocol → column of its setting; protocol → default settings.
 COLUMNS: Final = {FEW_SHOT: "shots", LABEL_FRACTION: "label_fraction"}
 DEFAULTS: Final[Mapping[str, tuple[int | float, ...]]] = {
     FEW_SHOT: (10, 50, 100, 500, 1000),
@@ -24,7 +24,7 @@ RANDOM: Final = "random"
 ALL: Final = "all"
 HEAD: Final = "head"
 READOUTS: Final = "readouts"
-TRAINS: Final = (ALL, HEAD, READOUTS)  # what is trained of a model
+TRAINS: Final = (ALL, HEAD, READOUTS)  # the trained part of a model
 KMER: Final = "k-mer regression"
 CNN: Final = "small CNN"
 CHOSEN_KMER: Final = "k-mer regression, chosen"
@@ -42,13 +42,14 @@ _MANY_SHOTS: Final = 500
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How long and how fast a model trains.
+    """Hyperparameters of training.
 
     Attributes:
-        epochs: Times that all examples are read, at least.
-        batch_size: Examples a step.
-        learning_rate: Peak rate; None is the `CLASSIFIER_RATE` of the model's family.
-        least_steps: Steps below which there are more epochs.
+        epochs: Passes over the training data, at least.
+        batch_size: Examples per step.
+        learning_rate: Peak learning rate; None for the `CLASSIFIER_RATE` of the
+            model's family.
+        least_steps: Smallest number of steps; epochs are added until it is reached.
     """
 
     epochs: int
@@ -57,12 +58,12 @@ class Recipe:
     least_steps: int = 0
 
     def epochs_of(self, rows: int) -> int:
-        """Returns the epochs over so many examples."""
+        """Returns the number of epochs for a number of examples."""
         per_epoch = -(-rows // self.batch_size)
         return max(self.epochs, -(-self.least_steps // per_epoch))
 
     def settings(self, seed: int, rate_of_family: float) -> settings_lib.Settings:
-        """Returns how the loop trains; steps follow from the epochs."""
+        """Returns the settings of the training loop; steps follow from the epochs."""
         return settings_lib.Settings(
             batch_size=self.batch_size,
             learning_rate=self.learning_rate or rate_of_family,
@@ -95,7 +96,7 @@ CNN_RECIPE: Final = Recipe(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What is varied, and how models are trained for it.
+    """The settings that are compared, and how models are trained under each.
 
     Neither protocol has a validation set: the last weights are tested.
 
@@ -104,14 +105,15 @@ class Protocol:
         settings: Examples of each class, or shares of the labels, ascending.
 
     Raises:
-        ValueError: If there is no such protocol, or a setting makes no sense.
+        ValueError: If `kind` is unknown, or a setting is out of range.
 
     Source:
         Few shots: Roy et al., GeneMask (ECAI 2023). Differences: no first steps are
-        left out; a random strand is read in training and both in prediction; between
-        100 and 500 shots train as 100. Label fractions: Gündüz et al., Self-GenomeNet
-        (2023), who have 1, 10 and 100 %; optimizer, batch and rate are those of
-        `genomenet.finetune`. Linear probes are read beside both.
+        left out; a random strand is read in training and both in prediction; settings
+        between 100 and 500 shots train as 100. Label fractions: Gündüz et al.,
+        Self-GenomeNet (2023), who have 1, 10 and 100 %; optimizer, batch size and
+        learning rate are those of `genomenet.finetune`. Linear probes are added to
+        both.
     """
 
     kind: str
@@ -119,10 +121,12 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if self.kind not in COLUMNS:
-            raise ValueError(f"no protocol {self.kind!r}: {', '.join(COLUMNS)}")
-        chosen = tuple(sorted(set(self.settings or DEFAULTS[self.kind])))
-        object.__setattr__(self, "settings", chosen)
-        for value in chosen:
+            raise ValueError(
+                f"protocol must be one of {', '.join(COLUMNS)}, got {self.kind!r}"
+            )
+        settings = tuple(sorted(set(self.settings or DEFAULTS[self.kind])))
+        object.__setattr__(self, "settings", settings)
+        for value in settings:
             if self.kind == FEW_SHOT and not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"shots must be whole numbers >= 1, got {value}")
             if self.kind == LABEL_FRACTION and not 0 < value <= 1:
@@ -130,11 +134,11 @@ class Protocol:
 
     @property
     def column(self) -> str:
-        """Name of what is varied, in tables."""
+        """Column of the setting in tables."""
         return COLUMNS[self.kind]
 
     def recipe(self, setting: float, train: str = ALL) -> Recipe:
-        """Returns how a model is trained under a setting."""
+        """Returns the recipe that trains a model under a setting."""
         if train == HEAD:
             return _PROBE
         if self.kind == LABEL_FRACTION:
@@ -142,18 +146,18 @@ class Protocol:
         return _MANY if setting >= _MANY_SHOTS else _FEW
 
     def describe(self) -> Iterator[str]:
-        """Yields the numbers of the protocol, a sentence each."""
-        found: dict[str, list[str]] = {}
+        """Yields the hyperparameters of the protocol, one sentence each."""
+        by_recipe: dict[str, list[str]] = {}
         for setting in self.settings:
-            found.setdefault(str(self.recipe(setting)), []).append(str(setting))
-        for recipe, of in found.items():
-            yield f"{', '.join(of)} {self.column.replace('_', ' ')}: {recipe}."
+            by_recipe.setdefault(str(self.recipe(setting)), []).append(str(setting))
+        for recipe, settings in by_recipe.items():
+            yield f"{', '.join(settings)} {self.column.replace('_', ' ')}: {recipe}."
         yield f"`head`, a linear probe: {_PROBE}."
         yield (
             f"`{READOUTS}`, up to {finetune.FEW:,} training sequences: a linear head"
-            " over readouts and strands of the frozen encoder that 5-fold"
-            " cross-validation chooses, as `finetune` does; `random …` is the same of"
-            " random weights."
+            " on the frozen encoder, with readouts and strands chosen by 5-fold"
+            " cross-validation as in `finetune`; `random …` is the same with random"
+            " weights."
         )
         yield (
             f"AdamW (0.9, 0.999, epsilon 1e-8, decay 0.01), gradients clipped to 1.0,"
@@ -162,7 +166,7 @@ class Protocol:
         )
         yield (
             "Models train on a random strand of each sequence and predict the mean of"
-            " both. `random …` is the same architecture from random weights."
+            " both. `random …` is the same architecture with random initial weights."
         )
 
 
@@ -171,11 +175,11 @@ class Run:
     """One model under one setting with one seed.
 
     Attributes:
-        name: Of the model, or one of `BASELINES`.
-        init: "pretrained" or "random"; of a baseline nothing.
-        train: "all", "head" or "readouts"; of a baseline nothing.
+        name: Name of the model, or one of `BASELINES`.
+        init: "pretrained" or "random"; empty for a baseline.
+        train: "all", "head" or "readouts"; empty for a baseline.
         setting: Shots, or the share of the labels.
-        seed: Of weights and order, and of the examples where they are drawn.
+        seed: Seed of initial weights and order, and of the examples if they are drawn.
     """
 
     name: str
@@ -186,13 +190,13 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What tables and figures call the model."""
+        """Name of the model in tables and figures."""
         name = f"random {self.name}" if self.init == RANDOM else self.name
         return name if self.train in ("", ALL) else f"{name}, {self.train}"
 
     @property
     def key(self) -> tuple[str, int | float, int]:
-        """What tells a run from the others of its protocol."""
+        """Label, setting and seed, which are unique within a protocol."""
         return self.label, self.setting, self.seed
 
 
@@ -203,27 +207,28 @@ def plan(
     *,
     from_scratch: bool = True,
 ) -> list[Run]:
-    """Lists the runs, seed by seed, so that a first table is there early.
+    """Lists the runs, seed by seed, so that early results cover all models.
 
     Args:
         protocol: The protocol.
         models: Name of each model → whether it has weights.
-        seeds: Runs of each model and setting.
-        from_scratch: Whether models with weights are also trained from random ones.
+        seeds: Number of runs of each model and setting.
+        from_scratch: Whether models with weights are also trained from random initial
+            weights.
 
     Returns:
-        The runs, those of all baselines among them.
+        The runs, including those of all baselines.
 
     Raises:
         ValueError: If `seeds` < 1.
     """
     if seeds < 1:
         raise ValueError(f"seeds must be >= 1, got {seeds}")
-    of_weights = (PRETRAINED, RANDOM) if from_scratch else (PRETRAINED,)
+    inits = (PRETRAINED, RANDOM) if from_scratch else (PRETRAINED,)
     kinds = [
         (name, init, train)
         for name, has_weights in models.items()
-        for init in (of_weights if has_weights else (RANDOM,))
+        for init in (inits if has_weights else (RANDOM,))
         for train in TRAINS
     ]
     kinds += [(name, "", "") for name in BASELINES]
@@ -236,16 +241,16 @@ def plan(
 
 
 def remaining(rows: Sequence[tables.Row], runs: Sequence[Run], column: str) -> float:
-    """Estimates the seconds of runs from those of finished ones.
+    """Estimates how long runs take from the durations of finished runs.
 
     Args:
         rows: Tidy rows of finished runs.
-        runs: To be done.
-        column: Of the setting.
+        runs: Runs to be done.
+        column: Column of the setting.
 
     Returns:
-        The sum over runs of the median of the same model and setting; of the same
-        model, or of all, where there is none yet. NaN without any row.
+        Seconds: the sum over runs of the median of finished runs of the same model and
+        setting; without any, of the same model, or of all. NaN if there is no row.
     """
     known: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
@@ -261,10 +266,10 @@ def remaining(rows: Sequence[tables.Row], runs: Sequence[Run], column: str) -> f
 
 
 def in_order(rows: Sequence[tables.Row]) -> list[tables.Row]:
-    """Returns rows model by model, as tables show them; baselines come last.
+    """Sorts rows by model, as tables show them; baselines come last.
 
     Args:
-        rows: Tidy rows, of runs in any order.
+        rows: Tidy rows of runs, in any order.
     """
     names = list(dict.fromkeys(row["name"] for row in rows))
     names.sort(key=lambda name: name in BASELINES)
@@ -279,22 +284,22 @@ def in_order(rows: Sequence[tables.Row]) -> list[tables.Row]:
 
 
 def comparisons(rows: Sequence[tables.Row]) -> set[frozenset[str]]:
-    """Returns the pairs of models that answer a question.
+    """Returns the pairs of models that are worth a test.
 
     Args:
         rows: Tidy rows.
 
     Returns:
-        Pairs of labels: each model that is pretrained, or has no weights, with the
-        baselines, with itself from random weights or with a linear probe, and with
-        other models that are trained alike.
+        Pairs of labels. Each model that is pretrained, or has no pretrained weights, is
+        paired with the baselines, with itself from random initial weights or as a
+        linear probe, and with other models that are trained in the same way.
     """
     labels: dict[str, tuple[str, str, str]] = {
         row[tables.MODEL]: (str(row["name"]), row.get("init", ""), row.get("train", ""))
         for row in rows
     }
     trained = {name for name, init, _ in labels.values() if init == PRETRAINED}
-    found = set()
+    pairs = set()
     for first, (name, init, train) in labels.items():
         if not init or (init == RANDOM and name in trained):
             continue
@@ -304,5 +309,5 @@ def comparisons(rows: Sequence[tables.Row]) -> set[frozenset[str]]:
             is_rival = other not in (name, *BASELINES) and other_train == train
             is_rival &= other_init == PRETRAINED or other not in trained
             if first != second and (is_baseline or is_itself or is_rival):
-                found.add(frozenset((first, second)))
-    return found
+                pairs.add(frozenset((first, second)))
+    return pairs

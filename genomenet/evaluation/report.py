@@ -1,4 +1,4 @@
-"""What a fine-tuned model is worth, written where people look."""
+"""Reports on a fine-tuned model: its scores, plots and predictions."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from genomenet.evaluation import audit, curves, metrics, plots, strands
 from genomenet.inference import predict
 from genomenet.models import classifier
 
-_SHOWN: Final = 10  # warnings of one kind
-_TRIED: Final = 8  # heads in the summary
+_SHOWN: Final = 10  # warnings of one kind that are shown, at most
+_TRIED: Final = 8  # heads in the summary, at most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Scores of one split, and how the model was made and asked.
+    """Scores of one split, and how the model was trained and applied.
 
     Attributes:
-        split: "test", or where there is none "validation", or "train".
-        scores: Of the split.
-        protocol: What was done on which strands and how much was learnt from.
-        training: Metrics of the run.
-        selection: Of few labels: which readouts were tried and chosen, else None.
-        folds: Of an ensemble, as `score_folds` returns it, else None.
-        notes: What else a reader must know, as `strands.notes` returns it.
+        split: "test", or without one "validation", or without both "train".
+        scores: Scores of the split.
+        protocol: Number of training sequences, strands, pooling and windows.
+        training: Metrics of the training run.
+        selection: For few labels, the readouts that were tried and selected, else None.
+        folds: For an ensemble, the result of `score_folds`, else None.
+        notes: Further warnings, as `strands.notes` returns them.
     """
 
     split: str
@@ -61,20 +61,20 @@ class Report:
         }
 
     def summary(self) -> str:
-        """Returns the scores as a table for people, warnings first."""
+        """Returns the scores as a table to read, warnings first."""
         lines = [f"WARNING: {note}" for note in self.notes]
         lines += [self.scores.table(self.split)]
         return "\n".join([*lines, *_tried(self.selection), *_of_folds(self.folds)])
 
 
 def describe(data: examples.Data) -> Iterator[str]:
-    """Yields what to know before training: sizes, and what may mislead.
+    """Describes a task before training: its sizes, and warnings about its data.
 
     Args:
         data: The splits.
 
     Yields:
-        Lines.
+        One line at a time.
     """
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     lengths = np.concatenate([split.lengths for split in data.splits.values()])
@@ -92,7 +92,9 @@ def describe(data: examples.Data) -> Iterator[str]:
                 " in training, on either strand: scores may be too good"
             )
     if count := examples.contradictions(data) if data.task.classes else 0:
-        yield f"WARNING: {count:,} sequences have several labels, on either strand"
+        yield (
+            f"WARNING: {count:,} sequences occur with several labels, on either strand"
+        )
     # Such pairs are among the sequences with several labels.
     for line in strands.of_mirrored(data) if count else []:
         yield f"WARNING: {line}"
@@ -100,12 +102,18 @@ def describe(data: examples.Data) -> Iterator[str]:
         rare = list(_rare(data))
         yield from rare[:_SHOWN]
         if len(rare) > _SHOWN:
-            yield f"WARNING: so are {len(rare) - _SHOWN:,} more classes and splits"
+            yield (
+                f"WARNING: {len(rare) - _SHOWN:,} more pairs of class and split have"
+                " one example or none"
+            )
         if rare and all(name.lstrip("-").isdecimal() for name in data.task.classes):
-            yield "WARNING: classes are whole numbers: amounts need task=regression"
-    for split, found in data.splits.items():
-        is_n = np.concatenate([[0], np.cumsum(found.codes == 4)])
-        share = np.diff(is_n[found.offsets]) / np.maximum(found.lengths, 1)
+            yield (
+                "WARNING: all classes are whole numbers: if they are amounts, give"
+                " task=regression"
+            )
+    for split, part in data.splits.items():
+        is_n = np.concatenate([[0], np.cumsum(part.codes == 4)])
+        share = np.diff(is_n[part.offsets]) / np.maximum(part.lengths, 1)
         if count := int((share > 0.5).sum()):
             yield f"WARNING: {count:,} {split} sequences are more than half N"
     yield from audit.warn(data)
@@ -117,38 +125,40 @@ def score_folds(
     predicted: npt.NDArray[Any],
     folds: npt.NDArray[np.intp],
 ) -> dict[str, Any]:
-    """Scores each fold by what was learnt from the others.
+    """Scores the predictions of each fold by the model trained on the other folds.
 
     Args:
-        task: What was to be learnt.
-        truth: Of all training rows, as for `metrics.score`.
-        predicted: Of all training rows, as `classifier.probabilities` returns them.
+        task: The task.
+        truth: Truth of all training rows, as for `metrics.score`.
+        predicted: Predictions of all training rows, as `classifier.probabilities`
+            returns them.
         folds: Fold of each row, (N,).
 
     Returns:
         "metrics": name → "mean" and "spread", the standard deviation, over the folds
-        where it is defined; and "each": rows and metrics of each fold.
+        where the metric is defined; and "each": number of rows and metrics of each
+        fold.
     """
     predicted = predicted[:, 0] if task.kind == task_kinds.REGRESSION else predicted
-    each = []
+    by_fold = []
     for fold in np.unique(folds):
         rows = folds == fold
-        found = metrics.score(task, truth[rows], predicted[rows], resamples=0)
-        values = found.to_json()["values"]
-        each.append(
+        scores = metrics.score(task, truth[rows], predicted[rows], resamples=0)
+        values = scores.to_json()["values"]
+        by_fold.append(
             {
                 "rows": int(rows.sum()),
-                **{name: one["value"] for name, one in values.items()},
+                **{name: interval["value"] for name, interval in values.items()},
             }
         )
     summed = {}
     for name in metrics.METRICS[task.kind]:
-        known = [one[name] for one in each if one[name] is not None]
+        known = [fold[name] for fold in by_fold if fold[name] is not None]
         summed[name] = {
             "mean": float(np.mean(known)) if known else None,
             "spread": float(np.std(known, ddof=1)) if len(known) > 1 else None,
         }
-    return {"metrics": summed, "each": each}
+    return {"metrics": summed, "each": by_fold}
 
 
 def _of_folds(folds: Mapping[str, Any] | None) -> Iterator[str]:
@@ -156,47 +166,47 @@ def _of_folds(folds: Mapping[str, Any] | None) -> Iterator[str]:
     if not folds:
         return
     yield (
-        f"{len(folds['each'])} folds of the training split, each predicted by what was"
-        " learnt from the others; mean ± standard deviation:"
+        f"{len(folds['each'])} folds of the training split, each predicted by a model"
+        " of the other folds; mean ± standard deviation:"
     )
-    for name, found in folds["metrics"].items():
-        if found["mean"] is not None:
-            spread = "" if found["spread"] is None else f" ± {found['spread']:.4f}"
-            yield f"  {name:<18}{found['mean']:>8.4f}{spread}"
-    what = "numbers"
+    for name, summary in folds["metrics"].items():
+        if summary["mean"] is not None:
+            spread = "" if summary["spread"] is None else f" ± {summary['spread']:.4f}"
+            yield f"  {name:<18}{summary['mean']:>8.4f}{spread}"
+    outputs = "numbers"
     if "auroc" in folds["metrics"]:
-        what = f"probabilities, at the temperature {folds['temperature']:.2f}"
-    yield f"the model is the mean of their {what}"
+        outputs = f"probabilities, at the temperature {folds['temperature']:.2f}"
+    yield f"the model predicts the mean of their {outputs}"
 
 
 def _tried(selection: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yields a table of the heads that were tried, the best first."""
+    """Yields a table of the heads that were tried, best first."""
     if not selection:
         return
     yield "linear heads that were tried, by cross-validation on the training split:"
     yield f"  {'readout':<18}{'strands':<9}{'score':>8}{'loss':>8}{'penalty':>9}"
-    for one in selection["tried"][:_TRIED]:
-        name = "+".join(one["readout"])
+    for head in selection["tried"][:_TRIED]:
+        name = "+".join(head["readout"])
         yield (
-            f"  {name:<18}{one['strands']:<9}{one['score']:>8.4f}{one['loss']:>8.4f}"
-            f"{one['penalty']:>9g}"
+            f"  {name:<18}{head['strands']:<9}{head['score']:>8.4f}{head['loss']:>8.4f}"
+            f"{head['penalty']:>9g}"
         )
     if len(selection["tried"]) > _TRIED:
         yield f"  and {len(selection['tried']) - _TRIED} more, in metrics.json"
 
 
 def _positive(task: tasks.Task) -> str:
-    """Says which of two classes is the positive one."""
+    """Returns a line that names the positive class."""
     told = positive.is_told(task.classes)
     is_default = positive.choose(task.classes) == task.positive
-    why = "" if told or not is_default else ", the last of two names that do not tell"
-    return f"positive class: {task.positive!r}{why} (positive=… takes the other)"
+    why = "" if told or not is_default else ", the last one as neither name tells"
+    return f"positive class: {task.positive!r}{why} (positive=… selects the other)"
 
 
 def _rare(data: examples.Data) -> Iterator[str]:
-    """Yields a line for each class that a split has one example of, or none."""
-    for split, found in data.splits.items():
-        counts = np.bincount(found.labels, minlength=len(data.task.classes))
+    """Yields a line for each class of which a split has one example or none."""
+    for split, part in data.splits.items():
+        counts = np.bincount(part.labels, minlength=len(data.task.classes))
         for name, count in zip(data.task.classes, counts, strict=True):
             if count <= 1:
                 few = "no example" if not count else "a single example"
@@ -219,17 +229,17 @@ def write(
 
     Args:
         model: The classifier.
-        data: Its splits; without a test split validation is scored, without both
+        data: The splits. Without a test split, validation is scored; without both,
             training.
-        directory: The folder to write: `metrics.json`, `predictions.tsv`, and of
-            classes `confusion.png`, `roc.png`, `precision_recall.png` and
-            `reliability.png`, of regression `scatter.png`.
-        training: Metrics of the run.
-        selection: What was tried and chosen, where it was.
-        folds: Scores over folds, of an ensemble.
-        notes: As of `Report`.
+        directory: The folder to write. It gets `metrics.json` and `predictions.tsv`;
+            for classes also `confusion.png`, `roc.png`, `precision_recall.png` and
+            `reliability.png`; for regression `scatter.png`.
+        training: As for `Report`.
+        selection: As for `Report`.
+        folds: As for `Report`.
+        notes: As for `Report`.
         batch_size: Sequences that are predicted at once.
-        show_progress: Whether to show a bar.
+        show_progress: Whether to show a progress bar.
 
     Returns:
         The report.
@@ -239,12 +249,12 @@ def write(
         for name in (examples.TEST, examples.VALIDATION, examples.TRAIN)
         if name in data.splits
     )
-    found = data[split]
+    scored = data[split]
     predictor = predict.Predictor(model, batch_size=batch_size)
-    sequences = [found[number] for number in range(len(found))]
+    sequences = [scored[row] for row in range(len(scored))]
     predicted = predictor.predict(sequences, show_progress=show_progress)
     values = predicted[:, 0] if data.task.kind == task_kinds.REGRESSION else predicted
-    scores = metrics.score(data.task, found.labels, values)
+    scores = metrics.score(data.task, scored.labels, values)
     config = model.config
     report = Report(
         split=split,
@@ -271,9 +281,9 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report.to_json(), indent=2) + "\n"
     atomic.write_text(folder / "metrics.json", text)
-    atomic.write_text(folder / "predictions.tsv", _table(data, found, predicted))
+    atomic.write_text(folder / "predictions.tsv", _table(data, scored, predicted))
     if data.task.kind == task_kinds.REGRESSION:
-        plots.save_scatter(folder / "scatter.png", found.labels, values)
+        plots.save_scatter(folder / "scatter.png", scored.labels, values)
     else:
         for name, draw in (
             ("confusion", plots.save_confusion),
@@ -281,35 +291,35 @@ def write(
             ("precision_recall", curves.save_precision_recall),
             ("reliability", curves.save_reliability),
         ):
-            draw(folder / f"{name}.png", data.task, found.labels, values)
+            draw(folder / f"{name}.png", data.task, scored.labels, values)
     return report
 
 
 def _table(
-    data: examples.Data, found: examples.Examples, predicted: npt.NDArray[np.float32]
+    data: examples.Data, part: examples.Examples, predicted: npt.NDArray[np.float32]
 ) -> str:
-    """Returns a row for each sequence: id, length, truth, prediction, each class.
+    """Returns a row per sequence: id, length, truth, prediction, and each class.
 
-    A class that has the name of another column has "class_" before its name.
+    A class with the name of another column gets the prefix "class_".
     """
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     task = data.task
     if task.kind == task_kinds.REGRESSION:
         writer.writerow(["id", "length", "label", "value"])
-        named: list[list[Any]] = [
+        rows: list[list[Any]] = [
             [f"{label:g}", f"{row[0]:.6g}"]
-            for label, row in zip(found.labels, predicted, strict=True)
+            for label, row in zip(part.labels, predicted, strict=True)
         ]
     else:
-        own = ["id", "length", "label", "predicted"]
-        writer.writerow([*own, *tables.unique_columns(own, task.classes)])
+        columns = ["id", "length", "label", "predicted"]
+        writer.writerow([*columns, *tables.unique_columns(columns, task.classes)])
         guesses = predict.labels_of(task.kind, task.classes, predicted)
-        named = [
+        rows = [
             [_name(task, label), guess, *(f"{p:.6g}" for p in row)]
-            for label, guess, row in zip(found.labels, guesses, predicted, strict=True)
+            for label, guess, row in zip(part.labels, guesses, predicted, strict=True)
         ]
-    for name, length, values in zip(found.ids, found.lengths, named, strict=True):
+    for name, length, values in zip(part.ids, part.lengths, rows, strict=True):
         writer.writerow([name, length, *values])
     return text.getvalue()
 

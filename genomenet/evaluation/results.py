@@ -1,4 +1,4 @@
-"""The results of a protocol as people read them: table, tests, plot."""
+"""Writes the results of a protocol to read: tables, tests and a plot."""
 
 from __future__ import annotations
 
@@ -34,30 +34,32 @@ def write(
     Args:
         workdir: Folder of the evaluation.
         protocol: The protocol.
-        task: What is learnt.
-        notes: What a reader must know of the data, as `strands.notes` returns it.
+        task: The task.
+        notes: Warnings about the data, as `strands.notes` returns them.
 
     Returns:
-        The tables of means.
+        The tables of means, in Markdown.
     """
     workdir = pathlib.Path(workdir)
     rows = protocols.in_order(tables.read_csv(workdir / TABLE))
     column = protocol.column
     k = json.loads((workdir / IDENTITY).read_text(encoding="utf-8"))["k"]
-    wanted = ("pearson", "spearman", "rmse")
+    preferred = ("pearson", "spearman", "rmse")
     if task.kind != task_kinds.REGRESSION:
-        wanted = ("auroc", "accuracy", "mcc")
-    shown = [name for name in wanted if any(name in row for row in rows)]
+        preferred = ("auroc", "accuracy", "mcc")
+    shown = [name for name in preferred if any(name in row for row in rows)]
     means = "\n".join(tables.markdown(rows, name, setting=column) for name in shown)
     seeds = len({row[tables.SEED] for row in rows})
     settings = tuple(sorted({row[column] for row in rows}))
     done = dataclasses.replace(protocol, settings=settings)
     first = rows[0]
-    about = f" F1 and AUPRC are about class `{task.positive}`." if task.positive else ""
+    positive = (
+        f" F1 and AUPRC are about class `{task.positive}`." if task.positive else ""
+    )
     lines = [
         f"# {protocol.kind} on {first['dataset']}\n",
         f"{task.kind}, {first['test_sequences']:,} test sequences; mean ± standard"
-        f" deviation of {seeds} {'seed' if seeds == 1 else 'seeds'}.{about}\n",
+        f" deviation of {seeds} {'seed' if seeds == 1 else 'seeds'}.{positive}\n",
         *(f"**Note**: {note}.\n" for note in notes),
         *(f"- {line}" for line in (*done.describe(), *_facts(rows, column, k))),
         f"\n{means}\n## Paired t-tests of {shown[0]}\n",
@@ -81,52 +83,53 @@ def write(
 
 
 def _facts(rows: Sequence[tables.Row], column: str, k: int) -> list[str]:
-    """Returns what examples and baselines were, a sentence each."""
+    """Returns one sentence on each property of the examples and baselines."""
     sets: dict[str, list[str]] = collections.defaultdict(list)
     shared: dict[str, int] = {}
     for row in sorted(rows, key=lambda row: row[column]):
-        at = str(row[column])
-        if at not in sets[row["training_set"]]:
-            sets[row["training_set"]].append(at)
+        setting = str(row[column])
+        if setting not in sets[row["training_set"]]:
+            sets[row["training_set"]].append(setting)
         if row["test_in_training"]:
-            shared[at] = max(shared.get(at, 0), row["test_in_training"])
-    words = {"drawn": "drawn with the seed"}
+            shared[setting] = max(shared.get(setting, 0), row["test_in_training"])
+    origins = {"drawn": "drawn with the seed"}
     facts = [
         "Training examples: "
         + "; ".join(
-            f"{words.get(name, f'seed 0 has the published split `{name}`')} for"
-            f" {', '.join(at)}"
-            for name, at in sets.items()
+            f"{origins.get(name, f'seed 0 has the published split `{name}`')} for"
+            f" {', '.join(settings)}"
+            for name, settings in sets.items()
         )
-        + ". Seeds vary weights, order and the examples that are drawn."
+        + ". Seeds vary initial weights, order and the examples that are drawn."
     ]
     if shared:
         counts = "; ".join(f"{count:,} for {at}" for at, count in shared.items())
         facts.append(f"Test sequences also in training, on either strand: {counts}.")
     pools = {row["name"]: row["pool"] for row in rows if row.get("pool")}
     if pools:
-        each = "; ".join(f"`{pool}` of `{name}`" for name, pool in pools.items())
-        facts.append(f"A window becomes one vector by the pool {each}.")
+        poolings = "; ".join(f"`{pool}` for `{name}`" for name, pool in pools.items())
+        facts.append(f"Pooling over a window: {poolings}.")
     recipe = protocols.CNN_RECIPE
     return [
         *facts,
-        f"`{protocols.KMER}`: logistic (of numbers ridge) regression on the {k}-mers"
-        " of both strands; nothing of it but the draw depends on the seed.",
-        f"`{protocols.CHOSEN_KMER}` and `{protocols.ONE_HOT}`: the same with k (3 to"
-        " 6), strands and penalty chosen by 5-fold cross-validation, and on the base at"
-        f" each position. `{protocols.MARKOV}`: the class whose chain of order 3 makes"
-        " a sequence most probable.",
-        f"`{protocols.GAPPED}`, of two classes and where `gkmsvm-lite` is installed:"
-        " of 11 bases 7 count, both strands, C = 1, at most"
+        f"`{protocols.KMER}`: logistic (for numbers ridge) regression on the {k}-mers"
+        " of both strands; only the drawn examples depend on the seed.",
+        f"`{protocols.CHOSEN_KMER}`: the same with k (3 to 6), strands and penalty"
+        f" chosen by 5-fold cross-validation. `{protocols.ONE_HOT}`: regression on the"
+        " base at each position, with the penalty chosen likewise."
+        f" `{protocols.MARKOV}`: the class whose Markov chain of order 3 makes a"
+        " sequence most probable.",
+        f"`{protocols.GAPPED}`, for two classes and if `gkmsvm-lite` is installed: 7"
+        " informative of 11 bases, both strands, C = 1, at most"
         f" {gapped_kmers.MOST:,} training sequences; its margins are no probabilities.",
-        f"`{protocols.CNN}`: the network of Genomic Benchmarks on the strand as given,"
+        f"`{protocols.CNN}`: the network of Genomic Benchmarks on the given strand,"
         f" Adam, batches of {recipe.batch_size}, learning rate"
         f" {protocols.CNN_RATE:g}, at least {recipe.least_steps} steps.",
     ]
 
 
 def _tests(rows: Sequence[tables.Row], metric: str, column: str) -> list[str]:
-    """Returns the table of paired tests."""
+    """Returns the lines of the table of paired tests."""
     tests = tables.paired_tests(rows, metric, setting=column)
     wanted = protocols.comparisons(rows)
     lines = [

@@ -1,4 +1,4 @@
-"""Runs a protocol: run by run, each kept as soon as it is done."""
+"""Runs a protocol, and writes the result of each run as soon as it is done."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from genomenet.training import few_labels, finetune, loop, progress
 from genomenet.training import workdir as workdir_lib
 
 _UNFINISHED: Final = "unfinished"
-_SHORT: Final = 100  # bases: sequences below it are counted in 5-mers
+_SHORT: Final = 100  # bases; for shorter sequences the default k is 5
 
 
 def run(
@@ -52,28 +52,31 @@ def run(
     k: int | None = None,
     from_scratch: bool = True,
 ) -> list[dict[str, Any]]:
-    """Does all runs of a protocol that have not been done, and keeps each.
+    """Does all unfinished runs of a protocol, and keeps the result of each.
 
     Args:
         protocol: The protocol.
         models: Names of models, or their folders.
-        sampler: Of the examples.
-        seeds: Runs of each model and setting.
-        workdir: Folder with `results.csv`, and what was asked: `protocol.json`.
-        k: Bases of the k-mers of the baseline; 6 by default, of sequences below 100
-            bases 5.
-        from_scratch: Whether models with weights are also trained from random ones.
+        sampler: Sampler of the examples.
+        seeds: Number of runs of each model and setting.
+        workdir: Folder with the results, `results.csv`, and the identity of the
+            evaluation, `protocol.json`.
+        k: Bases of the k-mers of the baseline. The default is 6, or 5 if all sequences
+            are shorter than 100 bases.
+        from_scratch: Whether models with weights are also trained from random initial
+            weights.
 
     Returns:
         The rows of all runs in the folder.
 
     Raises:
-        ValueError: If the folder is of another evaluation, or a part makes no sense.
-        Stopped: If a signal came while a model was trained.
+        ValueError: If the folder belongs to another evaluation, or an argument is
+            invalid.
+        Stopped: If a signal arrived during the training of a model.
     """
     data = sampler.data
     k = k or _default_k(data)
-    baselines.KmerLogisticRegression(data.task, k=k)  # fails now, or never
+    baselines.KmerLogisticRegression(data.task, k=k)  # checks k before any run
     sizes = {
         setting: len(sampler.draw(protocol, setting, 0)[0][examples.TRAIN])
         for setting in protocol.settings
@@ -85,12 +88,15 @@ def run(
     has_weights = {name: path is not None for name, path in weights.items()}
     plan = protocols.plan(protocol, has_weights, seeds, from_scratch=from_scratch)
     for name, reason in left_out(data.task).items():
-        _say(f"without {name}: {reason}")
+        _say(f"skipping {name}: {reason}")
     plan = [
-        one
-        for one in plan
-        if one.name not in left_out(data.task)
-        and (one.train != protocols.READOUTS or sizes[one.setting] <= finetune.FEW)
+        planned
+        for planned in plan
+        if planned.name not in left_out(data.task)
+        and (
+            planned.train != protocols.READOUTS
+            or sizes[planned.setting] <= finetune.FEW
+        )
     ]
     workdir = pathlib.Path(workdir)
     with workdir_lib.Workdir(workdir):
@@ -103,20 +109,22 @@ def run(
             "models": {n: _digest(folders[n], path) for n, path in weights.items()},
         }
         _adopt(workdir / results.IDENTITY, identity)
-        for number, one in enumerate(plan):
+        for index, planned in enumerate(plan):
             rows = tables.read_csv(workdir / results.TABLE)
             done = {(r[tables.MODEL], r[protocol.column], r[tables.SEED]) for r in rows}
-            slug = re.sub(r"[^\w.-]+", "_", "-".join(map(str, one.key)))
+            slug = re.sub(r"[^\w.-]+", "_", "-".join(map(str, planned.key)))
             partial = workdir / _UNFINISHED / slug
-            if one.key not in done:
-                left = [other for other in plan[number:] if other.key not in done]
-                eta = protocols.remaining(rows, left, protocol.column)
+            if planned.key not in done:
+                remaining = [other for other in plan[index:] if other.key not in done]
+                eta = protocols.remaining(rows, remaining, protocol.column)
                 shown = "unknown" if math.isnan(eta) else progress.duration(eta)
                 _say(
-                    f"run {number + 1}/{len(plan)} | {one.label}, {protocol.column}"
-                    f" {one.setting}, seed {one.seed} | ETA {shown}"
+                    f"run {index + 1}/{len(plan)} | {planned.label}, {protocol.column}"
+                    f" {planned.setting}, seed {planned.seed} | ETA {shown}"
                 )
-                row = _run(one, protocol, sampler, folders.get(one.name), partial, k)
+                row = _run(
+                    planned, protocol, sampler, folders.get(planned.name), partial, k
+                )
                 tables.append_row(workdir / results.TABLE, row)
             shutil.rmtree(partial, ignore_errors=True)
         if not any((workdir / _UNFINISHED).glob("*")):
@@ -125,19 +133,19 @@ def run(
 
 
 def left_out(task: tasks.Task) -> dict[str, str]:
-    """Returns the baselines that cannot be run, and why."""
-    found = {}
+    """Returns the baselines that cannot be run → the reason."""
+    reasons = {}
     if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
-        found[protocols.MARKOV] = "it needs classes that exclude each other"
+        reasons[protocols.MARKOV] = "it needs classes that exclude each other"
     if task.kind != task_kinds.BINARY:
-        found[protocols.GAPPED] = "it needs two classes"
+        reasons[protocols.GAPPED] = "it needs two classes"
     elif not gapped_kmers.is_installed():
-        found[protocols.GAPPED] = "it needs pip install 'genomenet[audit]'"
-    return found
+        reasons[protocols.GAPPED] = "it needs pip install 'genomenet[audit]'"
+    return reasons
 
 
 def _run(
-    one: protocols.Run,
+    planned: protocols.Run,
     protocol: protocols.Protocol,
     sampler: sampler_lib.Sampler,
     folder: pathlib.Path | None,
@@ -146,23 +154,25 @@ def _run(
 ) -> dict[str, Any]:
     """Does a run and returns its row."""
     begin = time.monotonic()
-    data, origin = sampler.draw(protocol, one.setting, one.seed)
+    data, origin = sampler.draw(protocol, planned.setting, planned.seed)
     train, test = data[examples.TRAIN], data[examples.TEST]
     pool = ""
-    if folder is not None and one.init:
-        recipe = protocol.recipe(one.setting, one.train)
-        predicted, seconds, pool = _fine_tuned(one, recipe, data, folder, partial)
+    if folder is not None and planned.init:
+        recipe = protocol.recipe(planned.setting, planned.train)
+        predicted, seconds, pool = _fine_tuned(planned, recipe, data, folder, partial)
     else:
-        predicted, seconds = predict_baseline(one.name, data, seed=one.seed, k=k)
+        predicted, seconds = predict_baseline(
+            planned.name, data, seed=planned.seed, k=k
+        )
     scores = metrics.score(data.task, test.labels, predicted, resamples=0)
     return {
-        tables.MODEL: one.label,
-        "name": one.name,
-        "init": one.init,
-        "train": one.train,
+        tables.MODEL: planned.label,
+        "name": planned.name,
+        "init": planned.init,
+        "train": planned.train,
         "pool": pool,
-        protocol.column: one.setting,
-        tables.SEED: one.seed,
+        protocol.column: planned.setting,
+        tables.SEED: planned.seed,
         "protocol": protocol.kind,
         "dataset": data.name,
         "training_set": origin,
@@ -171,8 +181,8 @@ def _run(
         "test_in_training": examples.overlap(data)[examples.TEST],
         "positive": data.task.positive,
         **{
-            name: None if math.isnan(found.value) else found.value
-            for name, found in scores.values.items()
+            name: None if math.isnan(metric.value) else metric.value
+            for name, metric in scores.values.items()
         },
         "training_seconds": round(seconds, 2),
         "seconds": round(time.monotonic() - begin, 2),
@@ -185,31 +195,32 @@ def predict_baseline(
     """Fits a baseline to the training split and predicts the test split.
 
     Args:
-        name: One of `protocols.BASELINES`, none of `left_out`.
+        name: One of `protocols.BASELINES` that is not in `left_out`.
         data: The examples.
-        seed: Of folds and of the weights of the network.
+        seed: Seed of folds and of the initial weights of the network.
         k: Bases of the k-mers of `protocols.KMER`; as for `run`.
 
     Returns:
-        Probabilities as `metrics.score` reads them, or amounts; seconds of the fit.
+        Probabilities, or numbers for regression, as `metrics.score` takes them; and the
+        duration of the fit in seconds.
     """
     if name == protocols.CNN:
         return _small_cnn(data, seed)
     begin = time.monotonic()
     train, test, task = data[examples.TRAIN], data[examples.TEST], data.task
-    codes = [train[number] for number in range(len(train))]
-    tried: list[Any]
+    codes = [train[row] for row in range(len(train))]
+    candidates: list[Any]
     if name == protocols.CHOSEN_KMER:
-        tried = baselines.kmer_candidates(task)
+        candidates = baselines.kmer_candidates(task)
     elif name == protocols.ONE_HOT:
-        tried = baselines.one_hot_candidates(task, int(train.lengths.max()))
+        candidates = baselines.one_hot_candidates(task, int(train.lengths.max()))
     elif name == protocols.GAPPED:
-        tried = [gapped_kmers.GappedKmerSvm(task, seed=seed)]
+        candidates = [gapped_kmers.GappedKmerSvm(task, seed=seed)]
     elif name == protocols.MARKOV:
-        tried = [baselines.MarkovRule(task)]
+        candidates = [baselines.MarkovRule(task)]
     else:
-        tried = [baselines.KmerLogisticRegression(task, k=k or _default_k(data))]
-    model = baselines.select(tried, codes, train.labels, seed=seed)
+        candidates = [baselines.KmerLogisticRegression(task, k=k or _default_k(data))]
+    model = baselines.select(candidates, codes, train.labels, seed=seed)
     seconds = time.monotonic() - begin
     return model.predict([test[n] for n in range(len(test))]), seconds
 
@@ -220,53 +231,55 @@ def _default_k(data: examples.Data) -> int:
 
 
 def _fine_tuned(
-    one: protocols.Run,
+    planned: protocols.Run,
     recipe: protocols.Recipe,
     data: examples.Data,
     folder: pathlib.Path,
     partial: pathlib.Path,
 ) -> tuple[npt.NDArray[Any], float, str]:
-    """Returns what a model predicts, the seconds of its training, and its pool."""
-    keras.backend.clear_session()  # else graphs of hundreds of models pile up
-    # Read anew for each run, so that none can change the weights of another.
-    given = start.read_start(folder, one.init, dropout=protocols.DROPOUT)
-    rate = models_lib.get_family(given.family).CLASSIFIER_RATE
+    """Returns the predictions of a model, its seconds of training, and its pool."""
+    keras.backend.clear_session()  # else graphs of hundreds of models accumulate
+    # Read again for each run, so that no run can change the weights of another.
+    initial = start.read_start(folder, planned.init, dropout=protocols.DROPOUT)
+    rate = models_lib.get_family(initial.family).CLASSIFIER_RATE
     train, test = data[examples.TRAIN], data[examples.TEST]
-    clock = partial / "seconds.txt"  # of training before it was stopped
+    clock = partial / "seconds.txt"  # seconds of training before a stop
     before = float(clock.read_text()) if clock.exists() else 0.0
     begin = time.monotonic()
-    is_chosen = one.train == protocols.READOUTS
+    is_chosen = planned.train == protocols.READOUTS
     job: dict[str, Any] = {
-        "family": given.family,
-        "encoder": given.encoder,
+        "family": initial.family,
+        "encoder": initial.encoder,
         "classifier": start.make_config(
-            given,
+            initial,
             data,
             dropout=protocols.DROPOUT,
             augment=True,
             both_strands=True,
         ),
         "data": data,
-        "settings": recipe.settings(one.seed, rate),
+        "settings": recipe.settings(planned.seed, rate),
         "plan": finetune.Plan(
             epochs=recipe.epochs_of(len(train)),
-            train=finetune.HEAD if is_chosen else one.train,
+            train=finetune.HEAD if is_chosen else planned.train,
             patience=0,
             warmup=protocols.WARMUP,
         ),
         "workdir": partial,
-        "origin": given.origin,
+        "origin": initial.origin,
     }
     try:
         if is_chosen:
-            encoder = given.model
+            encoder = initial.model
             if encoder is None:
-                family = models_lib.get_family(given.family)
+                family = models_lib.get_family(initial.family)
                 with loop.weights_of(job["settings"]):
-                    encoder = family.build(family.from_dict(given.encoder), head=False)
+                    encoder = family.build(
+                        family.from_dict(initial.encoder), head=False
+                    )
             result = few_labels.run(**job, pretrained=encoder, tune=False).run
         else:
-            result = finetune.run(**job, pretrained=given.model)
+            result = finetune.run(**job, pretrained=initial.model)
     finally:
         seconds = before + time.monotonic() - begin
         if partial.is_dir():
@@ -279,7 +292,7 @@ def _fine_tuned(
 
 
 def _small_cnn(data: examples.Data, seed: int) -> tuple[npt.NDArray[Any], float]:
-    """Returns what the small network predicts, and the seconds of its training."""
+    """Returns the predictions of the small network, and its seconds of training."""
     keras.backend.clear_session()
     begin = time.monotonic()
     train, test, task = data[examples.TRAIN], data[examples.TEST], data.task
@@ -305,7 +318,7 @@ def _small_cnn(data: examples.Data, seed: int) -> tuple[npt.NDArray[Any], float]
     optimizer: Any = keras.optimizers.Adam(protocols.CNN_RATE)
     network.compile(optimizer=optimizer, loss={"logits": loss})
     bases, truth = train.padded(length), truth.astype("float32")
-    rng = np.random.default_rng(seed)  # `fit` would take the order from a global seed
+    rng = np.random.default_rng(seed)  # `fit` would draw the order from a global seed
     for _ in range(recipe.epochs_of(len(train))):
         order = rng.permutation(len(train))
         for first in range(0, len(train), recipe.batch_size):
@@ -313,15 +326,15 @@ def _small_cnn(data: examples.Data, seed: int) -> tuple[npt.NDArray[Any], float]
             network.train_on_batch({"bases": bases[rows]}, {"logits": truth[rows]})
     seconds = time.monotonic() - begin
     logits = network.predict({"bases": test.padded(length)}, verbose=0)["logits"]
-    found = np.asarray(classifier.probabilities(config, logits))
-    return (found[:, 0] if is_number else found), seconds
+    predicted = np.asarray(classifier.probabilities(config, logits))
+    return (predicted[:, 0] if is_number else predicted), seconds
 
 
 def _named(models: Sequence[str]) -> dict[str, pathlib.Path]:
-    """Returns the folders of models by their names; two must not share one."""
+    """Returns name → folder of models; names must be unique."""
     folders: dict[str, pathlib.Path] = {}
-    for given in models:
-        folder = catalog.model_folder(given)
+    for model in models:
+        folder = catalog.model_folder(model)
         name = folder.resolve().name
         if name in folders:
             raise ValueError(f"two models are called {name!r}: rename a folder")
@@ -330,39 +343,39 @@ def _named(models: Sequence[str]) -> dict[str, pathlib.Path]:
 
 
 def _shortest(folder: pathlib.Path) -> int:
-    """Returns the bases of the shortest sequence that a model can read."""
+    """Returns the length in bases of the shortest sequence that a model can read."""
     content = release_folder.read_config(folder)
     family = models_lib.get_family(content["family"])
     return family.shortest(family.from_dict(content["model"]))
 
 
 def _digest(folder: pathlib.Path, weights: pathlib.Path | None) -> str:
-    """Returns a checksum of a model."""
-    found = hashlib.sha256()
+    """Returns a checksum of the configuration and weights of a model."""
+    digest = hashlib.sha256()
     for path in (folder / "config.json", weights):
         if path is not None:
-            found.update(bytes.fromhex(sources.sha256(path)))
-    return found.hexdigest()[:16]
+            digest.update(bytes.fromhex(sources.sha256(path)))
+    return digest.hexdigest()[:16]
 
 
 def _adopt(path: pathlib.Path, identity: Mapping[str, Any]) -> None:
-    """Notes what is evaluated, or refuses a folder of something else."""
+    """Writes the identity of an evaluation, or refuses the folder of another one."""
     old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     models = {**old.get("models", {}), **identity["models"]}
-    found = [
+    differences = [
         f"{name}: {old[name]} → {value}"
         for name, value in identity.items()
         if name != "models" and name in old and old[name] != value
     ]
-    found += [
+    differences += [
         f"{name} has changed"
         for name, digest in old.get("models", {}).items()
         if models[name] != digest
     ]
-    if found:
+    if differences:
         raise workdir_lib.WorkdirError(
-            f"{path.parent} holds another evaluation: {'; '.join(found)}. Take another"
-            " workdir"
+            f"{path.parent} holds another evaluation: {'; '.join(differences)}. Give"
+            " another workdir"
         )
     text = json.dumps({**identity, "models": models}, indent=2)
     atomic.write_text(path, text + "\n")

@@ -1,4 +1,4 @@
-"""Which examples each run of a protocol learns from."""
+"""Draws the training examples of each run of a protocol."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from genomenet.evaluation import protocols
 
 
 class Sampler:
-    """Gives each run its examples.
+    """Draws the examples of each run.
 
     Args:
-        data: Of the task; its validation split is left out.
-        directory: Of the prepared dataset, where it is one. A split `train_…` that
-            holds as many examples of each class as wanted is the draw of seed 0; the
-            others are drawn from the training split, so that draws differ.
+        data: The splits of the task; validation is not used.
+        directory: Folder of the prepared dataset, if it is one. A split `train_…` that
+            holds the wanted number of examples of each class is used for seed 0. All
+            other examples are drawn from the training split, so that draws differ.
 
     Raises:
         ValueError: If there is no test split.
@@ -29,7 +29,7 @@ class Sampler:
 
     def __init__(self, data: examples.Data, directory: pathlib.Path | None = None):
         if examples.TEST not in data.splits:
-            raise ValueError(f"{data.name} has no test split; see test_table")
+            raise ValueError(f"{data.name} has no test split: give test_table")
         kept = {name: data[name] for name in (examples.TRAIN, examples.TEST)}
         self.data = dataclasses.replace(data, splits=kept)
         self._directory = directory
@@ -39,18 +39,19 @@ class Sampler:
     def draw(
         self, protocol: protocols.Protocol, setting: Any, seed: int
     ) -> tuple[examples.Data, str]:
-        """Returns the examples of a run, and where the training ones come from.
+        """Draws the examples of a run.
 
         Args:
             protocol: The protocol.
             setting: Shots, or the share of the labels.
-            seed: Of the draw.
+            seed: Seed of the draw.
 
         Returns:
-            The examples; the name of a published split, or "drawn".
+            The examples, and the origin of the training examples: the name of a
+            published split, or "drawn".
 
         Raises:
-            DatasetError: If there are too few.
+            DatasetError: If there are too few examples.
         """
         train, task = self.data[examples.TRAIN], self.data.task
         if protocol.kind == protocols.LABEL_FRACTION:
@@ -59,13 +60,13 @@ class Sampler:
         if not seed:
             if setting not in self._published:
                 self._published[setting] = self._find(setting)
-            if found := self._published[setting]:
-                return found
+            if published := self._published[setting]:
+                return published
         drawn = examples.draw_shots(train, task, setting, seed=seed)
         return self.data.with_train(drawn), "drawn"
 
     def _find(self, shots: int) -> tuple[examples.Data, str] | None:
-        """Returns the published set of so many of each class: names may mislead."""
+        """Returns the published split with so many examples per class, by content."""
         task = self.data.task
         if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
             return None
@@ -79,7 +80,7 @@ class Sampler:
 
 
 def _published_sizes(directory: pathlib.Path | None) -> dict[str, int]:
-    """Returns the splits `train_…` of a prepared dataset → their examples."""
+    """Returns the splits `train_…` of a prepared dataset → number of examples."""
     if directory is None:
         return {}
     content = json.loads((directory / "dataset_info.json").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """Results of many runs: a CSV of tidy rows, means over seeds, paired tests.
 
 A tidy row is a dict with "model", "seed", a setting (shots, share of the labels) and
-one entry a metric.
+one entry per metric.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Mean:
     """A metric over seeds.
 
     Attributes:
-        count: Seeds that have the metric.
-        mean: Over seeds.
-        sd: Standard deviation (of a sample); None of one seed.
+        count: Number of seeds that have the metric.
+        mean: Mean over seeds.
+        sd: Sample standard deviation; None for one seed.
         low: Lower end of the 95 % interval of the mean (Student's t), or None.
         high: Upper end.
     """
@@ -52,19 +52,19 @@ class Mean:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairedTest:
-    """Two models under one setting, on the same seeds.
+    """A paired test of two models under one setting, on the same seeds.
 
     Attributes:
-        setting: The setting; None where all were pooled.
-        first: Name of a model.
-        second: Name of another.
-        count: Pairs of runs.
-        difference: Mean of first less second.
+        setting: The setting; None if all settings are pooled.
+        first: Name of the first model.
+        second: Name of the second model.
+        count: Number of pairs of runs.
+        difference: Mean of the first minus the second.
         low: Lower end of its 95 % interval (Student's t), or None.
         high: Upper end.
-        p: Of the two-sided paired t-test; None where there are fewer than two pairs,
-            or all differences are the same.
-        p_holm: The same, corrected by Holm for all tests of the call.
+        p: p-value of the two-sided paired t-test; None if there are fewer than two
+            pairs, or all differences are the same.
+        p_holm: The p-value with Holm's correction for all tests of the call.
     """
 
     setting: Any
@@ -81,58 +81,60 @@ class PairedTest:
 def summarise(
     rows: Sequence[Row], metric: str, *, setting: str = SETTING
 ) -> dict[str, dict[Any, Mean]]:
-    """Takes means over seeds.
+    """Computes means over seeds.
 
     Args:
         rows: Tidy rows.
-        metric: Column of the metric. Rows without it, or with NaN, do not count.
+        metric: Column of the metric. Rows without it, or with NaN, are ignored.
         setting: Column of the setting.
 
     Returns:
-        Model → setting → mean; models in the order of the rows, settings sorted,
-        numbers before words.
+        Model → setting → mean. Models are in the order of the rows; settings are
+        sorted, numbers before words.
 
     Raises:
         ValueError: If a column is missing, or two rows have the same model, setting
             and seed.
     """
     runs = _runs(rows, metric, setting)
-    found: dict[str, dict[Any, list[float]]] = {}
+    values: dict[str, dict[Any, list[float]]] = {}
     for (model, at, _), value in runs.items():
-        found.setdefault(model, collections.defaultdict(list))[at].append(value)
+        values.setdefault(model, collections.defaultdict(list))[at].append(value)
     return {
-        model: {at: _mean(each[at]) for at in sorted(each, key=order)}
-        for model, each in found.items()
+        model: {at: _mean(by_setting[at]) for at in sorted(by_setting, key=order)}
+        for model, by_setting in values.items()
     }
 
 
 def markdown(
     rows: Sequence[Row], metric: str, *, setting: str = SETTING, digits: int = 3
 ) -> str:
-    """Writes a table of mean ± standard deviation over seeds.
+    """Returns a table of mean ± standard deviation over seeds.
 
     Args:
         rows: Tidy rows.
         metric: Column of the metric.
         setting: Column of the setting.
-        digits: After the point.
+        digits: Digits after the decimal point.
 
     Returns:
-        Markdown: a row a model, a column a setting, "–" where there is no run.
+        Markdown with a row per model and a column per setting; "–" without a run.
 
     Raises:
         ValueError: As `summarise`.
     """
     means = summarise(rows, metric, setting=setting)
-    settings = sorted({at for each in means.values() for at in each}, key=order)
+    settings = sorted(
+        {at for by_setting in means.values() for at in by_setting}, key=order
+    )
     lines = [
         [f"{metric} by {setting}", *map(str, settings)],
         ["---", *["---:"] * len(settings)],
     ]
-    for model, each in means.items():
-        lines.append([model, *(_cell(each.get(at), digits) for at in settings)])
-    written = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in written)
+    for model, by_setting in means.items():
+        lines.append([model, *(_cell(by_setting.get(at), digits) for at in settings)])
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
 def paired_tests(
@@ -144,8 +146,8 @@ def paired_tests(
         rows: Tidy rows.
         metric: Column of the metric.
         setting: Column of the setting.
-        pooled: Whether the pairs of all settings make one test; else each setting
-            has its own.
+        pooled: Whether the pairs of all settings are tested together; else each
+            setting has its own test.
 
     Returns:
         The tests, by setting, then in the order of the models. Pairs of models
@@ -179,22 +181,21 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         path: The file.
 
     Returns:
-        Its rows; none if there is no file. Numbers are read as such, but never names
-        of models; entries that are empty are left out.
+        The rows; none if there is no file. Numbers are parsed, except in the names
+        of models. Empty entries are left out.
 
     Raises:
-        ValueError: If a line has another number of entries than the header.
+        ValueError: If the number of entries of a row differs from that of the header.
     """
     path = pathlib.Path(path)
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         header, *lines = list(csv.reader(file)) or [[]]
-    for number, line in enumerate(lines, start=2):
+    for row, line in enumerate(lines, start=2):
         if len(line) != len(header):
             raise ValueError(
-                f"{path}: row {number} has {len(line)} entries, the header "
-                f"{len(header)}"
+                f"{path}: row {row} has {len(line)} entries, the header {len(header)}"
             )
     return [
         {
@@ -207,17 +208,17 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def append_row(path: str | os.PathLike[str], row: Row) -> None:
-    """Adds a tidy row to a CSV, which appears whole or stays as it was.
+    """Adds a tidy row to a CSV file, which is replaced atomically.
 
-    Columns that the file lacks are added to it. For one process at a time.
+    Columns that the file lacks are added. Only one process may write at a time.
 
     Args:
-        path: The file, made if missing, also its folder.
-        row: The row. Values are written as Python shows them; None and missing ones
-            as nothing.
+        path: The file; it and its folder are made if missing.
+        row: The row. Values are written as Python prints them; None and missing values
+            are written as empty entries.
 
     Raises:
-        ValueError: If what is there is no table.
+        ValueError: If the existing file is not a table.
     """
     rows = [*read_csv(path), row]
     columns = list(dict.fromkeys(name for each in rows for name in each))
@@ -238,7 +239,7 @@ def order(value: Any) -> tuple[bool, float, str]:
 def _runs(
     rows: Sequence[Row], metric: str, setting: str
 ) -> dict[tuple[str, Any, Any], float]:
-    """Returns (model, setting, seed) → metric, of the rows that have it."""
+    """Returns (model, setting, seed) → metric, for the rows that have it."""
     runs: dict[tuple[str, Any, Any], float] = {}
     for row in rows:
         for name in (MODEL, setting, SEED):
@@ -273,7 +274,7 @@ def _test(
     """Returns the paired t-test of differences."""
     mean = _mean(differences)
     p = None
-    # Equal differences differ by rounding; they would give a p of nearly 0.
+    # Equal differences vary by rounding, which would give a p-value of nearly 0.
     if mean.sd is not None and np.ptp(differences) > 1e-12 * np.abs(differences).max():
         result: Any = stats.ttest_1samp(differences, 0.0)
         p = float(result.pvalue)
@@ -290,17 +291,17 @@ def _test(
 
 
 def _corrected(tests: list[PairedTest]) -> list[PairedTest]:
-    """Adds Holm's correction."""
+    """Returns the tests with Holm's correction."""
     known = sorted((test.p, n) for n, test in enumerate(tests) if test.p is not None)
     corrected, largest = list(tests), 0.0
-    for position, (p, number) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - position) * p))
-        corrected[number] = dataclasses.replace(tests[number], p_holm=largest)
+    for rank, (p, index) in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * p))
+        corrected[index] = dataclasses.replace(tests[index], p_holm=largest)
     return corrected
 
 
 def _cell(mean: Mean | None, digits: int) -> str:
-    """Writes a mean with its standard deviation."""
+    """Formats a mean with its standard deviation."""
     if mean is None:
         return "–"
     text = f"{mean.mean:.{digits}f}"
@@ -308,8 +309,8 @@ def _cell(mean: Mean | None, digits: int) -> str:
 
 
 def _read(text: str) -> Any:
-    """Reads a number, or returns the text."""
-    if "_" in text:  # Python would take 1_000
+    """Parses a number, or returns the text."""
+    if "_" in text:  # Python would parse 1_000
         return text
     for kind in (int, float):
         try:

@@ -1,8 +1,8 @@
-"""Metrics of the same rows under many weightings at once, as a bootstrap needs them.
+"""Metrics of the same rows under many weightings at once, for the bootstrap.
 
-A weight says how often a row was drawn. N rows, S weightings, K classes, G groups of
-rows with the same score. Scores are sorted once; weights are whole numbers in
-float64, so that their sums are exact.
+A weight is the number of times that a row was drawn. Shapes are N rows, S weightings, K
+classes, and G groups of rows with the same score. Scores are sorted once. Weights are
+whole numbers in float64, so that their sums are exact.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ OF_NUMBERS: Final = ("pearson", "spearman", "rmse")
 OF_PROBABILITIES: Final = ("brier", "ece")
 
 BINS: Final = 15
-"""Parts of equal width of the probabilities, for the expected calibration error."""
+"""Number of bins of equal width for the expected calibration error."""
 
-_NO_SPREAD: Final = 1e-12  # of a variance that is 1 over all rows
+_NO_SPREAD: Final = 1e-12  # for a variance that is 1 over all rows
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Rows in the order of a score, those with the same score as one group.
+    """Rows sorted by score; rows with the same score form a group.
 
     Attributes:
-        order: Rows from the lowest score to the highest, int32, (N,).
-        starts: Where each group begins in `order`, int32, (G,).
-        group: Group of each row, int32, (N,).
+        order: Indices of rows from the lowest score to the highest, int32, (N,).
+        starts: Index in `order` at which each group starts, int32, (G,).
+        group: Index of the group of each row, int32, (N,).
     """
 
     order: npt.NDArray[np.int32]
@@ -60,16 +60,16 @@ def rank(scores: npt.NDArray[np.generic]) -> Ranking:
 
 
 def wins(ranking: Ranking, is_positive: Flags, weights: Array, rivals: Array) -> Array:
-    """Counts the rivals that positive rows stand above; a tie is half a win.
+    """Counts the rivals that score below positive rows; a tie is half a win.
 
     Args:
-        ranking: Of the N rows.
-        is_positive: Bool, (N,).
-        weights: Of the positive rows, (N, S); others are not read.
+        ranking: Ranking of the N rows.
+        is_positive: Whether a row is positive, bool, (N,).
+        weights: Weights of the positive rows, (N, S); others are not read.
         rivals: Weights of the other rows, (N, S), 0 where `is_positive`.
 
     Returns:
-        Weighted count of wins, (S,). Divided by the weight of all pairs it is the
+        Weighted count of wins, (S,). Divided by the weight of all pairs, it is the
         area under the ROC curve.
     """
     level = ranking.sums(rivals)  # (G, S)
@@ -81,9 +81,9 @@ def average_precision(ranking: Ranking, is_positive: Flags, weights: Array) -> A
     """Returns the area under the steps of the precision-recall curve.
 
     Args:
-        ranking: Of the N rows.
-        is_positive: Bool, (N,).
-        weights: Of all rows, (N, S).
+        ranking: Ranking of the N rows.
+        is_positive: Whether a row is positive, bool, (N,).
+        weights: Weights of all rows, (N, S).
 
     Returns:
         Mean over positive rows of the precision at their score, (S,); NaN without
@@ -91,23 +91,24 @@ def average_precision(ranking: Ranking, is_positive: Flags, weights: Array) -> A
     """
     every = ranking.sums(weights)
     positive = ranking.sums(weights * is_positive[:, None])
-    found = positive.sum(0) - np.cumsum(positive, axis=0) + positive
+    hits = positive.sum(0) - np.cumsum(positive, axis=0) + positive
     called = every.sum(0) - np.cumsum(every, axis=0) + every
-    precision = _divide(found, called, empty=0.0)  # (G, S)
-    at = precision[ranking.group[is_positive]]
-    return _divide(_total(weights[is_positive], at), positive.sum(0))
+    precision = _divide(hits, called, empty=0.0)  # (G, S)
+    precisions = precision[ranking.group[is_positive]]
+    return _divide(_total(weights[is_positive], precisions), positive.sum(0))
 
 
 class LabelMetrics:
-    """Metrics of K labels that are there or not; of two classes with K = 1.
+    """Metrics of K labels that are present or absent; of two classes with K = 1.
 
-    Each metric is the mean over labels, accuracy over all and the others over those
-    that some rows have and some have not. AUROC, average precision, balanced
-    accuracy, F1 and Matthews' correlation of one label are those of scikit-learn.
+    Each metric is a mean over labels: accuracy over all labels, the others over labels
+    that are present in some rows and absent in others. AUROC, average precision,
+    balanced accuracy, F1 and Matthews' correlation of one label are those of
+    scikit-learn.
 
     Args:
         truth: Whether a row has a label, bool, (N, K).
-        scores: Higher where the label is likelier, (N, K).
+        scores: Scores of labels, (N, K); a higher score means more probable.
         guesses: Whether the label is predicted, bool, (N, K).
     """
 
@@ -126,37 +127,38 @@ class LabelMetrics:
         return {"accuracy": accuracy, **means}
 
     def _of_label(self, label: int, weights: Array) -> dict[str, Array]:
-        """Returns the metrics of a label, of accuracy the weight of the hits."""
+        """Returns the metrics of a label; "accuracy" is the weight of correct rows."""
         has, called = self._truth[:, label], self._guesses[:, label]
         ranking = self._rankings[label]
         total, p = weights.sum(0), weights[has].sum(0)
         n, c = total - p, weights[called].sum(0)
         hits = weights[has & called].sum(0)
-        passes = n - c + hits  # rightly not called
+        passes = n - c + hits  # true negatives
         rivals = weights * ~has[:, None]
         is_known = (p > 0) & (n > 0)
-        found = {
+        values = {
             "balanced_accuracy": (_divide(hits, p) + _divide(passes, n)) / 2,
             "auroc": _divide(wins(ranking, has, weights, rivals), p * n),
             "auprc": average_precision(ranking, has, weights),
             "f1": _divide(2 * hits, p + c),
             "mcc": _correlation(hits * total - p * c, p * n, c * (total - c)),
         }
-        known = {k: np.where(is_known, v, np.nan) for k, v in found.items()}
+        known = {k: np.where(is_known, v, np.nan) for k, v in values.items()}
         return {"accuracy": hits + passes, **known}
 
 
 class ClassMetrics:
     """Metrics of K classes that exclude each other.
 
-    Means are over the classes that the drawn rows have: recall for balanced accuracy,
-    F1, average precision of one class against the rest, and the AUROC of each pair of
-    classes by the score of either ("one-vs-one, macro" of scikit-learn).
+    Means are over the classes that the drawn rows have. They are means of recall
+    (balanced accuracy), F1, average precision of one class against the rest, and the
+    AUROC of each pair of classes by the score of either ("one-vs-one, macro" of
+    scikit-learn).
 
     Args:
-        truth: Number of the class, int, (N,).
-        scores: Higher where the class is likelier, (N, K).
-        guesses: Number of the predicted class, int, (N,).
+        truth: Index of the class, int, (N,).
+        scores: Scores of classes, (N, K); a higher score means more probable.
+        guesses: Index of the predicted class, int, (N,).
     """
 
     names = OF_CLASSES
@@ -172,8 +174,8 @@ class ClassMetrics:
         self._is_hit = (truth == guesses)[:, None]
         self._present = truth[self._truth.order[self._truth.starts]]
         self._called = guesses[self._guesses.order[self._guesses.starts]]
-        self._members = [truth == number for number in self._present]
-        self._rankings = [rank(scores[:, number]) for number in self._present]
+        self._is_member = [truth == index for index in self._present]
+        self._rankings = [rank(scores[:, index]) for index in self._present]
 
     def __call__(self, weights: Array) -> dict[str, Array]:
         """Returns name → metric, (S,), of weights, (N, S)."""
@@ -181,15 +183,15 @@ class ClassMetrics:
         hits = self._truth.sums(weights * self._is_hit)
         by_guess = self._guesses.sums(weights)
         calls = np.zeros_like(sizes)
-        _, here, there = np.intersect1d(
+        _, present, called = np.intersect1d(
             self._present, self._called, return_indices=True
         )
-        calls[here] = by_guess[there]
+        calls[present] = by_guess[called]
         total, right = weights.sum(0), hits.sum(0)
         recall = _divide(hits, sizes)
         f1 = np.where(sizes > 0, _divide(2 * hits, sizes + calls), np.nan)
         auroc, auprc = self._areas(weights, sizes)
-        found = {
+        values = {
             "balanced_accuracy": _mean(recall),
             "auroc": auroc,
             "auprc": auprc,
@@ -200,18 +202,18 @@ class ClassMetrics:
                 total**2 - _total(by_guess, by_guess),
             ),
         }
-        several = (sizes > 0).sum(0) > 1
-        known = {k: np.where(several, v, np.nan) for k, v in found.items()}
+        has_several = (sizes > 0).sum(0) > 1
+        known = {k: np.where(has_several, v, np.nan) for k, v in values.items()}
         return {"accuracy": right / total, **known}
 
     def _areas(self, weights: Array, sizes: Array) -> tuple[Array, Array]:
         """Returns the mean AUROC over pairs of classes, and the mean precision."""
-        # Each class weighs 1 among the rivals, so that one pass gives the sum of the
-        # areas against all other classes.
+        # Each class has weight 1 among the rivals, so that one pass gives the sum of
+        # the areas against all other classes.
         shares = weights * _divide(1.0, sizes, empty=0.0)[self._truth.group]
         areas, precisions = np.zeros(weights.shape[1]), []
-        each = zip(self._members, self._rankings, sizes, strict=True)
-        for is_member, ranking, size in each:
+        classes = zip(self._is_member, self._rankings, sizes, strict=True)
+        for is_member, ranking, size in classes:
             rivals = shares * ~is_member[:, None]
             won = wins(ranking, is_member, weights, rivals)
             areas += _divide(won, size, empty=0.0)
@@ -221,25 +223,25 @@ class ClassMetrics:
 
 
 class Calibration:
-    """How far probabilities are from how often what they promise comes true.
+    """Calibration metrics: how far probabilities are from observed frequencies.
 
-    The Brier score is the mean of the squares. The expected calibration error is that
-    of Guo et al. (2017) over `BINS` bins of equal width: the mean over rows of how far
-    the mean probability of a row's bin is from the share that came true; of several
-    columns the mean.
+    The Brier score is the mean of the squared errors. The expected calibration error is
+    that of Guo et al. (2017) over `BINS` bins of equal width: the mean over rows of the
+    difference between the mean probability and the observed frequency of the bin of the
+    row; for several columns their mean.
 
     Args:
         squares: Squared error of the probabilities of each row, (N,).
-        came_true: Whether what was promised came true, bool, (N, K).
-        promised: Its probability, (N, K).
+        outcomes: Whether the predicted event occurred, bool, (N, K).
+        probabilities: Probabilities of the events, (N, K).
     """
 
     names = OF_PROBABILITIES
 
-    def __init__(self, squares: Array, came_true: Flags, promised: Array):
+    def __init__(self, squares: Array, outcomes: Flags, probabilities: Array):
         self._squares = squares
-        self._gaps: Array = came_true.astype(np.float64) - promised
-        self._bins = [rank(bin_of(column)) for column in promised.T]
+        self._gaps: Array = outcomes.astype(np.float64) - probabilities
+        self._bins = [rank(bin_of(column)) for column in probabilities.T]
 
     def __call__(self, weights: Array) -> dict[str, Array]:
         """Returns name → metric, (S,), of weights, (N, S)."""
@@ -255,7 +257,7 @@ class Calibration:
 
 
 def bin_of(probabilities: Array) -> npt.NDArray[np.int64]:
-    """Returns in which of `BINS` bins probabilities lie: 0 to `BINS` - 1."""
+    """Returns the index of the bin of each probability: 0 to `BINS` - 1."""
     return np.clip((probabilities * BINS).astype(np.int64), 0, BINS - 1)
 
 
@@ -263,8 +265,8 @@ class NumberMetrics:
     """Correlations and error of predicted numbers.
 
     Args:
-        truth: Float, (N,).
-        predicted: Float, (N,).
+        truth: True numbers, float, (N,).
+        predicted: Predicted numbers, float, (N,).
     """
 
     names = OF_NUMBERS
@@ -292,7 +294,7 @@ class NumberMetrics:
         }
 
     def _ranks(self, ranking: Ranking, weights: Array) -> Array:
-        """Returns the rank of each row less the mean of all ranks, (N, S)."""
+        """Returns the rank of each row minus the mean of all ranks, (N, S)."""
         level = ranking.sums(weights)
         return (np.cumsum(level, axis=0) - level / 2 - weights.sum(0) / 2)[
             ranking.group
@@ -311,26 +313,26 @@ def _divide(a: npt.ArrayLike, b: Array, empty: float = np.nan) -> Array:
 
 
 def _mean(rows: list[Array] | Array) -> Array:
-    """Returns the mean over the first axis without NaN; NaN if nothing is left."""
+    """Returns the mean over the first axis, ignoring NaN; NaN if all are NaN."""
     stacked = np.asarray(rows)
     is_known = ~np.isnan(stacked)
     return _divide(np.where(is_known, stacked, 0.0).sum(0), is_known.sum(0))
 
 
 def _correlation(covariance: Array, a: Array, b: Array) -> Array:
-    """Returns Matthews' correlation; as usual 0 where all guesses are the same."""
+    """Returns Matthews' correlation; by convention 0 if all guesses are the same."""
     return _divide(covariance, np.sqrt(a) * np.sqrt(b), empty=0.0)
 
 
 def _bounded(covariance: Array, a: Array, b: Array) -> Array:
-    """Returns a correlation in [-1, 1]; NaN where one side has no spread."""
+    """Returns a correlation in [-1, 1]; NaN where either variance is 0."""
     has_spread = (a > _NO_SPREAD) & (b > _NO_SPREAD)
     spread = np.where(has_spread, np.sqrt(np.abs(a)) * np.sqrt(np.abs(b)), 0.0)
     return np.clip(_divide(covariance, spread), -1.0, 1.0)
 
 
 def _standardised(values: Array) -> Array:
-    """Returns values of mean 0 and variance 1; zeros if all are the same."""
+    """Scales values to mean 0 and variance 1; returns zeros if all are the same."""
     if np.ptp(values) == 0:
         return np.zeros_like(values)
     centred = values - values.mean()

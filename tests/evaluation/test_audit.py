@@ -182,7 +182,7 @@ def test_of_many_sequences_some_are_drawn(genome, monkeypatch):
     longer(rows, labels, rng)
     monkeypatch.setattr(audit, "_MOST", (200, 10**6))
     (line,) = audit.warn(data(rows, labels))
-    assert line.startswith("WARNING: audit of 200 sequences that were drawn: FAIL:")
+    assert line.startswith("WARNING: audit of 200 sampled sequences: FAIL:")
 
 
 def test_what_cannot_be_compared_is_told(genome):
@@ -197,7 +197,7 @@ def test_what_cannot_be_compared_is_told(genome):
 def test_nothing_ends_a_command(genome, monkeypatch):
     monkeypatch.setattr(audit, "audit", lambda *a, **b: {}["gone"])
     rows, labels, _ = clean(genome, 0, count=60)
-    assert list(audit.warn(data(rows, labels))) == ["the audit was not done: 'gone'"]
+    assert list(audit.warn(data(rows, labels))) == ["the audit failed: 'gone'"]
 
 
 @pytest.mark.parametrize(("share", "verdict"), [(0, "PASS"), (1, "FAIL")])

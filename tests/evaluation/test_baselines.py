@@ -136,7 +136,7 @@ def test_nonsense_is_refused():
         baselines.KmerLogisticRegression(BINARY, c=0)
     with pytest.raises(ValueError, match="k must be 1 to 8"):
         baselines.KmerLogisticRegression(BINARY, k=9)
-    with pytest.raises(ValueError, match="no task 'auto'"):
+    with pytest.raises(ValueError, match="got 'auto'"):
         baselines.KmerLogisticRegression(tasks.Task(kind="auto"))
     model = baselines.KmerLogisticRegression(BINARY)
     with pytest.raises(ValueError, match="call fit before predict"):

@@ -230,8 +230,8 @@ def test_class_missing_among_several_is_left_out():
     mcc = peer.matthews_corrcoef(truth, guesses)
     assert found.values["mcc"].value == pytest.approx(mcc, abs=1e-12)
     assert found.warnings == [
-        "the test set has no example of class 'class_2': metrics that are means over "
-        "classes leave it out"
+        "the test set has no example of class 'class_2': means over classes leave out "
+        "such classes"
     ]
 
 

@@ -62,7 +62,7 @@ def test_few_examples_are_read_more_often():
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        ("zero_shot", (), "no protocol 'zero_shot': few_shot, label_fraction"),
+        ("zero_shot", (), "few_shot, label_fraction, got 'zero_shot'"),
         ("few_shot", (0,), "whole numbers >= 1, got 0"),
         ("few_shot", (0.5,), "whole numbers >= 1, got 0.5"),
         ("label_fraction", (0.0,), "above 0, at most 1, got 0.0"),

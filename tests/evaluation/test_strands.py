@@ -33,7 +33,7 @@ def test_a_strand_that_tells_more_is_named():
     )
     mirrored, words = strands.notes(own)
     assert mirrored.startswith("100% of the sequences of 'minus' and 'plus'")
-    assert "a held-out AUROC of 1.000, of both strands 0" in words
+    assert "a held-out AUROC of 1.000, those of both strands 0" in words
     assert words.endswith("strands=forward")
     assert strands.notes(own, reads_both=False) == [mirrored]
     assert strands.notes(data(is_stranded=False)) == []
