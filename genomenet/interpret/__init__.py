@@ -1,1 +1,1 @@
-"""What models look at."""
+"""Explanations of predictions: scores of bases, and regions of high scores."""

@@ -1,7 +1,7 @@
-"""What a classifier looked at: scores of the bases of sequences.
+"""Attribution: scores of the bases of sequences for a prediction of a classifier.
 
-B sequences of L bases; W windows of Lw bases of a sequence; K bases behind each of P
-pieces that a model reads at once, a k-mer or a patch; C channels.
+Shapes are B sequences of L bases; W windows of Lw bases of a sequence; P pieces, which
+are the k-mers or patches that a model reads at once, of K bases each; C channels.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Attribution:
     """Scores of the bases of sequences.
 
     Attributes:
-        names: Of the sequences, N.
-        sequences: Their codes, uint8, (N, L), padded on the right with code 5.
-        scores: float32, (N, L), 0 at padding.
+        names: Names of the N sequences.
+        sequences: Codes of the sequences, uint8, (N, L), padded on the right with 5.
+        scores: Scores of the bases, float32, (N, L), 0 at padding.
         method: One of `METHODS`.
         target: Class whose logit is explained; empty for regression.
     """
@@ -56,11 +56,11 @@ class Attribution:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Bases of each sequence, (N,)."""
+        """Length of each sequence in bases, (N,)."""
         return (self.sequences != alphabet.PAD).sum(1)
 
     def heights(self, number: int) -> npt.NDArray[np.float32]:
-        """Returns the scores of a sequence at its letters, for a logo: (L, 4)."""
+        """Returns the letter heights of the logo of a sequence, (L, 4)."""
         length = int(self.lengths[number])
         letters = np.eye(6, alphabet.NUM_BASES, dtype=np.float32)
         return (
@@ -79,54 +79,54 @@ def explain(
     steps: int = 20,
     batch_size: int = 16,
 ) -> Attribution:
-    """Scores every base by what it adds to a prediction.
+    """Scores every base by its contribution to a prediction.
 
-    The gradient is taken with respect to the numbers that stand for bases. Of a model
-    that reads one-hot bases these are the ones and zeros themselves. Of one that reads
-    k-mers they are the embeddings of the tokens, and the score of a token is shared
-    equally by its k bases. The score is the product of the gradient with the
-    difference of the input and a reference, which is what the model would read on
-    average: a quarter of each base, or the mean embedding of all k-mers. N, padding
-    and special tokens are their own reference and have no score.
+    Gradients are taken with respect to the model's input: one-hot bases, or the
+    embeddings of k-mer tokens, in which case the k bases of a token share its score
+    equally. The score is the product of the gradient with the difference of the input
+    and a reference, which is the average input: a quarter of each base, or the mean
+    embedding of all k-mers. N, padding and special tokens are their own reference and
+    have no score.
 
     Integrated gradients average the gradient along the straight line from the
     reference to the input, by Gauss-Legendre quadrature: the scores of a sequence sum
     to the difference of its output and that of the reference.
 
     Mutations need no gradient: the score of a base is the output minus the mean output
-    of the three sequences with another base in its place. It is what classifiers are
-    asked that read k-mers or positions beside the encoder, or instead of it.
+    of the three sequences with another base at its position. This is the method for
+    classifiers that read k-mers or positions in addition to the encoder, or instead of
+    it.
 
-    Attention is that of [CLS] to each k-mer in the last block, summed over the heads,
-    whatever a classifier reads beside its encoder; a base has the mean over the k-mers
-    that cover it, and the scores of a sequence have the Euclidean length 1.
+    Attention is that of [CLS] to each k-mer in the last block, summed over the heads;
+    other inputs of the classifier are ignored. The score of a base is the mean over the
+    k-mers that cover it; the scores of a sequence have a Euclidean length of 1.
 
-    Long sequences are read in the windows of the classifier; where it predicts both
-    strands the scores are the mean of both.
+    Long sequences are read in the windows of the classifier. If it predicts on both
+    strands, the scores are the mean of both.
 
     Args:
-        model: A classifier, as `genomenet.load_model` returns it or its graph.
+        model: A classifier, as `genomenet.load_model` returns it, or its graph.
         sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
-        method: One of `METHODS`; None for mutations of a classifier that reads bases
-            itself, else for integrated gradients.
+        method: One of `METHODS`. The default is mutations for a classifier that reads
+            bases itself, else integrated gradients.
         target: Name of the class whose logit is explained; by default the positive
-            one of two. Of regression the scaled number is explained.
+            one of two. For regression, the scaled number is explained.
         reference: "background" as above, or "zeros".
-        steps: Points of the quadrature.
+        steps: Number of points of the quadrature.
         batch_size: Sequences that are read at once.
 
     Returns:
-        The scores, in the order given.
+        The scores, in the order of the sequences.
 
     Raises:
-        ValueError: If a word makes no sense for this model, or a sequence is too
+        ValueError: If an argument does not apply to this model, or a sequence is too
             short for it.
 
     Source:
         Sundararajan et al., Axiomatic attribution (2017); Majdandzic et al.,
         Correcting gradient-based interpretations (2023) for the reference; Ji et
         al., DNABERT (2021) for attention. Differences: attention of all windows of
-        a long sequence counts alike.
+        a long sequence counts equally.
     """
     model = classifier.graph_of(model)
     reads_bases = any(name in readout.OF_BASES for name in model.config.readout)
@@ -134,8 +134,8 @@ def explain(
         method = MUTATIONS if reads_bases else INTEGRATED_GRADIENTS
     if reads_bases and method in (INTEGRATED_GRADIENTS, INPUT_X_GRADIENT):
         raise ValueError(
-            f"method={method} asks the encoder alone, and the classifier also reads"
-            f" bases ({', '.join(model.config.readout)}): take method={MUTATIONS}"
+            f"method={method} explains the encoder only, but the classifier also reads"
+            f" bases ({', '.join(model.config.readout)}): give method={MUTATIONS}"
         )
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
@@ -147,8 +147,8 @@ def explain(
         raise ValueError(f"steps must be >= 1, got {steps}")
     if method == ATTENTION and not model.config.encoder_readouts:
         raise ValueError(
-            f"the model reads {', '.join(model.config.readout)} and nothing of its"
-            " encoder, whose attention says nothing about it"
+            f"method={method} explains the encoder, but the model only reads"
+            f" {', '.join(model.config.readout)}: give method={MUTATIONS}"
         )
     shortest = models.get_family(model.family).shortest(model.encoder.config)
     for name, codes in sequences:
@@ -170,13 +170,13 @@ def explain(
     padded = encode.pad(all_codes)
     longest = padded.shape[1]
     scores = np.zeros(padded.shape, np.float32)
-    for numbers, rows in batches.by_length(all_codes, batch_size=batch_size):
-        found = score(rows)
+    for indices, rows in batches.by_length(all_codes, batch_size=batch_size):
+        values = score(rows)
         if model.config.both_strands:
-            other = score(strand.reverse_padded(tf.constant(rows)).numpy())
-            found = (found + _reversed(other, rows)) / 2
-        width = min(longest, found.shape[1])
-        scores[numbers, :width] = found[: len(numbers), :width]
+            reverse = score(strand.reverse_padded(tf.constant(rows)).numpy())
+            values = (values + _reversed(reverse, rows)) / 2
+        width = min(longest, values.shape[1])
+        scores[indices, :width] = values[: len(indices), :width]
     if method == ATTENTION:
         norms = np.linalg.norm(scores, axis=1, keepdims=True)
         scores /= np.where(norms > 0, norms, 1)
@@ -189,7 +189,7 @@ def save(path: str | os.PathLike[str], found: Attribution) -> None:
 
     Args:
         path: The file, replaced if it exists.
-        found: What to write.
+        found: The scores to write.
     """
     with atomic.replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
@@ -209,29 +209,30 @@ def draw(
 
     Args:
         directory: The folder, made if it does not exist.
-        found: What to draw.
-        count: Sequences that are drawn, at most.
+        found: The scores to draw.
+        count: Largest number of sequences to draw.
 
     Raises:
         ImportError: If logomaker is not installed.
     """
-    for number in range(min(count, len(found.names))):
-        path = pathlib.Path(directory) / f"{number + 1}.png"
-        report.save_logo(path, found.heights(number))
+    for index in range(min(count, len(found.names))):
+        path = pathlib.Path(directory) / f"{index + 1}.png"
+        report.save_logo(path, found.heights(index))
 
 
 def target_of(config: config_lib.ClassifierConfig, target: str | None = None) -> str:
-    """Returns the class that a classifier is asked about.
+    """Returns the class whose prediction is explained.
 
     Args:
-        config: Of the classifier.
-        target: The class that is wanted; None for the positive one of two.
+        config: Configuration of the classifier.
+        target: Name of the class; None for the positive one of two.
 
     Returns:
-        Its name; empty for regression.
+        Name of the class; empty for regression.
 
     Raises:
-        ValueError: If the classifier has no such class, or several and none is named.
+        ValueError: If the classifier has no such class, or if `target` is None and
+            there are not two classes.
     """
     if target is not None and target not in config.classes:
         known = ", ".join(config.classes) or "none"
@@ -239,12 +240,12 @@ def target_of(config: config_lib.ClassifierConfig, target: str | None = None) ->
     if config.task == task_kinds.REGRESSION:
         return ""
     if target is None and config.task != task_kinds.BINARY:
-        raise ValueError(f"give one of the classes: {', '.join(config.classes)}")
+        raise ValueError(f"target must be given, one of {', '.join(config.classes)}")
     return target or config.positive_class
 
 
 def _output(config: config_lib.ClassifierConfig, target: str) -> tuple[int, float]:
-    """Returns the number of an output and the sign with which it stands for a class."""
+    """Returns the index of the output of a class, and its sign for the class."""
     if config.task == task_kinds.REGRESSION:
         return 0, 1.0
     if config.task == task_kinds.BINARY:
@@ -255,7 +256,7 @@ def _output(config: config_lib.ClassifierConfig, target: str) -> tuple[int, floa
 def _reversed(
     scores: npt.NDArray[np.float32], rows: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float32]:
-    """Turns scores of the other strand round, padding kept on the right."""
+    """Reverses scores of the reverse strand; padding stays on the right."""
     lengths = (rows != alphabet.PAD).sum(1, keepdims=True)
     columns = np.arange(rows.shape[1])[None]
     source = np.where(columns < lengths, lengths - 1 - columns, columns)
@@ -268,10 +269,10 @@ Scorer = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 def _gradient(
     model: classifier.Classifier, output: tuple[int, float], reference: str, steps: int
 ) -> Scorer:
-    """Returns what scores rows by gradients; at the input itself without steps."""
-    members = models.get_family(model.family)
-    layers = [members.reader(one) for one in model.encoders]
-    number, sign = output
+    """Returns a scorer by gradients, which are taken at the input if `steps` is 0."""
+    family = models.get_family(model.family)
+    layers = [family.reader(encoder) for encoder in model.encoders]
+    index, sign = output
     nodes, weights = np.polynomial.legendre.leggauss(max(steps, 1))
     shares, weights = (nodes + 1) / 2, weights / 2
     if not steps:
@@ -279,21 +280,21 @@ def _gradient(
 
     @functools.partial(compiled.graph, reduce_retracing=True)
     def pieces_at(bases: Any, share: Any) -> Any:
-        """(B, L) → scores of the bases of pieces, (B·W, P, K or 1).
+        """Returns scores of the bases of pieces, (B, L) → (B·W, P, K or 1).
 
-        Of several encoders each adds its part.
+        The scores of several encoders are summed.
         """
-        seen = []
+        recorded = []
         with tf.GradientTape() as tape:
 
             def edit(encoder: keras.Model, x: Any, codes: Any) -> Any:
-                base, is_base = members.unread(encoder, x, codes)
+                base, is_base = family.unread(encoder, x, codes)
                 if reference == "zeros":
                     base = tf.zeros_like(x)
                 base = tf.where(is_base[..., None], base, x)
                 read = base + tf.cast(share, x.dtype) * (x - base)
                 tape.watch(read)
-                seen.append((x - base, read))
+                recorded.append((x - base, read))
                 return read
 
             for layer, encoder in zip(layers, model.encoders, strict=True):
@@ -303,8 +304,8 @@ def _gradient(
             finally:
                 for layer in layers:
                     layer.edit = None
-            wanted = tf.reduce_sum(logits[:, number]) * sign
-        differences, reads = zip(*seen, strict=True)
+            wanted = tf.reduce_sum(logits[:, index]) * sign
+        differences, reads = zip(*recorded, strict=True)
         pairs = zip(tape.gradient(wanted, reads), differences, strict=True)
         return sum(
             tf.reduce_sum(tf.cast(gradient * difference, tf.float32), axis=-1)
@@ -317,7 +318,7 @@ def _gradient(
             weight * pieces_at(bases, tf.constant(share, tf.float32)).numpy()
             for share, weight in zip(shares, weights, strict=True)
         )
-        spread = members.on_spans(np.asarray(total, np.float32))
+        spread = family.on_spans(np.asarray(total, np.float32))
         return _spread(model, spread, rows)[0]
 
     return score
@@ -326,18 +327,18 @@ def _gradient(
 def _mutations(
     model: classifier.Classifier, output: tuple[int, float], batch_size: int
 ) -> Scorer:
-    """Returns what scores rows by putting every other base in each place."""
-    number, sign = output
+    """Returns a scorer that substitutes every other base at each position."""
+    index, sign = output
 
     @functools.partial(compiled.graph, reduce_retracing=True)
     def read(bases: Any) -> Any:
-        return model({"bases": bases}, training=False)["logits"][:, number] * sign
+        return model({"bases": bases}, training=False)["logits"][:, index] * sign
 
     def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         size = 16 * batch_size
         whole = read(tf.constant(rows)).numpy()
-        found = np.zeros(rows.shape, np.float32)
-        for values, row, own in zip(found, rows, whole, strict=True):
+        scores = np.zeros(rows.shape, np.float32)
+        for values, row, original in zip(scores, rows, whole, strict=True):
             others = encode.substituted(row, *encode.substitutions(row))
             if not len(others):
                 continue
@@ -345,19 +346,22 @@ def _mutations(
             padded = np.concatenate([others, rest]).reshape(-1, size, len(row))
             outputs = np.concatenate([read(tf.constant(p)).numpy() for p in padded])
             means = outputs[: len(others)].reshape(-1, 3).mean(axis=1)
-            values[row < alphabet.NUM_BASES] = own - means
-        return found
+            values[row < alphabet.NUM_BASES] = original - means
+        return scores
 
     return score
 
 
 def _attention(model: classifier.Classifier) -> Scorer:
-    """Returns what scores rows by the attention of [CLS]."""
-    members = models.get_family(model.family)
-    look = members.attend
+    """Returns a scorer by the attention of [CLS]."""
+    family = models.get_family(model.family)
+    look = family.attend
     if look is None:
-        raise ValueError(f"{model.family} has no attention: use another method")
-    shortest = members.shortest(model.encoder.config)
+        raise ValueError(
+            f"{model.family} has no attention: give method={INTEGRATED_GRADIENTS},"
+            f" {INPUT_X_GRADIENT} or {MUTATIONS}"
+        )
+    shortest = family.shortest(model.encoder.config)
 
     @functools.partial(compiled.graph, reduce_retracing=True)
     def attend(bases: Any) -> Any:
@@ -365,13 +369,13 @@ def _attention(model: classifier.Classifier) -> Scorer:
             bases, length=model.config.window, shortest=shortest
         )
         flat = tf.reshape(pieces, (-1, tf.shape(pieces)[2]))
-        each = [look(one, {"bases": flat}) for one in model.encoders]
-        found = sum(tf.cast(one, tf.float32) for one in each) / len(each)
-        return found * tf.cast(tf.reshape(is_valid, (-1, 1)), tf.float32)
+        parts = [look(encoder, {"bases": flat}) for encoder in model.encoders]
+        attention = sum(tf.cast(part, tf.float32) for part in parts) / len(parts)
+        return attention * tf.cast(tf.reshape(is_valid, (-1, 1)), tf.float32)
 
     def score(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        found = attend(tf.constant(rows)).numpy()
-        total, covering = _spread(model, found[..., None], rows, share=False)
+        attention = attend(tf.constant(rows)).numpy()
+        total, covering = _spread(model, attention[..., None], rows, share=False)
         return (total / np.maximum(covering, 1)).astype(np.float32)
 
     return score
@@ -384,39 +388,41 @@ def _spread(
     *,
     share: bool = True,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Adds scores of pieces to the bases behind them.
+    """Adds up the scores of pieces at the bases that they cover.
 
     Args:
         model: The classifier.
-        pieces: Of all windows, (B·W, P, K); or of whole pieces, (B·W, P, 1).
+        pieces: Scores of the bases of pieces of all windows, (B·W, P, K), or of whole
+            pieces, (B·W, P, 1).
         rows: Codes, (B, L).
-        share: Whether the bases of a whole piece share its score equally, or each
-            has all of it.
+        share: Whether the bases of a whole piece share its score equally, else each
+            base gets the score of the piece.
 
     Returns:
-        Scores of bases, (B, L), and how many pieces of its own bases cover each.
+        Scores of bases, (B, L), and the number of pieces without padding that cover
+        each base, (B, L).
     """
-    members = models.get_family(model.family)
+    family = models.get_family(model.family)
     config, total = model.encoder.config, rows.shape[1]
-    shortest = members.shortest(config)
+    shortest = family.shortest(config)
     width = min(total, model.config.window)
-    spans = np.array(members.spans(config, width))
+    spans = np.array(family.spans(config, width))
     bases = int(spans[0, 1] - spans[0, 0])  # K, the same for all
     count = len(pieces) // len(rows)
     stride = model.config.window - shortest + 1
-    places = spans[:, :1] + np.arange(bases)  # (P, K)
+    positions = spans[:, :1] + np.arange(bases)  # (P, K)
     shared = pieces / (bases if share and pieces.shape[2] == 1 else 1)
     shared = np.broadcast_to(shared, (*pieces.shape[:2], bases))
-    shared = shared.reshape(len(rows), count, *places.shape)
-    found = np.zeros((len(rows), total + width), np.float32)
-    covering = np.zeros_like(found)
+    shared = shared.reshape(len(rows), count, *positions.shape)
+    scores = np.zeros((len(rows), total + width), np.float32)
+    covering = np.zeros_like(scores)
     is_real = rows != alphabet.PAD
     lengths = is_real.sum(1)
     for window in range(count):
-        at = places + window * stride
-        is_whole = at[:, -1] < lengths[:, None]  # (B, P)
+        covered = positions + window * stride
+        is_whole = covered[:, -1] < lengths[:, None]  # (B, P)
         for offset in range(bases):
-            # Pieces of a window begin at different bases: no base is met twice.
-            found[:, at[:, offset]] += shared[:, window, :, offset]
-            covering[:, at[:, offset]] += is_whole
-    return found[:, :total] * is_real, covering[:, :total]
+            # Pieces of a window start at different bases, so no base occurs twice.
+            scores[:, covered[:, offset]] += shared[:, window, :, offset]
+            covering[:, covered[:, offset]] += is_whole
+    return scores[:, :total] * is_real, covering[:, :total]

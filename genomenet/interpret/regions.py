@@ -11,32 +11,35 @@ import numpy.typing as npt
 from genomenet.interpret import attribution
 
 WINDOW: Final = 24
-"""Bases of a window around a region, as in DNABERT."""
+"""Length in bases of a window around a region, as in DNABERT."""
 
 
 def high_regions(
     scores: npt.ArrayLike, *, min_length: int = 5, factor: float = 10.0
 ) -> list[tuple[int, int]]:
-    """Finds runs of bases that stand out of one sequence.
+    """Finds runs of bases with high scores in one sequence.
 
     Args:
-        scores: Of its bases, (L,), any L.
-        min_length: Bases of the shortest run that counts.
-        factor: A base stands out if it is above the mean, and above the minimum
-            times this.
+        scores: Scores of the bases, (L,), any L.
+        min_length: Length of the shortest run, in bases.
+        factor: A score is high if it is above the mean, and above the minimum times
+            this factor.
 
     Returns:
         0-based half-open intervals, in order.
 
     Raises:
-        ValueError: If `scores` has not one axis, or `min_length` is below 1.
+        ValueError: If `scores` does not have one axis, or `min_length` is below 1.
 
     Source:
         Ji et al., DNABERT (2021). Differences: none.
     """
     values = np.asarray(scores, np.float64)
     if values.ndim != 1 or min_length < 1:
-        raise ValueError(f"{values.ndim} axes of scores, min_length {min_length}")
+        raise ValueError(
+            f"scores must have 1 axis, got {values.ndim} axes; min_length must be >= 1"
+            f" base, got min_length {min_length}"
+        )
     if not len(values):
         return []
     is_high = (values > values.mean()) & (values > factor * values.min())
@@ -49,42 +52,42 @@ def high_regions(
 def widen(
     regions: Sequence[tuple[int, int]], length: int, *, width: int = WINDOW
 ) -> list[tuple[int, int]]:
-    """Widens regions to windows, and joins windows that overlap.
+    """Widens regions to windows, and merges windows that overlap.
 
     Args:
-        regions: Half-open intervals, in order.
-        length: Bases of the sequence.
-        width: Bases of a window around the middle of a region; a longer region is
-            kept whole. At the ends of the sequence a window is shifted, and one of a
-            shorter sequence is all of it.
+        regions: 0-based half-open intervals, in order.
+        length: Length of the sequence, in bases.
+        width: Length in bases of a window around the middle of a region. A longer
+            region is kept whole. At the ends of the sequence, a window is shifted; in a
+            shorter sequence, it is the whole sequence.
 
     Returns:
-        Half-open intervals within the sequence, in order, apart from each other.
+        0-based half-open intervals within the sequence, in order, without overlap.
     """
-    found: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for start, end in regions:
         size = min(max(width, end - start), length)
         first = min(max(0, (start + end - size) // 2), length - size)
-        if found and first < found[-1][1]:
-            first, size = found[-1][0], max(found[-1][1], first + size) - found[-1][0]
-            found.pop()
-        found.append((first, first + size))
-    return found
+        if merged and first < merged[-1][1]:
+            last_start, last_end = merged.pop()
+            first, size = last_start, max(last_end, first + size) - last_start
+        merged.append((first, first + size))
+    return merged
 
 
 def high_windows(found: attribution.Attribution) -> list[attribution.NamedCodes]:
-    """Cuts out what the model looked at, for a finder of motifs.
+    """Returns the windows around regions of high scores, for motif discovery.
 
     Args:
         found: Scores of sequences.
 
     Returns:
-        Names, such as "peak_1:30-54", and codes.
+        Names, such as "peak_1:30-54", and codes of the windows.
     """
-    cut = []
-    for number, length in enumerate(found.lengths.tolist()):
-        scores = found.scores[number, :length]
+    result = []
+    for index, length in enumerate(found.lengths.tolist()):
+        scores = found.scores[index, :length]
         for start, end in widen(high_regions(scores), length):
-            name = f"{found.names[number]}:{start}-{end}"
-            cut.append((name, found.sequences[number, start:end]))
-    return cut
+            name = f"{found.names[index]}:{start}-{end}"
+            result.append((name, found.sequences[index, start:end]))
+    return result
