@@ -1,1 +1,1 @@
-"""Sequence motifs: found in sequences, in what a model looked at, and named."""
+"""Sequence motifs: discovery, comparison with databases, files and reports."""

@@ -1,6 +1,7 @@
-"""Comparison of motifs with those of a database, after the idea of Tomtom.
+"""Comparison of motifs with the motifs of a database, as in Tomtom.
 
-W is the width of a motif, L that of a target, N the columns of all targets.
+W is the width of a motif, L the width of a target, N the number of columns of all
+targets.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from genomenet.motifs import pwm
 SIMILARITIES: Final = ("euclidean", "pearson")
 MIN_OVERLAP: Final = 5
 
-_BINS: Final = 100  # steps between the worst and the best score of two columns
+_BINS: Final = 100  # steps between the lowest and the highest score of two columns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,9 +27,9 @@ class Target:
     """A motif of a database.
 
     Attributes:
-        name: Such as "POU5F1".
-        identifier: Such as "MA1115.1".
-        frequencies: Of A, C, G, T, rows that sum to one, (L, 4).
+        name: Name, such as "POU5F1".
+        identifier: Identifier, such as "MA1115.1".
+        frequencies: Frequencies of A, C, G, T, (L, 4); rows sum to one.
     """
 
     name: str
@@ -38,20 +39,20 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """How well a motif fits a target.
+    """A match of a motif with a target.
 
     Attributes:
         motif: Name of the motif.
         target_name: Name of the target.
-        target_id: Its identifier.
-        offset: Column of the motif on which the first column of the target lies, as
-            it is read on `strand`; negative where it begins before the motif.
-        strand: "-" where the reverse complement of the target fits.
-        overlap: Columns that both have there.
-        pvalue: Probability that a motif of random columns fits this target as well at
-            any offset and strand.
-        evalue: Expected number of targets that fit so well by chance.
-        qvalue: Least false discovery rate at which the match is kept.
+        target_id: Identifier of the target.
+        offset: Index of the motif column that is aligned with the first column of the
+            target, read on `strand`; negative if the target begins before the motif.
+        strand: "+", or "-" if the reverse complement of the target matches.
+        overlap: Number of aligned columns.
+        pvalue: Probability that a motif of random columns matches this target at
+            least as well at any offset and strand.
+        evalue: Expected number of targets that match at least as well by chance.
+        qvalue: Smallest false discovery rate at which the match is kept.
     """
 
     motif: str
@@ -73,29 +74,29 @@ def compare(
     similarity: str = "pearson",
     min_overlap: int = MIN_OVERLAP,
 ) -> list[Match]:
-    """Finds the targets that are most like each motif.
+    """Finds the targets that are most similar to each motif.
 
-    A motif is laid over a target at every offset, on both strands. The columns that
-    then face each other are scored and the scores added up. As random columns are
-    taken those of all targets: the distribution of the sum is exact for columns that
-    are independent draws from them, by convolution over the columns of the motif,
-    with scores rounded to 101 steps.
+    A motif is aligned with a target at every offset, on both strands. The score of an
+    alignment is the sum of the similarities of the aligned columns. Under the null
+    hypothesis, columns are independent draws from the columns of all targets. The
+    distribution of the sum is then exact: it is computed by convolution over the
+    columns of the motif, with scores rounded to 101 levels.
 
     Args:
-        motifs: What is to be named.
-        targets: The database.
-        num_matches: Matches wanted of each motif.
-        similarity: Of two columns: "pearson", the correlation, or "euclidean", the
-            negative distance.
-        min_overlap: Columns that must face each other; all, where a motif or target
-            has fewer.
+        motifs: Motifs to compare with the targets.
+        targets: Motifs of the database.
+        num_matches: Maximum number of matches per motif.
+        similarity: Similarity of two columns: "pearson", the correlation, or
+            "euclidean", the negative distance.
+        min_overlap: Minimum number of aligned columns. If the motif or the target has
+            fewer columns, all of its columns must be aligned.
 
     Returns:
-        The best matches of the first motif, by p-value, then those of the next.
+        The matches of the first motif, sorted by p-value, then those of the next.
 
     Raises:
-        ValueError: If the similarity is none of `SIMILARITIES`, a number is below
-            1, or there is no target.
+        ValueError: If the similarity is not one of `SIMILARITIES`, `num_matches` or
+            `min_overlap` is below 1, or there is no target.
 
     Source:
         Gupta et al., Quantifying similarity between motifs (2007). Differences:
@@ -107,35 +108,38 @@ def compare(
             f"similarity must be one of {', '.join(SIMILARITIES)}, got {similarity!r}"
         )
     if min(num_matches, min_overlap) < 1:
-        raise ValueError("num_matches and min_overlap must be at least 1")
+        raise ValueError(
+            "num_matches and min_overlap must be at least 1, got"
+            f" {num_matches} and {min_overlap}"
+        )
     if not targets:
         raise ValueError("there are no targets to compare with")
-    from scipy import stats  # half a second
+    from scipy import stats  # importing it takes half a second
 
     database = _Database(targets)
-    found = []
+    matches = []
     for motif in motifs:
         scores = _similarity(motif.probabilities(), database.columns, similarity)
         best = _Best(database, _discretise(scores), min_overlap)
         order = np.argsort(best.pvalues, kind="stable")
         qvalues = stats.false_discovery_control(best.pvalues)
-        for number in order[:num_matches]:
-            offset = int(best.offsets[number])
-            width = len(targets[number].frequencies)
-            found.append(
+        for index in order[:num_matches]:
+            offset = int(best.offsets[index])
+            width = len(targets[index].frequencies)
+            matches.append(
                 Match(
                     motif=motif.name,
-                    target_name=targets[number].name,
-                    target_id=targets[number].identifier,
+                    target_name=targets[index].name,
+                    target_id=targets[index].identifier,
                     offset=offset,
-                    strand="-" if best.is_reverse[number] else "+",
+                    strand="-" if best.is_reverse[index] else "+",
                     overlap=min(motif.width, offset + width) - max(0, offset),
-                    pvalue=float(best.pvalues[number]),
-                    evalue=float(best.pvalues[number] * len(targets)),
-                    qvalue=float(qvalues[number]),
+                    pvalue=float(best.pvalues[index]),
+                    evalue=float(best.pvalues[index] * len(targets)),
+                    qvalue=float(qvalues[index]),
                 )
             )
-    return found
+    return matches
 
 
 def jaspar(
@@ -144,19 +148,19 @@ def jaspar(
     *,
     release: str | None = None,
 ) -> tuple[Target, ...]:
-    """Reads motifs of JASPAR from the copy that the package pyjaspar carries.
+    """Reads motifs of JASPAR from the copy in the package pyjaspar.
 
     Args:
-        collection: Such as "CORE".
-        tax_group: Such as "vertebrates", or several; by default all.
-        release: Such as "JASPAR2024"; by default the latest that pyjaspar has.
+        collection: Collection, such as "CORE".
+        tax_group: Taxonomic group, such as "vertebrates", or several; None for all.
+        release: Release, such as "JASPAR2024"; None for the latest in pyjaspar.
 
     Returns:
         The latest version of each motif.
 
     Raises:
         ImportError: If pyjaspar is not installed.
-        ValueError: If there is no such motif.
+        ValueError: If JASPAR has no motif of the collection and taxonomic group.
     """
     try:
         import pyjaspar
@@ -167,14 +171,14 @@ def jaspar(
     database = pyjaspar.jaspardb(**({"release": release} if release else {}))
     groups = [tax_group] if isinstance(tax_group, str) else tax_group
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # none found: said below
-        found = database.fetch_motifs(
+        warnings.simplefilter("ignore")  # an empty result raises below
+        records = database.fetch_motifs(
             collection=collection, tax_group=list(groups) if groups else None
         )
-    if not found:
+    if not records:
         raise ValueError(f"JASPAR has no motifs of {collection!r}, {tax_group!r}")
     targets = []
-    for motif in found:
+    for motif in records:
         counts = np.array([motif.counts[base] for base in "ACGT"], np.float64).T
         frequencies = counts / counts.sum(1, keepdims=True)
         targets.append(Target(motif.name, motif.matrix_id, frequencies))
@@ -182,12 +186,12 @@ def jaspar(
 
 
 class _Database:
-    """Columns of targets, those of one width together.
+    """Columns of targets, grouped by the width of the target.
 
     Attributes:
-        columns: All columns, then all of the other strand, (2N, 4).
-        groups: Numbers of the targets of one width, (M,), and where in `columns`
-            theirs stand, for both strands, (2, M, L).
+        columns: All columns, then those of the reverse strand, (2N, 4).
+        groups: For each width, the indices of its targets, (M,), and the indices of
+            their columns in `columns`, for both strands, (2, M, L).
         num_targets: Number of targets.
     """
 
@@ -199,19 +203,20 @@ class _Database:
         starts = np.cumsum(widths) - widths
         self.groups = []
         for width in np.unique(widths):
-            numbers = np.flatnonzero(widths == width)
-            places = starts[numbers][:, None] + np.arange(width)
-            other = places[:, ::-1] + len(forward)
-            self.groups.append((numbers, np.stack([places, other])))
+            indices = np.flatnonzero(widths == width)
+            columns = starts[indices][:, None] + np.arange(width)
+            other = columns[:, ::-1] + len(forward)
+            self.groups.append((indices, np.stack([columns, other])))
 
 
 class _Best:
     """The best offset and strand of each target.
 
     Attributes:
-        pvalues: Corrected for the offsets and strands tried, (number of targets,).
-        offsets: int, of the same shape.
-        is_reverse: bool, of the same shape.
+        pvalues: p-values, corrected for the number of offsets and strands, float,
+            (number of targets,).
+        offsets: Offsets, int, of the same shape.
+        is_reverse: Whether the reverse strand matches, bool, of the same shape.
     """
 
     def __init__(
@@ -222,31 +227,31 @@ class _Best:
         self.offsets = np.zeros(count, np.int64)
         self.is_reverse = np.zeros(count, bool)
         null = _Null(scores)
-        for numbers, places in database.groups:
-            best = np.full(len(numbers), np.inf)
+        for indices, columns in database.groups:
+            best = np.full(len(indices), np.inf)
             tried = 0
             for offset, first, last in _offsets(
-                len(scores), places.shape[2], min_overlap
+                len(scores), columns.shape[2], min_overlap
             ):
-                facing = places[:, :, first - offset : last - offset]
+                facing = columns[:, :, first - offset : last - offset]
                 sums = scores[np.arange(first, last), facing].sum(2)  # (2, M)
                 pvalues = null.tail(first, last)[sums]
                 tried += 2
                 for strand in (0, 1):
                     is_better = pvalues[strand] < best
                     best = np.where(is_better, pvalues[strand], best)
-                    self.offsets[numbers[is_better]] = offset
-                    self.is_reverse[numbers[is_better]] = bool(strand)
+                    self.offsets[indices[is_better]] = offset
+                    self.is_reverse[indices[is_better]] = bool(strand)
             with np.errstate(divide="ignore"):
-                missed = tried * np.log1p(-best)  # log of 1 − p
-            self.pvalues[numbers] = -np.expm1(missed)
+                log_complement = tried * np.log1p(-best)  # log of 1 − p
+            self.pvalues[indices] = -np.expm1(log_complement)
 
 
 class _Null:
-    """Distribution of sums of scores of random columns.
+    """Distribution of the sum of scores of random columns.
 
     Args:
-        scores: Of each column of the motif with all columns, (W, 2N).
+        scores: Scores of each motif column with all target columns, (W, 2N).
     """
 
     def __init__(self, scores: npt.NDArray[np.intp]) -> None:
@@ -258,10 +263,10 @@ class _Null:
         self._tails: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
 
     def tail(self, first: int, last: int) -> npt.NDArray[np.float64]:
-        """Returns the probability of each sum or a higher one, of these columns."""
+        """Returns P(sum >= s) for each sum s over motif columns first to last - 1."""
         key = (first, last)
         if key not in self._tails:
-            # Added from the small end, so that the smallest stay exact.
+            # Summed from the small end, so that the smallest probabilities are exact.
             tail = np.cumsum(self._density(first, last)[::-1])[::-1]
             self._tails[key] = np.minimum(tail, 1.0)
         return self._tails[key]
@@ -270,15 +275,17 @@ class _Null:
         if last - first == 1:
             return self._columns[first]
         if (first, last) not in self._sums:
-            found = np.convolve(self._density(first, last - 1), self._columns[last - 1])
-            self._sums[first, last] = found.astype(np.float64)
+            density = np.convolve(
+                self._density(first, last - 1), self._columns[last - 1]
+            )
+            self._sums[first, last] = density.astype(np.float64)
         return self._sums[first, last]
 
 
 def _offsets(
     width: int, length: int, min_overlap: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Yields offsets of a target, and which columns of the motif it then faces."""
+    """Yields offsets of a target, and the interval of motif columns it covers."""
     least = min(min_overlap, width, length)
     for offset in range(least - length, width - least + 1):
         yield offset, max(0, offset), min(width, offset + length)
@@ -287,16 +294,16 @@ def _offsets(
 def _similarity(
     x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], kind: str
 ) -> npt.NDArray[np.float64]:
-    """Scores columns with columns: (W, 4), (M, 4) → (W, M)."""
+    """Returns the similarity of all pairs of columns: (W, 4), (M, 4) → (W, M)."""
     if kind == "euclidean":
         return -np.linalg.norm(x[:, None] - y, axis=-1)
     x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
     norms = np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(y, axis=1)
-    # A column of four equal frequencies correlates with none.
+    # The correlation with a column of four equal frequencies is set to 0.
     return np.where(norms > 0, x @ y.T / np.where(norms > 0, norms, 1.0), 0.0)
 
 
 def _discretise(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Rounds scores to 0, 1, …, `_BINS`, from the lowest to the highest."""
+    """Rounds scores to 0, 1, …, `_BINS`; 0 is the lowest and `_BINS` the highest."""
     low, high = scores.min(), scores.max()
     return np.rint((scores - low) * (_BINS / max(high - low, 1e-12))).astype(np.intp)

@@ -1,7 +1,8 @@
-"""Motifs in files: MEME, TRANSFAC and JASPAR text, a table of sites, and JSON.
+"""Motif files: MEME, TRANSFAC and JASPAR text, a table of sites, and JSON.
 
-`motifs.json` holds everything; the other formats hold counts for other programs. A
-name of several words is an identifier and a name where a format has both.
+`motifs.json` holds everything; the other formats hold counts for other programs. If a
+format has both an identifier and a name, the first word of a motif's name is its
+identifier, and the rest its name.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def write_all(
 
     Args:
         directory: The folder, made if it does not exist.
-        motifs: Any number, none too.
-        about: How they were found, for `motifs.json`: what JSON can hold.
+        motifs: The motifs; may be empty.
+        about: Settings of the search, for `motifs.json`: values that JSON can hold.
     """
     directory = pathlib.Path(directory)
     for name, text in {
@@ -79,7 +80,7 @@ def _json(motifs: Sequence[pwm.Motif], about: Mapping[str, Any]) -> str:
 
 
 def _number(value: float) -> float | str | None:
-    """JSON has neither NaN, here null, nor infinity, here a string."""
+    """Converts a value to JSON: NaN becomes null, infinity becomes a string."""
     if math.isnan(value):
         return None
     return str(float(value)) if math.isinf(value) else value
@@ -95,9 +96,9 @@ def _sites(motifs: Sequence[pwm.Motif]) -> str:
     for motif in motifs:
         for site in motif.sites:
             end = site.start + len(site.word)
-            place = (site.sequence, site.start, end, site.strand)
+            interval = (site.sequence, site.start, end, site.strand)
             scores = ("" if math.isnan(x) else x for x in (site.score, site.pvalue))
-            table.writerow((*place, site.word, *scores, motif.name))
+            table.writerow((*interval, site.word, *scores, motif.name))
     return text.getvalue()
 
 
@@ -131,12 +132,12 @@ def _columns(motif: pwm.Motif) -> dict[str, list[float]]:
 
 
 def _for_jaspar(motifs: Sequence[pwm.Motif]) -> list[jaspar.Motif]:
-    found = []
+    records = []
     for motif in motifs:
         identifier, _, name = motif.name.partition(" ")
         name = name or identifier
-        found.append(jaspar.Motif(identifier, name, counts=_columns(motif)))
-    return found
+        records.append(jaspar.Motif(identifier, name, counts=_columns(motif)))
+    return records
 
 
 def _for_transfac(motifs: Sequence[pwm.Motif]) -> transfac.Record:

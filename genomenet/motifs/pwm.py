@@ -1,6 +1,6 @@
-"""A motif: counts, the weights that follow from them, and its sites.
+"""Motifs: counts of bases, log-odds scores and sites.
 
-W is a width in bases. Columns are A, C, G, T, as the codes of `genomenet.dna`.
+W is a width in bases. Columns are A, C, G, T, in the order of `genomenet.dna` codes.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import numpy.typing as npt
 
 UNIFORM: Final = (0.25, 0.25, 0.25, 0.25)
 
-# IUPAC letter of every set of bases, by the sum of 1, 2, 4, 8 for A, C, G, T.
+# IUPAC letter of each set of bases, indexed by the sum of 1, 2, 4, 8 for A, C, G, T.
 _LETTERS: Final = "-ACMGRSVTWYHKDBN"
 
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """Where a motif lies.
+    """A site of a motif in a sequence.
 
     Attributes:
         sequence: Name of the sequence.
-        start: Its first base, from 0, on the strand given.
-        strand: "+", or "-" where the reverse complement holds the motif.
-        word: The bases of the site as the motif reads them, upper case.
+        start: Position of the first base, 0-based, in the sequence as given.
+        strand: "+", or "-" if the motif lies on the reverse complement.
+        word: Bases of the site on the strand of the motif, upper case.
         score: Log-odds score in bits.
-        pvalue: Probability of such a score or a higher one at a random position; NaN
-            where the finder does not say.
+        pvalue: Probability of this score or a higher one at a random position; NaN
+            if the finder reports none.
     """
 
     sequence: str
@@ -42,16 +42,16 @@ class Site:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Motif:
-    """A motif that was found.
+    """A sequence motif.
 
     Attributes:
-        name: Such as "1-ATGCAAAT".
+        name: Name, such as "1-ATGCAAAT".
         counts: Weighted counts of bases in the sites, float64, (W, 4), without
             pseudocounts.
-        background: Frequencies of A, C, G, T outside.
-        sites: Its sites, in the order of the sequences.
-        scores: What the finder says of it, by name: numbers for a table, such as
-            "pvalue", "evalue", "positives", "negatives".
+        background: Background frequencies of A, C, G, T.
+        sites: Sites of the motif, in the order of the sequences.
+        scores: Scores that the finder reports, by name, such as "pvalue", "evalue",
+            "positives", "negatives".
 
     Raises:
         ValueError: If `counts` is not of shape (W, 4), has a negative entry or an
@@ -69,9 +69,15 @@ class Motif:
         if counts.ndim != 2 or counts.shape[1:] != (4,) or not len(counts):
             raise ValueError(f"counts must be of shape (W, 4), got {counts.shape}")
         if not (counts >= 0).all() or not (counts.sum(1) > 0).all():
-            raise ValueError(f"motif {self.name}: a row of counts is empty or negative")
+            raise ValueError(
+                f"motif {self.name!r}: a row of counts is empty or negative; counts"
+                " must be 0 or more, with a positive sum in each row"
+            )
         if min(self.background) <= 0 or abs(sum(self.background) - 1) > 1e-6:
-            raise ValueError(f"{self.background} are not frequencies of A, C, G, T")
+            raise ValueError(
+                f"motif {self.name!r}: background {self.background} are not frequencies"
+                " of A, C, G, T: they must be above 0 and sum to 1"
+            )
         counts.setflags(write=False)
         object.__setattr__(self, "counts", counts)
 
@@ -82,13 +88,13 @@ class Motif:
 
     @property
     def consensus(self) -> str:
-        """IUPAC letters: each names the bases half as frequent as the first or more."""
+        """IUPAC letters of the bases at least half as frequent as the most frequent."""
         high = self.counts >= self.counts.max(1, keepdims=True) / 2
         return "".join(_LETTERS[i] for i in high @ (1, 2, 4, 8))
 
     @property
     def reverse_complement(self) -> Motif:
-        """The same motif read on the other strand; sites keep their places."""
+        """The motif on the reverse strand; the positions of sites do not change."""
         flip = str.maketrans("ACGT", "TGCA")
         sites = tuple(
             dataclasses.replace(
@@ -106,19 +112,20 @@ class Motif:
         )
 
     def probabilities(self, pseudocount: float = 0.0) -> npt.NDArray[np.float64]:
-        """Frequencies of bases.
+        """Returns the frequencies of bases.
 
         Args:
-            pseudocount: Counts added to each column, shared out as the background.
+            pseudocount: Total count added to each position, distributed over the
+                bases in proportion to the background.
 
         Returns:
-            Rows that sum to one, (W, 4).
+            Frequencies, (W, 4); rows sum to one.
         """
         counts = self.counts + pseudocount * np.asarray(self.background)
         return counts / counts.sum(1, keepdims=True)
 
     def log_odds(self, pseudocount: float = 1.0) -> npt.NDArray[np.float64]:
-        """Scores of bases in bits, against the background.
+        """Returns log-odds scores of bases against the background, in bits.
 
         Args:
             pseudocount: As in `probabilities`; above 0 keeps every score finite.
@@ -130,15 +137,17 @@ class Motif:
             return np.log2(self.probabilities(pseudocount) / self.background)
 
     def information(self) -> npt.NDArray[np.float64]:
-        """Bits a column holds, (W,): 2 where one base alone occurs, 0 where all do."""
+        """Information content of each position in bits, (W,), from 0 to 2."""
         return information(self.probabilities())
 
 
 def information(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Bits a column holds: 2 where one base alone occurs, 0 where all do.
+    """Returns the information content of each position.
+
+    It is 2 bits if only one base occurs, and 0 if all bases are equally frequent.
 
     Args:
-        probabilities: Of bases, (W, 4).
+        probabilities: Probabilities of A, C, G, T, (W, 4).
 
     Returns:
         Bits, (W,).

@@ -1,4 +1,4 @@
-"""One HTML page about motifs, complete in itself, and their logos."""
+"""Self-contained HTML reports on motifs, and sequence logos."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from genomenet import atomic, html_page
 from genomenet.motifs import compare, pwm
 
 HIGHEST_QVALUE: Final = 0.1
-"""A name whose match has a higher q-value is not shown."""
+"""Matches with a higher q-value are not shown."""
 
-_NAMES: Final = 5  # of a motif
-_BINS: Final = 20  # of the positions of sites
-_COLUMN: Final = 0.32  # inches that a base of a logo is wide
-_LINE: Final = 50  # bases of a line
-_HEIGHT: Final = 1.35  # inches of a line
-_MOST_PIXELS: Final = 60_000  # of a picture's height; Matplotlib's limit is 65,536
+_NAMES: Final = 5  # matches shown per motif
+_BINS: Final = 20  # of the histogram of site positions
+_COLUMN: Final = 0.32  # width of a base of a logo, in inches
+_LINE: Final = 50  # bases per line
+_HEIGHT: Final = 1.35  # height of a line, in inches
+_MOST_PIXELS: Final = 60_000  # height of a picture; Matplotlib's limit is 65,536
 
 
 def write_report(
@@ -37,15 +37,15 @@ def write_report(
     matches: Sequence[compare.Match] | None = None,
     warnings: Sequence[str] = (),
 ) -> None:
-    """Writes one HTML file that needs no other: no script, no font, no network.
+    """Writes a self-contained HTML file: no script, no font, no network.
 
     Args:
         path: The file, replaced if it exists.
-        motifs: In the order of their ranks; none too.
-        about: How they were found: names and values, as they are to be read.
-        lengths: Bases of each sequence, by its name.
-        matches: Of `compare.compare`; None where nothing was compared.
-        warnings: What the reader should know first.
+        motifs: Motifs in the order of their ranks; may be empty.
+        about: Settings of the search: names and values, as shown in the report.
+        lengths: Length of each sequence in bases, by its name.
+        matches: Matches from `compare.compare`; None if nothing was compared.
+        warnings: Warnings, shown at the top of the page.
     """
     notes = list(warnings)
     logos: dict[str, str] = {}
@@ -80,7 +80,7 @@ def save_logo(
 
     Args:
         path: The file, replaced if it exists.
-        shown: As for `logo`.
+        shown: A motif or heights, as for `logo`.
 
     Raises:
         ImportError: If logomaker is not installed.
@@ -92,12 +92,12 @@ def save_logo(
 
 
 def image(png: bytes, name: str, attributes: str = "") -> str:
-    """Returns a PNG file as an HTML image that needs no other file.
+    """Returns a PNG file as an HTML image with the data embedded.
 
     Args:
         png: The content of the file.
-        name: What is read where images are not shown.
-        attributes: More attributes, as HTML.
+        name: Text shown when images are not displayed.
+        attributes: Further attributes, as HTML.
     """
     data = base64.b64encode(png).decode()
     more = f" {attributes}" if attributes else ""
@@ -105,7 +105,7 @@ def image(png: bytes, name: str, attributes: str = "") -> str:
 
 
 class Picture(bytes):
-    """The bytes of a PNG file, which a notebook shows."""
+    """The bytes of a PNG file, displayed as an image in a notebook."""
 
     def _repr_png_(self) -> bytes:
         return bytes(self)
@@ -115,11 +115,13 @@ class Picture(bytes):
 
 
 def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> Picture:
-    """Draws letters by the bits they hold, or by any numbers; 50 bases a line.
+    """Draws a sequence logo, 50 bases per line.
+
+    The height of a letter is its information content in bits, or any given value.
 
     Args:
-        shown: A motif; or heights of the letters A, C, G, T, (L, 4), where those
-            below zero hang down.
+        shown: A motif; or heights of the letters A, C, G, T, (L, 4). Letters with
+            negative heights are drawn below the axis.
 
     Returns:
         A PNG file.
@@ -160,7 +162,7 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> Picture:
         axes.set_ylabel(name, fontsize=10, labelpad=2)
         if is_motif:
             axes.set_yticks(limits)
-        ticks = [n for n in range(first, first + len(part)) if (n + 1) % step == 0]
+        ticks = [i for i in range(first, first + len(part)) if (i + 1) % step == 0]
         axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
         axes.tick_params(labelsize=8, length=0, pad=2)
     content = io.BytesIO()
@@ -171,12 +173,13 @@ def logo(shown: pwm.Motif | npt.NDArray[np.floating]) -> Picture:
 def draw_letters(
     axes: Any, heights: npt.NDArray[np.floating], *, first: int = 0
 ) -> None:
-    """Draws letters into the axes of a figure.
+    """Draws the letters of a logo on the axes of a figure.
 
     Args:
-        axes: Of Matplotlib.
-        heights: Of the letters A, C, G, T, (L, 4); those below zero hang down.
-        first: Where on the x axis the first of them stands.
+        axes: Matplotlib axes.
+        heights: Heights of the letters A, C, G, T, (L, 4). Letters with negative
+            heights are drawn below the axis.
+        first: Position of the first base on the x axis.
 
     Raises:
         ImportError: If logomaker is not installed.
@@ -188,20 +191,20 @@ def draw_letters(
         raise ImportError(
             "logos need logomaker: pip install 'genomenet[motifs]'"
         ) from e
-    if heights.any():  # logomaker warns where there is nothing to draw
-        places = range(first, first + len(heights))
-        table = pandas.DataFrame(heights, columns=list("ACGT"), index=places)
+    if heights.any():  # logomaker warns if there is nothing to draw
+        positions = range(first, first + len(heights))
+        table = pandas.DataFrame(heights, columns=list("ACGT"), index=positions)
         logomaker.Logo(table, ax=axes, color_scheme="classic")
 
 
 def _scores(motifs: Sequence[pwm.Motif]) -> list[dict[str, Any]]:
-    """Returns the columns of scores that any motif has."""
-    held_out = "Of the enrichment, in held-out sequences where there are enough."
+    """Returns the score columns that at least one motif has."""
+    held_out = "p-value of the enrichment, in held-out sequences if there are enough."
     columns = (
         ("p", held_out, "pvalue", _power),
-        ("E", "p times the motifs tried.", "evalue", _power),
-        ("in sequences", "Share with a site.", "positive_share", _percent),
-        ("in controls", "Share with a site.", "negative_share", _percent),
+        ("E", "p times the number of motifs tested.", "evalue", _power),
+        ("in sequences", "Share of sequences with a site.", "positive_share", _percent),
+        ("in controls", "Share of controls with a site.", "negative_share", _percent),
     )
     return [
         {"head": head, "meaning": meaning, "name": name, "form": form}
@@ -213,16 +216,16 @@ def _scores(motifs: Sequence[pwm.Motif]) -> list[dict[str, Any]]:
 def _names(
     motifs: Sequence[pwm.Motif], matches: Sequence[compare.Match]
 ) -> dict[str, list[compare.Match]]:
-    """Returns the matches of each motif that are shown."""
-    near = [match for match in matches if match.qvalue <= HIGHEST_QVALUE]
+    """Returns the matches that are shown for each motif, by its name."""
+    shown = [match for match in matches if match.qvalue <= HIGHEST_QVALUE]
     return {
-        motif.name: [match for match in near if match.motif == motif.name][:_NAMES]
+        motif.name: [match for match in shown if match.motif == motif.name][:_NAMES]
         for motif in motifs
     }
 
 
 def _positions(motif: pwm.Motif, lengths: Mapping[str, int]) -> list[float]:
-    """Returns how high the bars are that show where the middles of sites lie."""
+    """Returns the bar heights of a histogram of the centres of sites."""
     shares = [
         (site.start + motif.width / 2) / lengths[site.sequence]
         for site in motif.sites
@@ -233,7 +236,7 @@ def _positions(motif: pwm.Motif, lengths: Mapping[str, int]) -> list[float]:
 
 
 def _power(value: float) -> str:
-    """0.034, or 2.1e-12 as people write it."""
+    """Formats a value: 0.034 as it is, 2.1e-12 as a power of ten in HTML."""
     if math.isnan(value):
         return ""
     if value == 0 or 1e-3 <= value < 1e4:

@@ -1,9 +1,9 @@
-"""Motifs by rGADEM, an R package, through rpy2 in a process of its own.
+"""Motif discovery with the R package rGADEM, through rpy2 in a child process.
 
-R, rpy2 and rGADEM are needed in that process only: a crash, an error or an endless
-run there ends as one exception here, and no R state of the caller is touched.
+Only the child process needs R, rpy2 and rGADEM. A crash, an error or a timeout of the
+child raises one exception in the caller, and the R state of the caller is not changed.
 """
-# ruff: noqa: N815 - the parameters are named as GADEM names them
+# ruff: noqa: N815 - parameters have the names that GADEM uses
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ APT_PACKAGES: Final = (
     *("r-bioc-genomicranges", "r-bioc-bsgenome", "r-bioc-seqlogo"),
     "r-cran-biocmanager",
 )
-"""The R side in Debian: all but rGADEM, and what rpy2 and rGADEM are built with."""
+"""Debian packages: R, and all that rpy2 and rGADEM need, but not rGADEM itself."""
 
 _APT: Final = f"apt-get install --no-install-recommends {' '.join(APT_PACKAGES)}"
 _PIP: Final = "pip install 'rpy2==3.5.17'"
@@ -38,53 +38,54 @@ _BIOC: Final = "Rscript -e 'BiocManager::install(\"rGADEM\")'"
 _MESSAGES: Final = {
     "no R": f"R is missing (no R on the PATH, no R_HOME); on Debian: {_APT}",
     "no rpy2": f"the Python package rpy2 is missing: {_PIP}",
-    "unfit rpy2": "rpy2 does not fit the R that is installed ({detail});"
-    f" for R 4.2: {_PIP}",
+    "unfit rpy2": f"rpy2 does not fit the installed R ({{detail}}); for R 4.2: {_PIP}",
     "no rGADEM": f"the R package rGADEM is missing ({{detail}}): {_BIOC}",
 }
 _LOAD: Final = """
 tryCatch({ loadNamespace("rGADEM"); "" }, error = conditionMessage)
 """
-_MOST_SEQUENCES: Final = 44_000  # sizes of arrays in GADEM
+_MOST_SEQUENCES: Final = 44_000  # array sizes in GADEM
 _MOST_BASES: Final = 20_000
-_MOST_SPACE: Final = 19  # a longer motif overflows the text of its sites
-_SHOWN: Final = 3  # last lines of R's errors
+_MOST_SPACE: Final = 19  # a longer motif overflows the buffer for its sites
+_SHOWN: Final = 3  # last lines of R's output in error messages
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RgademOptions:
-    """GADEM's parameters, by its own names and with its own defaults.
+    """Parameters of GADEM, with the names and defaults of GADEM.
 
-    `Sequences` is what `discover` is given, and `genome` has no meaning for them.
+    `Sequences` and `genome` are missing: `discover` passes the sequences, and they
+    have no genome.
 
     Attributes:
-        seed: Of R's random numbers; it fixes the result.
-        verbose: Whether GADEM's report goes to standard output.
-        numWordGroup: Groups of words: 3 takes words of three, four and five bases.
-        numTop3mer: Words of three bases for spaced dyads.
-        numTop4mer: The same, of four.
-        numTop5mer: The same, of five.
+        seed: Seed of R's random numbers; it determines the result.
+        verbose: Whether GADEM's report is written to standard output.
+        numWordGroup: Number of word lengths: 3 uses words of 3, 4 and 5 bases.
+        numTop3mer: Number of words of 3 bases for spaced dyads.
+        numTop4mer: Number of words of 4 bases for spaced dyads.
+        numTop5mer: Number of words of 5 bases for spaced dyads.
         numGeneration: Generations of the genetic algorithm.
-        populationSize: Individuals of it.
-        pValue: Of a score, below which a place is a site.
-        eValue: ln(E-value) up to which a motif is one.
+        populationSize: Individuals of the genetic algorithm.
+        pValue: Positions whose score has a lower p-value are sites.
+        eValue: ln(E-value) up to which a motif is kept.
         extTrim: 1 extends and trims motifs, 0 does not.
-        minSpaceWidth: Bases between the words of a dyad, at least.
-        maxSpaceWidth: The same, at most; up to 19.
-        useChIPscore: 1 prefers sequences of a high score, which none has here.
+        minSpaceWidth: Minimum number of bases between the words of a dyad.
+        maxSpaceWidth: Maximum number of bases between the words of a dyad, up to 19.
+        useChIPscore: 1 prefers sequences with a high score; here none has a score.
         numEM: Steps of expectation maximisation.
-        fEM: Share of the sequences it takes.
-        widthWt: Bases in the centre that count more, by `weightType`.
-        fullScan: 1 scans sequences in which found motifs are not masked.
+        fEM: Share of the sequences used for expectation maximisation.
+        widthWt: Central bases that have a higher weight, according to `weightType`.
+        fullScan: 1 scans the sequences without masking earlier motifs.
         slideWinPWM: Columns of the window in which motifs are compared.
-        stopCriterion: Generations without a new motif after which it stops.
+        stopCriterion: Generations without a new motif after which the search stops.
         numBackgSets: Sets of background sequences.
         weightType: Weights of positions: 0 none, 1 Gaussian, 2 triangle.
-        bFileName: File of a background model, or "NULL".
+        bFileName: File with a background model, or "NULL".
         Spwm: Motifs to start from, or None.
-        minSites: Sites a motif has at least; -1 is a twentieth of the sequences.
+        minSites: Minimum number of sites of a motif; -1 for a twentieth of the
+            number of sequences.
         maskR: 1 masks simple repeats.
-        nmotifs: Motifs sought; GADEM may give more.
+        nmotifs: Number of motifs to search for; GADEM may return more.
 
     Raises:
         ValueError: If a value is out of range.
@@ -136,10 +137,8 @@ class RgademOptions:
             for name in names.split():
                 value = getattr(self, name)
                 if not smallest <= value <= (value if largest is None else largest):
-                    stated = "more" if largest is None else f"up to {largest}"
-                    raise ValueError(
-                        f"{name} must be {smallest:g} or {stated}: {value}"
-                    )
+                    limit = " or more" if largest is None else f" to {largest}"
+                    raise ValueError(f"{name} must be {smallest:g}{limit}, got {value}")
         if self.minSpaceWidth > self.maxSpaceWidth:
             raise ValueError(
                 f"minSpaceWidth {self.minSpaceWidth} is above maxSpaceWidth"
@@ -150,30 +149,32 @@ class RgademOptions:
 GENEMASK: Final = RgademOptions(
     seed=123, nmotifs=10, stopCriterion=5, numEM=80, maxSpaceWidth=0, maskR=1
 )
-"""The call of GeneMask (2023), on the first 1,000 training sequences of a task."""
+"""Parameters of GeneMask (2023), for the first 1,000 training sequences of a task."""
 
 
 def with_parameters(options: RgademOptions, settings: Sequence[str]) -> RgademOptions:
     """Returns options with some parameters changed.
 
     Args:
-        options: To begin with.
-        settings: Such as "numEM=80", by GADEM's own names.
+        options: Options to change.
+        settings: Settings such as "numEM=80", with GADEM's parameter names.
 
     Returns:
-        The options.
+        The changed options.
 
     Raises:
-        ValueError: If a name is none of GADEM's parameters, or a value is none of its
-            kind or out of range.
+        ValueError: If GADEM has no such parameter, or a value has the wrong type or
+            is out of range.
     """
     kinds = {f.name: type(f.default) for f in dataclasses.fields(options)}
-    del kinds["Spwm"]  # motifs, for which there is no text
+    del kinds["Spwm"]  # motifs cannot be given as text
     changes: dict[str, Any] = {}
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in kinds:
-            raise ValueError(f"GADEM has no parameter {name!r}: {', '.join(kinds)}")
+            raise ValueError(
+                f"GADEM has no parameter {name!r}; it has {', '.join(kinds)}"
+            )
         try:
             is_flag = kinds[name] is bool
             changes[name] = bool(int(text)) if is_flag else kinds[name](text)
@@ -191,26 +192,27 @@ def discover(
 ) -> tuple[pwm.Motif, ...]:
     """Finds motifs with rGADEM.
 
-    Counts are GADEM's frequencies, which have four places, made to sum to one and
-    multiplied by its number of sites. A site that hangs over the end of its sequence
-    counts there but is not listed. Scores of sites are ours, by the motif's weights;
-    p-values are GADEM's. It tells no E-value.
+    Counts are GADEM's frequencies (four decimal places), normalised to sum to one and
+    multiplied by GADEM's number of sites. GADEM counts sites that extend over the end
+    of their sequence, but they are not listed. Scores of sites are computed here from
+    the log-odds scores of the motif; p-values are GADEM's. GADEM reports no E-value.
 
     Args:
         sequences: Names and codes of `dna.alphabet`, uint8, (L,) each, without
             padding.
-        options: GADEM's parameters (default: its own).
-        timeout: Seconds after which it is stopped; None waits. GADEM's own defaults
-            take about a minute for 10,000 bases, hours for 1,000 sequences.
+        options: Parameters of GADEM; None for GADEM's defaults.
+        timeout: Seconds after which the search is stopped; None for no limit. With
+            GADEM's defaults, 10,000 bases take about a minute, and 1,000 sequences
+            take hours.
 
     Returns:
-        The motifs in GADEM's order; none is no error.
+        The motifs in GADEM's order; empty if GADEM finds none.
 
     Raises:
-        ValueError: If there is no sequence, one has no base, or they are more or
-            longer than GADEM's arrays.
-        ImportError: If R, rpy2 or rGADEM is missing, or they do not fit each other.
-        TimeoutError: If it takes longer than `timeout`.
+        ValueError: If there is no sequence, a sequence has no base, or there are more
+            or longer sequences than GADEM's arrays can hold.
+        ImportError: If R, rpy2 or rGADEM is missing, or they are incompatible.
+        TimeoutError: If the search takes longer than `timeout`.
         ChildProcessError: If R reports an error, or crashes.
     """
     options = options or RgademOptions()
@@ -227,8 +229,8 @@ def discover(
         raise ChildProcessError(f"rGADEM: {' '.join(answer['error'].split())}")
     background = _background([codes for _, codes in sequences])
     return tuple(
-        _motif(number, found, sequences, background)
-        for number, found in enumerate(answer["motifs"], 1)
+        _motif(rank, record, sequences, background)
+        for rank, record in enumerate(answer["motifs"], 1)
     )
 
 
@@ -240,7 +242,7 @@ def _check_sequences(sequences: Sequence[tuple[str, npt.NDArray[np.uint8]]]) -> 
     for name, codes in sequences:
         if not 1 <= len(codes) <= _MOST_BASES:
             raise ValueError(
-                f"rGADEM takes 1 to {_MOST_BASES:,} bases a sequence,"
+                f"rGADEM takes sequences of 1 to {_MOST_BASES:,} bases,"
                 f" {name!r} has {len(codes):,}"
             )
 
@@ -252,7 +254,7 @@ def _to_json(options: RgademOptions) -> dict[str, Any]:
     return values
 
 
-# === The caller's side ===
+# === Caller ===
 
 
 def _ask(task: dict[str, Any], timeout: float | None, show: bool) -> dict[str, Any]:
@@ -263,13 +265,13 @@ def _ask(task: dict[str, Any], timeout: float | None, show: bool) -> dict[str, A
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ,
-        "OMP_NUM_THREADS": "1",  # with several the seed does not fix the result
+        "OMP_NUM_THREADS": "1",  # with more, the seed does not determine the result
         "PYTHONPATH": os.pathsep.join(paths),
     }
     with tempfile.TemporaryDirectory(prefix="rgadem") as name:
         folder = pathlib.Path(name)
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-        # Files, since a pipe that is full or kept open would block.
+        # Files, because a pipe that is full or kept open would block.
         with open(folder / "log", "wb") as log:
             try:
                 code = subprocess.run(
@@ -284,8 +286,8 @@ def _ask(task: dict[str, Any], timeout: float | None, show: bool) -> dict[str, A
                 raise TimeoutError(f"rGADEM was stopped after {timeout:g} s") from None
         if (folder / "answer.json").exists():
             return json.loads((folder / "answer.json").read_text("utf-8"))
-        said = (folder / "log").read_text("utf-8", "replace").split("\n")
-        last = " / ".join([s.strip() for s in said if s.strip()][-_SHOWN:])
+        lines = (folder / "log").read_text("utf-8", "replace").split("\n")
+        last = " / ".join([s.strip() for s in lines if s.strip()][-_SHOWN:])
         if not (folder / "started").exists():
             return {"missing": "unfit rpy2", "detail": last or _ended(code)}
         raise ChildProcessError(f"rGADEM: R {_ended(code)}: {last or 'no message'}")
@@ -302,79 +304,81 @@ def _ended(code: int) -> str:
 def _background(
     sequences: Sequence[npt.NDArray[np.uint8]],
 ) -> tuple[float, float, float, float]:
-    """Frequencies of bases on both strands."""
+    """Returns the frequencies of A, C, G, T on both strands."""
     counts = np.bincount(np.concatenate(sequences), minlength=4)[:4] + 1.0
     a, c, g, t = ((counts + counts[::-1]) / (2 * counts.sum())).tolist()
     return a, c, g, t
 
 
 def _motif(
-    number: int,
-    found: dict[str, Any],
+    rank: int,
+    record: dict[str, Any],
     sequences: Sequence[tuple[str, npt.NDArray[np.uint8]]],
     background: tuple[float, float, float, float],
 ) -> pwm.Motif:
-    p = np.asarray(found["pwm"], np.float64)  # (W, 4)
-    total = len(found["pos"])
+    p = np.asarray(record["pwm"], np.float64)  # (W, 4)
+    total = len(record["pos"])
     motif = pwm.Motif(
         name="",
         counts=p / p.sum(1, keepdims=True) * total,
         background=background,
-        scores={"sites": total, "positives": len(set(found["seqID"]))},
+        scores={"sites": total, "positives": len(set(record["seqID"]))},
     )
-    weights = np.pad(motif.log_odds(), ((0, 0), (0, 1)))  # N scores nothing
+    weights = np.pad(motif.log_odds(), ((0, 0), (0, 1)))  # N scores 0
     sites = []
-    for seq, strand, index, pos, pvalue in zip(
-        *(found[key] for key in ("seq", "strand", "seqID", "pos", "pval")), strict=True
+    for seq, strand, seq_id, pos, pvalue in zip(
+        *(record[key] for key in ("seq", "strand", "seqID", "pos", "pval")), strict=True
     ):
-        name, codes = sequences[index - 1]
-        place = _place(codes, motif.width, seq, strand, pos)
-        if place is None:
+        name, codes = sequences[seq_id - 1]
+        located = _locate(codes, motif.width, seq, strand, pos)
+        if located is None:
             continue
-        start, strand, word = place
+        start, strand, word = located
         score = float(weights[np.arange(motif.width), word].sum())
         letters = encode.decode(word).decode()
-        sites.append((index, pwm.Site(name, start, strand, letters, score, pvalue)))
+        sites.append((seq_id, pwm.Site(name, start, strand, letters, score, pvalue)))
     sites.sort(key=lambda site: (site[0], site[1].start))
     return dataclasses.replace(
         motif,
-        name=f"{number}-{motif.consensus}",
+        name=f"{rank}-{motif.consensus}",
         sites=tuple(site for _, site in sites),
     )
 
 
-def _place(
+def _locate(
     codes: npt.NDArray[np.uint8], width: int, seq: str, strand: str, pos: int
 ) -> tuple[int, str, npt.NDArray[np.uint8]] | None:
-    """Finds a site as GADEM states it in its sequence.
+    """Finds the position of a site that GADEM reports.
 
-    `pos`, from 1, is the first base on "+" and the last on "-". `strand` is "" where
-    no base follows the site, `seq` is cut off, or "", where the site hangs over an
-    end, and has N where bases were masked.
+    `pos` is 1-based; it is the first base on "+" and the last on "-". `strand` is ""
+    if no base follows the site. `seq` is shortened or empty if the site extends over
+    an end of the sequence, and has N where bases were masked.
 
     Returns:
-        Start, from 0, strand and codes, (W,); None if the site hangs over an end.
+        Start (0-based), strand and codes, (W,); None if the site extends over an end.
 
     Raises:
-        ChildProcessError: If the bases are not those that GADEM states.
+        ChildProcessError: If the sequence has other bases than GADEM reports.
     """
-    stated = encode.encode(seq)
-    if len(stated) != width:
+    reported = encode.encode(seq)
+    if len(reported) != width:
         return None
     for sign, start in (("+", pos - 1), ("-", pos - width)):
         if strand in ("", sign) and 0 <= start <= len(codes) - width:
             word = codes[start : start + width]
             word = word if sign == "+" else encode.reverse_complement(word)
-            if np.all((stated == word) | (stated == alphabet.N)):
+            if np.all((reported == word) | (reported == alphabet.N)):
                 return start, sign, word
-    raise ChildProcessError(f"rGADEM: site {seq} at {pos}{strand} is not where it says")
+    raise ChildProcessError(
+        f"rGADEM: site {seq} is not at the reported position {pos}{strand}"
+    )
 
 
-# === The child's side ===
+# === Child process ===
 
 
 def _main(folder: pathlib.Path) -> None:
-    """Answers `task.json` by `answer.json`."""
+    """Reads `task.json`, runs the task and writes `answer.json`."""
     task = json.loads((folder / "task.json").read_text("utf-8"))
     (folder / "answer.json").write_text(json.dumps(_answer(task, folder)), "utf-8")
 
@@ -384,7 +388,7 @@ def _answer(task: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
         return {"missing": "no rpy2"}
     try:
         from rpy2 import robjects  # pyright: ignore[reportMissingImports]
-    except Exception as e:  # of any kind where rpy2 and R do not fit
+    except Exception as e:  # any type, if rpy2 and R do not fit
         return {"missing": "unfit rpy2", "detail": f"{type(e).__name__}: {e}"}
     (folder / "started").touch()
     problem = robjects.r(_LOAD)[0]
@@ -397,10 +401,10 @@ def _answer(task: dict[str, Any], folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _dna_string_set(robjects: Any, sequences: Sequence[str]) -> Any:
-    """Returns a DNAStringSet, named by number: GADEM fails without names."""
-    numbers = [str(n) for n in range(1, len(sequences) + 1)]
+    """Returns a DNAStringSet with names 1, 2, …: GADEM fails without names."""
+    names = [str(n) for n in range(1, len(sequences) + 1)]
     make = robjects.r("function(x, n) { names(x) <- n; Biostrings::DNAStringSet(x) }")
-    return make(robjects.StrVector(sequences), robjects.StrVector(numbers))
+    return make(robjects.StrVector(sequences), robjects.StrVector(names))
 
 
 def _run(
@@ -415,10 +419,10 @@ def _run(
                 for n, m in enumerate(matrices, 1)
             }
         )
-    found = robjects.r("rGADEM::GADEM")(_dna_string_set(robjects, sequences), **values)
-    part = robjects.r("function(m, name, x) vapply(m@alignList, slot, x, name)")
+    result = robjects.r("rGADEM::GADEM")(_dna_string_set(robjects, sequences), **values)
+    read_slot = robjects.r("function(m, name, x) vapply(m@alignList, slot, x, name)")
     motifs = []
-    for motif in robjects.r("function(g) g@motifList")(found):
+    for motif in robjects.r("function(g) g@motifList")(result):
         columns = np.asarray(motif.slots["pwm"]).T  # R's (4, W)
         motifs.append({"pwm": columns.tolist()})
         for name, kind, example in (
@@ -428,7 +432,7 @@ def _run(
             ("pos", int, 1.0),
             ("pval", float, 1.0),
         ):
-            motifs[-1][name] = [kind(x) for x in part(motif, name, example)]
+            motifs[-1][name] = [kind(x) for x in read_slot(motif, name, example)]
     return motifs
 
 

@@ -184,8 +184,8 @@ def test_a_flat_column_correlates_with_none():
     ("arguments", "message"),
     [
         ({"similarity": "cosine"}, "similarity must be one of euclidean, pearson, got"),
-        ({"num_matches": 0}, "must be at least 1"),
-        ({"min_overlap": 0}, "must be at least 1"),
+        ({"num_matches": 0}, "num_matches .*got 0 and 5"),
+        ({"min_overlap": 0}, "min_overlap .*got 5 and 0"),
         ({"targets": []}, "there are no targets"),
     ],
 )

@@ -74,5 +74,5 @@ def test_kmers_without_a_rank_are_in_no_share():
 
 
 def test_ranks_of_other_kmers_are_refused():
-    with pytest.raises(ValueError, match="ranks of 3-mers must be 64"):
+    with pytest.raises(ValueError, match="ranks of 3-mers.*64"):
         npmi_overlap.overlap([], [], RANKS[:16], K)

@@ -135,7 +135,7 @@ def test_a_site_that_is_elsewhere_is_refused(child):
     sequences, answer, _ = forward_and_reverse()
     answer["motifs"][0]["pos"][0] = 4
     child(answering(answer))
-    with pytest.raises(ChildProcessError, match=r"TGTTTAC at 4\+ is not where"):
+    with pytest.raises(ChildProcessError, match=r"TGTTTAC .*4\+"):
         rgadem.discover(sequences)
 
 
@@ -270,11 +270,11 @@ def test_what_gadem_cannot_hold_is_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"maxSpaceWidth": 20}, "maxSpaceWidth must be 0 or up to 19: 20"),
+        ({"maxSpaceWidth": 20}, "maxSpaceWidth must be 0 to 19, got 20"),
         ({"minSpaceWidth": 11}, "minSpaceWidth 11 is above maxSpaceWidth 10"),
         ({"pValue": 0.0}, "pValue"),
         ({"fEM": 1.5}, "fEM"),
-        ({"nmotifs": 0}, "nmotifs must be 1 or more: 0"),
+        ({"nmotifs": 0}, "nmotifs must be 1 or more, got 0"),
         ({"maskR": 2}, "maskR"),
         ({"minSites": -2}, "minSites"),
     ],
@@ -397,12 +397,12 @@ def test_parameters_have_the_names_of_gadem():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("num_em=3", "GADEM has no parameter 'num_em': seed, verbose, numWordGroup"),
+        ("num_em=3", "'num_em'.* seed, verbose, numWordGroup"),
         ("Spwm=x", "no parameter 'Spwm'"),
         ("numEM", "numEM must be of type int, got ''"),
         ("numEM=1.5", "numEM must be of type int, got '1.5'"),
         ("verbose=yes", "verbose must be 0 or 1, got 'yes'"),
-        ("maskR=2", "maskR must be 0 or up to 1"),
+        ("maskR=2", "maskR .*got 2"),
     ],
 )
 def test_parameters_that_are_none_are_refused(setting, message):

@@ -1,4 +1,4 @@
-"""Markov models of what surrounds motifs."""
+"""Markov models of the background of motifs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from genomenet.dna import alphabet, encode
 from genomenet.motifs.discovery import options
 
-_PSEUDOCOUNT: Final = 1.0  # shared out over the four bases after each context
+_PSEUDOCOUNT: Final = 1.0  # per context, distributed evenly over the four bases
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,10 +20,10 @@ class Background:
     """A Markov chain over bases.
 
     Attributes:
-        order: Number of bases m that the next one depends on.
+        order: Number of preceding bases m that a base depends on.
         initial: Probabilities of words of m bases, (4^m,), first base most
             significant.
-        transitions: Probability of the next base after each word, (4^m, 4).
+        transitions: Probabilities of the next base after each word, (4^m, 4).
         frequencies: Probabilities of A, C, G, T.
     """
 
@@ -36,16 +36,17 @@ class Background:
 def fit(
     sequences: Sequence[npt.NDArray[np.uint8]], *, order: int, both_strands: bool = True
 ) -> Background:
-    """Counts words and returns the Markov chain they follow.
+    """Fits a Markov chain to sequences.
 
     Args:
         sequences: Codes of `dna.alphabet`, uint8, (L,) each. Words with N are not
             counted.
-        order: Number of bases the next one depends on, 0 to 5.
-        both_strands: Whether words of the other strand count as well.
+        order: Number of preceding bases that a base depends on, 0 to 5.
+        both_strands: Whether to count words on the reverse strand as well.
 
     Returns:
-        The model. Each context has one pseudocount, shared out evenly.
+        The model. Each context has one pseudocount, distributed evenly over the
+        four bases.
 
     Raises:
         ValueError: If the order is out of range.
@@ -73,7 +74,7 @@ def fit(
 
 
 def _counts(text: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.int64]:
-    """Counts words without N, (4^width,)."""
+    """Counts the words of a width that have no N, (4^width,)."""
     count = max(len(text) - width + 1, 0)
     words = np.zeros(count, np.int64)
     is_known = np.ones(count, bool)

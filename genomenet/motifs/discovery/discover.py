@@ -1,9 +1,9 @@
-"""Finds motifs that set primary sequences apart from controls.
+"""Discovery of motifs that distinguish primary sequences from controls.
 
-Words that more primary sequences than controls hold are the seeds. The best become
-matrices, each refined with the sites it finds until the two sets are told apart no
-better. Sequences held out of all that say how significant the result is. Then its
-sites are erased, and the search starts anew.
+The seeds are words that occur in more primary sequences than controls. The best seeds
+become matrices. Each is refined with its own sites until it separates the two sets no
+better. Held-out sequences determine the significance of the result. Then the sites of
+the motif are erased, and the search is repeated.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from genomenet.motifs.discovery import refine, repeats, scan, significance
 Named = tuple[str, npt.NDArray[np.uint8]]
 
 _LEAST_HOLDOUT: Final = 5  # sequences
-# With few sequences more shuffled ones make the difference clear.
+# Minimum number of shuffled controls, for more power with few sequences.
 _LEAST_CONTROLS: Final = 500
-_NUM_NULLS: Final = 24  # searches in permuted sequences, where none can be held out
+_NUM_NULLS: Final = 24  # searches in permuted sequences, if none can be held out
 
 
 @dataclasses.dataclass(frozen=True)
 class Discovery:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        motifs: Significant motifs first, then by p-value. Numbers of each are in its
-            `scores`: "significant" (1 or 0), "pvalue" of the sequences held out,
-            "evalue" (that times the number of motifs tested), "train_pvalue", their
-            decimal logarithms "log10_pvalue" and "log10_train_pvalue" (a p-value below
-            1e-308 is 0), "positives" of "num_positives" primary sequences and
-            "negatives" of "num_negatives" controls held out with a site,
+        motifs: Significant motifs first, then by p-value. Their `scores` hold
+            "significant" (1 or 0), "pvalue" in the held-out sequences, "evalue" (this
+            p-value times the number of motifs tested), "train_pvalue", the decimal
+            logarithms "log10_pvalue" and "log10_train_pvalue" (a p-value below 1e-308
+            is 0), "positives" of "num_positives" held-out primary sequences and
+            "negatives" of "num_negatives" held-out controls with a site,
             "positive_share" and "negative_share" of all sequences with a site,
             "enrichment" (ratio of these shares, one sequence added to each),
-            "threshold" (bits), "threshold_pvalue" (of a random place), "information"
-            (bits), "holdout" (share held out; 0 where p-values come from permuted
-            sequences).
+            "threshold" (bits), "threshold_pvalue" (at a random position),
+            "information" (bits), "holdout" (share held out; 0 if p-values come from
+            permuted sequences).
         background: Frequencies of A, C, G, T in the controls.
-        num_sequences: Primary sequences that were searched.
-        num_controls: Controls.
+        num_sequences: Number of primary sequences searched.
+        num_controls: Number of controls.
         controls: "given" or "shuffled".
-        warnings: What the user should know, one line each.
+        warnings: Warnings for the user, one line each.
     """
 
     motifs: tuple[pwm.Motif, ...]
@@ -64,8 +64,8 @@ class Discovery:
     warnings: tuple[str, ...]
 
 
-class _Found(NamedTuple):
-    """A motif with what is needed to name it."""
+class _Tested(NamedTuple):
+    """A motif without a name, and the logarithm of its p-value."""
 
     motif: pwm.Motif
     log_pvalue: float
@@ -78,44 +78,44 @@ def discover(
     *,
     progress: Callable[[str], None] | None = None,
 ) -> Discovery:
-    """Finds motifs of sequences.
+    """Finds motifs in sequences.
 
-    Sequences that repeat others, and parts that overlap others, are used once: see
+    Repeated sequences, and segments that overlap other sequences, are used once: see
     `repeats.unique`.
 
-    A motif that is reported has the matrix that was tested: its counts are those of
-    its sites in the training sequences. Sites of a motif are erased before the next
-    is looked for, so sites of two motifs do not overlap.
+    The matrix of a motif is the one that was tested: its counts are those of its sites
+    in the training sequences. The sites of a motif are erased before the next search,
+    so the sites of two motifs do not overlap.
 
-    Where fewer than 5 sequences could be held out, all are used for training, and the
-    p-value is that of the best training p-value among searches in the same sequences
-    with primary ones and controls drawn anew, by an extreme value distribution.
+    If fewer than 5 sequences can be held out, all are used for training. The p-value
+    then compares the training p-value with the best ones of searches in the same
+    sequences, permuted between primary and control, by an extreme value distribution.
 
     Args:
-        sequences: Name and codes of `dna.alphabet`, uint8, (L,), of each.
-        controls: The same of sequences without the motifs; None to shuffle the
-            primary ones with their (order + 1)-mers kept.
-        options: How to search; None for the defaults.
-        progress: Called with a line of text now and then.
+        sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
+        controls: Sequences without the motifs, in the same form; None to shuffle the
+            primary sequences and keep their (order + 1)-mers.
+        options: Options of the search; None for the defaults.
+        progress: Called with progress messages of one line.
 
     Returns:
-        The motifs. They depend on the sequences and options only, not on threads.
+        The motifs. They depend only on the sequences and options, not on threads.
 
     Raises:
         ValueError: If there are fewer than two usable sequences, or no usable control.
 
     Source:
-        After Bailey, STREME (2021). Differences: no suffix tree; widths between those
-        of the seeds are reached by adding and removing columns; thresholds are chosen
-        by a likelihood ratio instead of the test itself; the p-value without hold-out.
+        Bailey, STREME (2021). Differences: no suffix tree; widths between those of
+        the seeds are reached by adding and removing columns; thresholds are chosen by
+        a likelihood ratio instead of the test itself; the p-value without hold-out.
     """
     options = options or options_lib.Options()
     task = _prepare(sequences, controls, options, progress or (lambda line: None))
-    found = task.run()
-    found.sort(key=lambda f: (not f.motif.scores["significant"], f.log_pvalue))
+    tested = task.run()
+    tested.sort(key=lambda t: (not t.motif.scores["significant"], t.log_pvalue))
     motifs = (
-        dataclasses.replace(f.motif, name=f"{rank}-{f.motif.consensus}")
-        for rank, f in enumerate(found, 1)
+        dataclasses.replace(t.motif, name=f"{rank}-{t.motif.consensus}")
+        for rank, t in enumerate(tested, 1)
     )
     return Discovery(
         motifs=tuple(motifs),
@@ -133,14 +133,14 @@ def _prepare(
     options: options_lib.Options,
     progress: Callable[[str], None],
 ) -> _Search:
-    """Checks, shuffles and splits sequences."""
+    """Checks, shuffles and splits the sequences."""
     warnings: list[str] = []
     named = _unique_names(sequences, warnings)
     primary = _usable(named, "primary sequence", options, warnings)
     if len(primary) < 2:
         raise ValueError(
-            f"{len(primary)} usable primary sequence(s) of {len(sequences)}: motifs"
-            f" need 2 at least{''.join(f'; {line}' for line in warnings)}"
+            f"{len(primary)} usable primary sequence(s) of {len(sequences)}: at least"
+            f" 2 are needed{''.join(f'; {line}' for line in warnings)}"
         )
     texts = [codes for _, codes in primary]
     if controls is None:
@@ -160,10 +160,10 @@ def _prepare(
         if both.repeats + both.overlaps:
             warnings.append(
                 f"{both.repeats + both.overlaps} of {len(kept)} controls are also"
-                " primary sequences, in whole or in part"
+                " primary sequences, completely or in part"
             )
     is_test = _drawn(len(texts), options.holdout, options.seed, stream=0)
-    # Copies of a sequence are held out with it.
+    # Shuffled copies are held out together with their sequence.
     is_control_test = (
         np.tile(is_test, copies)
         if controls is None
@@ -172,9 +172,9 @@ def _prepare(
     if min(is_test.sum(), is_control_test.sum()) < _LEAST_HOLDOUT:
         if options.holdout:
             warnings.append(
-                f"too few sequences to hold {options.holdout:.0%} out for testing "
-                f"({len(texts)} primary, {len(control)} controls): p-values come from "
-                "training, compared with searches in permuted sequences"
+                f"too few sequences to hold out {options.holdout:.0%} for testing "
+                f"({len(texts)} primary, {len(control)} controls): p-values compare "
+                "training p-values with those of searches in permuted sequences"
             )
         is_test[:] = is_control_test[:] = False
     return _Search(
@@ -197,55 +197,55 @@ def _usable(
     options: options_lib.Options,
     warnings: list[str],
 ) -> list[Named]:
-    """Returns the sequences in which a motif finds place, each stretch once."""
+    """Returns the sequences that can hold a motif, without repeated segments."""
     kept, width = [], options.min_width
-    found = repeats.unique(sequences, both_strands=options.both_strands)
+    unique = repeats.unique(sequences, both_strands=options.both_strands)
     strands = " on either strand" if options.both_strands else ""
-    if found.repeats:
+    if unique.repeats:
         warnings.append(
-            f"{found.repeats} of {len(sequences)} {kind}s left out: they repeat"
+            f"{unique.repeats} of {len(sequences)} {kind}s left out: they repeat"
             f" another{strands}"
         )
-    if found.overlaps:
+    if unique.overlaps:
         warnings.append(
-            f"{found.overlaps} of {len(sequences)} {kind}s overlap others{strands}:"
-            " what overlaps is used once"
+            f"{unique.overlaps} of {len(sequences)} {kind}s overlap others{strands}:"
+            " overlapping segments are used once"
         )
-    for name, codes in found.sequences:
+    for name, codes in unique.sequences:
         runs = np.flatnonzero(np.concatenate([[True], codes >= alphabet.N, [True]]))
         if np.diff(runs).max(initial=0) > width:
             kept.append((name, codes))
-    missing = len(found.sequences) - len(kept)
+    missing = len(unique.sequences) - len(kept)
     if missing:
         warnings.append(
-            f"{missing} of {len(sequences)} {kind}s left out: no {width} bases in a "
-            "row without N"
+            f"{missing} of {len(sequences)} {kind}s left out: they have no {width} "
+            "consecutive bases without N"
         )
     return kept
 
 
 def _unique_names(sequences: Sequence[Named], warnings: list[str]) -> list[Named]:
-    """Adds a number to names that several sequences share."""
+    """Adds their positions in the input to names that several sequences share."""
     counts = collections.Counter(name for name, _ in sequences)
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         warnings.append(
             f"{len(repeated)} name(s) such as {repeated[0]!r} belong to several "
-            "primary sequences: '#' and the place in the input are added"
+            "primary sequences: '#' and their positions in the input are added"
         )
     return [
-        (f"{name}#{place}" if counts[name] > 1 else name, codes)
-        for place, (name, codes) in enumerate(sequences, 1)
+        (f"{name}#{position}" if counts[name] > 1 else name, codes)
+        for position, (name, codes) in enumerate(sequences, 1)
     ]
 
 
 def _drawn(
-    number: int, share: float, seed: int, *, stream: int
+    count: int, share: float, seed: int, *, stream: int
 ) -> npt.NDArray[np.bool_]:
-    """Draws a share of sequences, rounded down."""
-    order = np.random.default_rng((seed, stream)).permutation(number)
-    drawn = np.zeros(number, bool)
-    drawn[order[: int(number * share)]] = True
+    """Draws a share of the sequences at random, rounded down."""
+    order = np.random.default_rng((seed, stream)).permutation(count)
+    drawn = np.zeros(count, bool)
+    drawn[order[: int(count * share)]] = True
     return drawn
 
 
@@ -256,7 +256,7 @@ def _split(
     is_control: npt.NDArray[np.bool_],
     options: options_lib.Options,
 ) -> scan.SequenceSet:
-    """Returns some of the sequences."""
+    """Returns the selected primary and control sequences."""
     return scan.SequenceSet(
         [primary[i] for i in np.flatnonzero(is_primary)],
         [control[i] for i in np.flatnonzero(is_control)],
@@ -266,17 +266,17 @@ def _split(
 
 @dataclasses.dataclass
 class _Search:
-    """A search as it goes on: the texts lose the sites of each motif found.
+    """State of a search; the sites of each motif are erased from the sequences.
 
     Attributes:
-        options: As given.
-        background: Of the controls.
-        names: Of all primary sequences.
-        is_test: Which of them are held out.
-        train: Sequences to find motifs in.
-        test: Sequences to test them on; none where p-values come from permutations.
-        warnings: Lines for the user.
-        progress: Takes a line of text.
+        options: Options of the search.
+        background: Background of the controls.
+        names: Names of all primary sequences.
+        is_test: Which primary sequences are held out.
+        train: Sequences in which motifs are searched.
+        test: Held-out sequences; empty if p-values come from permutations.
+        warnings: Warnings for the user, one line each.
+        progress: Called with progress messages of one line.
     """
 
     options: options_lib.Options
@@ -288,10 +288,10 @@ class _Search:
     warnings: list[str]
     progress: Callable[[str], None]
 
-    def run(self) -> list[_Found]:
-        """Finds one motif after the other."""
+    def run(self) -> list[_Tested]:
+        """Finds motifs one after the other."""
         options = self.options
-        found: list[_Found] = []
+        tested: list[_Tested] = []
         misses = 0
         with concurrent.futures.ThreadPoolExecutor(_num_threads()) as pool:
             fit = refine.Fit(
@@ -300,38 +300,38 @@ class _Search:
                 background=self.background.frequencies,
                 map=pool.map,
             )
-            null = None if self.test.num_primary else self._null(fit)
+            null_pvalues = None if self.test.num_primary else self._null(fit)
             limit = math.inf if options.num_motifs is None else options.num_motifs
-            while len(found) < limit and misses < options.patience:
+            while len(tested) < limit and misses < options.patience:
                 model = fit.search(self.train)
                 if model is None:
                     break
-                found.append(self._tested(fit, model, null))
-                is_miss = found[-1].log_pvalue > math.log(options.threshold)
+                tested.append(self._test_model(fit, model, null_pvalues))
+                is_miss = tested[-1].log_pvalue > math.log(options.threshold)
                 misses = misses + 1 if is_miss else 0
                 self.progress(
-                    f"motif {len(found)}: {found[-1].motif.consensus}, p = "
-                    f"{_power(found[-1].log_pvalue)}"
+                    f"motif {len(tested)}: {tested[-1].motif.consensus}, p = "
+                    f"{_power(tested[-1].log_pvalue)}"
                 )
-        return [self._judged(f, len(found)) for f in found]
+        return [self._with_evalue(motif, len(tested)) for motif in tested]
 
     def _null(self, fit: refine.Fit) -> npt.NDArray[np.float64]:
-        """Returns best log p-values of searches in permuted sequences."""
-        number = len(self.train.starts)
+        """Returns the best log p-values of searches in permuted sequences."""
+        num_sequences = len(self.train.starts)
         best = []
-        for count in range(_NUM_NULLS):
-            rng = np.random.default_rng((self.options.seed, 2, count))
-            chosen = rng.permutation(number) < self.train.num_primary
+        for index in range(_NUM_NULLS):
+            rng = np.random.default_rng((self.options.seed, 2, index))
+            chosen = rng.permutation(num_sequences) < self.train.num_primary
             permuted = self.train.select(chosen)
             model = fit.search(permuted)
             best.append(0.0 if model is None else fit.log_pvalue(model, permuted))
-            self.progress(f"permutation {count + 1} of {_NUM_NULLS}")
+            self.progress(f"permutation {index + 1} of {_NUM_NULLS}")
         return np.array(best)
 
-    def _tested(
+    def _test_model(
         self, fit: refine.Fit, model: refine.Model, null: npt.NDArray[np.float64] | None
-    ) -> _Found:
-        """Tests a model, notes its sites and erases them."""
+    ) -> _Tested:
+        """Tests a model, collects its sites and erases them."""
         train_pvalue = fit.log_pvalue(model, self.train)
         motif = pwm.Motif("", model.counts, self.background.frequencies)
         log_odds = motif.log_odds()
@@ -351,10 +351,10 @@ class _Search:
             )
             part.erase(scores, model.threshold)
         if null is None:
-            tested, (held, held_control) = self.test, tables[1]
-            log_pvalue = fit.log_test(held, held_control, tested, motif.width)
+            tested_set, (held, held_control) = self.test, tables[1]
+            log_pvalue = fit.log_test(held, held_control, tested_set, motif.width)
         else:
-            tested, (held, held_control) = self.train, tables[0]
+            tested_set, (held, held_control) = self.train, tables[0]
             log_pvalue = significance.gumbel(train_pvalue, null)
         positives, negatives = np.sum(tables, axis=0).tolist()
         num_controls = self.train.num_control + self.test.num_control
@@ -364,9 +364,9 @@ class _Search:
             "train_pvalue": math.exp(train_pvalue),
             "log10_train_pvalue": train_pvalue / math.log(10),
             "positives": held,
-            "num_positives": tested.num_primary,
+            "num_positives": tested_set.num_primary,
             "negatives": held_control,
-            "num_negatives": tested.num_control,
+            "num_negatives": tested_set.num_control,
             "positive_share": positives / len(self.names),
             "negative_share": negatives / num_controls,
             "enrichment": (positives + 1)
@@ -382,25 +382,25 @@ class _Search:
         motif = dataclasses.replace(
             motif, sites=tuple(site for _, site in sites), scores=scores
         )
-        return _Found(motif, log_pvalue)
+        return _Tested(motif, log_pvalue)
 
     def _sites(
         self,
         part: scan.SequenceSet,
         hits: scan.Hits,
-        numbers: npt.NDArray[np.intp],
+        indices: npt.NDArray[np.intp],
         log_odds: npt.NDArray[np.float64],
         distribution: significance.ScoreDistribution,
     ) -> list[tuple[int, pwm.Site]]:
-        """Returns sites with the number of their sequence."""
+        """Returns the sites, each with the index of its sequence."""
         pvalues = distribution.pvalues(hits.words)
         scores = log_odds[np.arange(len(log_odds)), hits.words].sum(-1)
         starts = hits.places - part.starts[hits.sequences]
         return [
             (
-                int(numbers[sequence]),
+                int(indices[sequence]),
                 pwm.Site(
-                    sequence=self.names[numbers[sequence]],
+                    sequence=self.names[indices[sequence]],
                     start=start,
                     strand="-" if is_reverse else "+",
                     word=encode.decode(word).decode(),
@@ -419,12 +419,12 @@ class _Search:
             )
         ]
 
-    def _judged(self, found: _Found, num_tested: int) -> _Found:
-        """Adds what depends on the number of motifs, and picks a strand."""
-        evalue = found.motif.scores["pvalue"] * num_tested
+    def _with_evalue(self, tested: _Tested, num_tested: int) -> _Tested:
+        """Adds the scores that depend on the number of motifs, and selects a strand."""
+        evalue = tested.motif.scores["pvalue"] * num_tested
         threshold = self.options.threshold
         is_significant = evalue <= threshold
-        motif = found.motif
+        motif = tested.motif
         if self.options.both_strands:
             motif = min(
                 motif, motif.reverse_complement, key=lambda m: (m.consensus, m.name)
@@ -434,7 +434,7 @@ class _Search:
             "evalue": evalue,
             "significant": float(is_significant),
         }
-        return _Found(dataclasses.replace(motif, scores=scores), found.log_pvalue)
+        return _Tested(dataclasses.replace(motif, scores=scores), tested.log_pvalue)
 
 
 def _num_threads() -> int:
@@ -444,6 +444,6 @@ def _num_threads() -> int:
 
 
 def _power(log_pvalue: float) -> str:
-    """Writes a p-value given by its logarithm, however small."""
+    """Formats a p-value given by its logarithm; it may be arbitrarily small."""
     exponent = math.floor(log_pvalue / math.log(10))
     return f"{math.exp(log_pvalue - exponent * math.log(10)):.1f}e{exponent:+03d}"

@@ -1,4 +1,4 @@
-"""Finds the matrix that separates primary sequences from controls best."""
+"""Fits the matrix that best separates primary sequences from controls."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from genomenet.dna import alphabet, encode
 from genomenet.motifs import pwm
 from genomenet.motifs.discovery import scan, significance, words
 
-_SEED_WIDTHS: Final = (6, 8, 10, 12, 15, 20)  # bases; between them columns are added
-_NUM_WORDS: Final = 100  # best words of a width
-_NUM_SEEDS: Final = 12  # unlike ones among these, which are tried as matrices
-_NUM_REFINED: Final = 4  # of these, how many are refined
-_NUM_WIDENED: Final = 3  # of all refined ones, how many are fitted in width
+_SEED_WIDTHS: Final = (6, 8, 10, 12, 15, 20)  # bases; columns are added for the others
+_NUM_WORDS: Final = 100  # best words per width
+_NUM_SEEDS: Final = 12  # dissimilar words among these, evaluated as matrices
+_NUM_REFINED: Final = 4  # best of these, which are refined
+_NUM_WIDENED: Final = 3  # best of all refined models, whose width is fitted
 _MAX_ITERATIONS: Final = 20
-_SEED_COUNTS: Final = 10.0  # sites that a word is taken for
-# Nats that a column must add: three numbers are fitted with it.
+_SEED_COUNTS: Final = 10.0  # number of sites that a seed word counts as
+# Minimum gain of a column in nats, as it has three free parameters.
 _COLUMN_PENALTY: Final = 3.0
-_LEAST_INFORMATION: Final = 0.25  # bits of the first and the last column
-_MUCH_INFORMATION: Final = 0.5  # bits; of columns beside a motif, on average
-_KEPT: Final = 0.95  # share of the deviance that such columns may not go below
-_LENGTH_TOLERANCE: Final = 0.01  # of mean lengths, for Fisher's test
+_LEAST_INFORMATION: Final = 0.25  # minimum bits of the first and the last column
+_MUCH_INFORMATION: Final = 0.5  # minimum mean bits of columns added by `_widen`
+_KEPT: Final = 0.95  # minimum share of the deviance that is left with such columns
+_LENGTH_TOLERANCE: Final = 0.01  # relative, of mean lengths, for Fisher's test
 
 
 class Model(NamedTuple):
     """A matrix and how well it separates training sequences.
 
     Attributes:
-        counts: Of its sites, (W, 4).
-        threshold: Bits from which on a place is a site.
-        deviance: Nats, see `significance.deviance`.
+        counts: Counts of bases in its sites, (W, 4).
+        threshold: Minimum score of a site, in bits.
+        deviance: Log-likelihood ratio in nats, see `significance.deviance`.
     """
 
     counts: npt.NDArray[np.float64]
@@ -43,19 +43,19 @@ class Model(NamedTuple):
 
     @property
     def objective(self) -> float:
-        """What a search maximises, nats."""
+        """Value that a search maximises, in nats."""
         return self.deviance - _COLUMN_PENALTY * len(self.counts)
 
 
 class Fit(NamedTuple):
-    """Finds the matrix that separates sequences best.
+    """Search for the matrix that best separates sequences.
 
     Attributes:
-        min_width: Bases of the narrowest motif.
-        max_width: Bases of the widest one.
+        min_width: Minimum width of a motif in bases.
+        max_width: Maximum width of a motif in bases.
         background: Frequencies of A, C, G, T, for scores.
-        map: Calls a function on each of some arguments, in any order, and returns
-            the results in theirs.
+        map: Function like `map`: it may call the function in any order, and returns
+            the results in the order of the arguments.
     """
 
     min_width: int
@@ -64,7 +64,7 @@ class Fit(NamedTuple):
     map: Callable[[Callable, Iterable], Iterable]
 
     def search(self, sequences: scan.SequenceSet) -> Model | None:
-        """Returns the best model, None where no word is enriched."""
+        """Returns the best model, or None if no word is enriched."""
         refined: list[Model] = []
         for width in self._seed_widths():
             seeds = self._seeds(sequences, width)
@@ -108,13 +108,13 @@ class Fit(NamedTuple):
     def _separated(
         self, sequences: scan.SequenceSet, counts: npt.NDArray[np.float64]
     ) -> tuple[Model, scan.Scores]:
-        """Returns a model with the threshold that separates best."""
+        """Returns a model with the threshold that separates best, and its scores."""
         scores = sequences.score(self._log_odds(counts))
         best = sequences.best(scores)
         order = np.argsort(-best, kind="stable")
         ranked = best[order]
         is_primary = order < sequences.num_primary
-        # Thresholds lie between two scores, both of them some evidence for a site.
+        # Thresholds lie between two distinct scores, the higher one above 0.
         is_cut = np.append(ranked[1:] < ranked[:-1], True) & (ranked > 0)
         cuts = np.flatnonzero(is_cut)
         if not len(cuts):
@@ -127,14 +127,14 @@ class Fit(NamedTuple):
             sequences.num_control,
             share=self._share(sequences, len(counts)),
         )
-        cut = int(cuts[np.argmax(deviance)])
+        chosen = int(cuts[np.argmax(deviance)])
         # A threshold between two scores is not sensitive to rounding.
-        following = float(ranked[cut + 1]) if cut + 1 < len(ranked) else -math.inf
-        threshold = (float(ranked[cut]) + max(following, 0.0)) / 2
+        following = float(ranked[chosen + 1]) if chosen + 1 < len(ranked) else -math.inf
+        threshold = (float(ranked[chosen]) + max(following, 0.0)) / 2
         return Model(counts, threshold, float(deviance.max())), scores
 
     def _share(self, sequences: scan.SequenceSet, width: int) -> float | None:
-        """Returns the share of places in primary sequences; None for like lengths."""
+        """Returns the share of sites in primary sequences, None if lengths match."""
         primary, control = sequences.num_sites(width)
         mean = primary / sequences.num_primary
         other = control / sequences.num_control
@@ -143,9 +143,9 @@ class Fit(NamedTuple):
         return primary / (primary + control)
 
     def refine(self, sequences: scan.SequenceSet, model: Model) -> Model:
-        """Makes a matrix of the sites of the last, while that separates better."""
+        """Recounts the matrix from its own sites as long as it separates better."""
         current, scores = self._separated(sequences, model.counts)
-        best = None  # a model with counts of sites, as the first may be a mere word
+        best = None  # best model with counts of sites; the first may be a seed word
         for _ in range(_MAX_ITERATIONS):
             if not math.isfinite(current.threshold):
                 break
@@ -159,11 +159,11 @@ class Fit(NamedTuple):
         return best or current
 
     def fit_width(self, sequences: scan.SequenceSet, model: Model) -> Model:
-        """Adds and removes columns at the ends while that pays."""
+        """Adds and removes columns at the ends as long as the objective grows."""
         low, high = self.min_width, self.max_width
         model = self._trim(sequences, model)
         tried = {(0, 0)}
-        left = right = 0  # columns added on either side, negative where removed
+        left = right = 0  # columns added at each end, negative if removed
         for _ in range(2 * (high - low) + 1):
             changed = []
             for a, b in _CHANGES:
@@ -179,24 +179,24 @@ class Fit(NamedTuple):
         return self._trim(sequences, model)
 
     def _widen(self, sequences: scan.SequenceSet, model: Model) -> Model:
-        """Adds columns at the ends that hold much, though none is needed any more."""
+        """Adds informative columns at the ends, even if the objective does not grow."""
         high = self.max_width
-        while room := high - len(model.counts):
+        while free := high - len(model.counts):
             width = len(model.counts)
             hits = self._hits(sequences, model)
-            counts = _counts(sequences.flanked(hits, width, room))
+            counts = _counts(sequences.flanked(hits, width, free))
             bits = _information(counts, len(hits.places)) - _MUCH_INFORMATION
-            left = np.concatenate([[0], np.cumsum(bits[:room][::-1])])
-            right = np.concatenate([[0], np.cumsum(bits[room + width :])])
+            left = np.concatenate([[0], np.cumsum(bits[:free][::-1])])
+            right = np.concatenate([[0], np.cumsum(bits[free + width :])])
             sums = np.where(
-                np.add.outer(np.arange(room + 1), np.arange(room + 1)) <= room,
+                np.add.outer(np.arange(free + 1), np.arange(free + 1)) <= free,
                 np.add.outer(left, right),
                 -np.inf,
             )
-            more_left, more_right = divmod(int(np.argmax(sums)), room + 1)
+            more_left, more_right = divmod(int(np.argmax(sums)), free + 1)
             if not more_left + more_right:
                 break
-            counts = counts[room - more_left : room + width + more_right]
+            counts = counts[free - more_left : free + width + more_right]
             following = self.refine(sequences, Model(counts, 0, 0))
             if following.deviance < _KEPT * model.deviance:
                 break
@@ -204,7 +204,7 @@ class Fit(NamedTuple):
         return model
 
     def _trim(self, sequences: scan.SequenceSet, model: Model) -> Model:
-        """Removes columns at the ends that hold next to nothing."""
+        """Removes columns with little information at the ends."""
         while len(model.counts) > self.min_width:
             information = pwm.Motif("", model.counts).information()[[0, -1]]
             weaker = int(np.argmin(information))
@@ -217,7 +217,7 @@ class Fit(NamedTuple):
     def _changed(
         self, sequences: scan.SequenceSet, model: Model, left: int, right: int
     ) -> Model:
-        """Returns a refined model with columns added; the same one if that is none."""
+        """Returns a refined model with columns added; the same model if that fails."""
         width, high = len(model.counts), self.max_width
         if not self.min_width <= width + left + right <= high:
             return model
@@ -233,15 +233,15 @@ class Fit(NamedTuple):
         return sequences.hits(scores, model.threshold)
 
     def log_pvalue(self, model: Model, sequences: scan.SequenceSet) -> float:
-        """Returns the logarithm of a model's p-value on sequences."""
+        """Returns the logarithm of the p-value of a model on sequences."""
         scores = sequences.score(self._log_odds(model.counts))
-        found = table(sequences, scores, model.threshold)
-        return self.log_test(*found, sequences, len(model.counts))
+        counts = table(sequences, scores, model.threshold)
+        return self.log_test(*counts, sequences, len(model.counts))
 
     def log_test(
         self, positives: int, negatives: int, sequences: scan.SequenceSet, width: int
     ) -> float:
-        """Tests a table: Fisher's test, or the binomial one where lengths differ."""
+        """Tests a table: Fisher's test, or the binomial test if mean lengths differ."""
         share = self._share(sequences, width)
         if share is not None:
             return significance.binomial(positives, negatives, share)
@@ -250,12 +250,12 @@ class Fit(NamedTuple):
         )
 
 
-# Columns to add left and right: one or two at an end, a shift, one fewer at an end.
+# Columns to add left and right: one or two at an end, one fewer at an end, a shift.
 _CHANGES: Final = ((1, 0), (0, 1), (2, 0), (0, 2), (-1, 0), (0, -1), (1, -1), (-1, 1))
 
 
 def _counts(letters: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Counts bases of words by column, (N, W) → (W, 4); N counts for none."""
+    """Counts bases of words by column, (N, W) → (W, 4); N is not counted."""
     bases = np.arange(alphabet.NUM_BASES)
     return (letters[..., None] == bases).sum(0).astype(np.float64)
 
@@ -263,17 +263,17 @@ def _counts(letters: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 def _information(
     counts: npt.NDArray[np.float64], num_sites: int
 ) -> npt.NDArray[np.float64]:
-    """Returns bits of columns, less what chance gives; none where sites mostly end."""
-    number = counts.sum(1)
-    bits = pwm.information(counts / np.maximum(number, 1)[:, None])
-    bits -= 1.5 / math.log(2) / np.maximum(number, 1)
-    return np.where(2 * number >= num_sites, bits, -np.inf)
+    """Returns bits of columns, corrected for chance; -inf where most sites have N."""
+    totals = counts.sum(1)
+    bits = pwm.information(counts / np.maximum(totals, 1)[:, None])
+    bits -= 1.5 / math.log(2) / np.maximum(totals, 1)
+    return np.where(2 * totals >= num_sites, bits, -np.inf)
 
 
 def table(
     sequences: scan.SequenceSet, scores: scan.Scores, threshold: float
 ) -> tuple[int, int]:
-    """Counts primary sequences and controls with a site."""
+    """Returns the numbers of primary sequences and of controls with a site."""
     has_site = sequences.best(scores) >= threshold
     positives = int(has_site[: sequences.num_primary].sum())
     return positives, int(has_site.sum()) - positives

@@ -1,7 +1,7 @@
-"""Sequences that repeat or overlap others, which tests of motifs must not count twice.
+"""Removal of sequences that repeat or overlap others, before motifs are tested.
 
-A site that lies in several copies of one stretch of a genome is one observation. What
-comes again, on either strand, is therefore used once.
+A site in several copies of one segment of a genome is one observation. Segments that
+occur several times, on either strand, are therefore used once.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from genomenet.dna import alphabet, tiling
 
 Named = tuple[str, npt.NDArray[np.uint8]]
 
-# Bases of a word that does not come twice by chance: 4^16 words there are.
+# Bases of a word: with 4^16 words, a word hardly occurs twice by chance.
 _WORD: Final = 16
 _REPEATED: Final = 0.5  # share of known words above which a sequence is a repeat
-_OVERLAPPING: Final = 0.1  # and above which it overlaps others
+_OVERLAPPING: Final = 0.1  # share of known words above which it overlaps others
 
 
 @dataclasses.dataclass(frozen=True)
 class Unique:
-    """Sequences of which each stretch is there once.
+    """Sequences in which each segment occurs once.
 
     Attributes:
-        sequences: Names and codes; stretches of earlier sequences are N.
-        repeats: Sequences that are left out.
-        overlaps: Sequences of which a part is N.
+        sequences: Names and codes; segments of earlier sequences are N.
+        repeats: Number of sequences left out.
+        overlaps: Number of sequences with a segment replaced by N.
     """
 
     sequences: list[Named]
@@ -39,46 +39,47 @@ class Unique:
 
 
 def unique(sequences: Sequence[Named], *, both_strands: bool = True) -> Unique:
-    """Leaves out what was there before.
+    """Removes repeated sequences and segments.
 
-    A sequence is a repeat if it is the same as an earlier one, or if more than half
-    of its words of 16 bases are in earlier ones; so are most copies with 3 % of the
-    bases changed. If more than a tenth are, these stretches become N.
+    A sequence is a repeat if it is equal to an earlier one, or if more than half of
+    its words of 16 bases occur in earlier ones. Most copies with 3 % of the bases
+    changed are repeats. If more than a tenth of the words occur in earlier sequences,
+    these segments are replaced by N.
 
     Args:
-        sequences: Names and codes of `dna.alphabet`, uint8, (L,), of each.
-        both_strands: Whether the reverse complement counts as the same.
+        sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
+        both_strands: Whether a sequence and its reverse complement are the same.
 
     Returns:
-        The sequences that are left, in their order.
+        The remaining sequences, in their order.
     """
     words, owners, starts = _words(sequences, both_strands)
     _, words = np.unique(words, return_inverse=True)
     bounds = np.searchsorted(owners, np.arange(len(sequences) + 1))
     is_known = np.zeros(words.max(initial=-1) + 1, bool)
-    seen: set[bytes] = set()
+    keys: set[bytes] = set()
     kept, repeats, overlaps = [], 0, 0
-    for number, (name, codes) in enumerate(sequences):
-        own = slice(bounds[number], bounds[number + 1])
-        known = is_known[words[own]]
-        share = known.mean() if len(known) else 0.0
+    for index, (name, codes) in enumerate(sequences):
+        word_slice = slice(bounds[index], bounds[index + 1])
+        is_repeated = is_known[words[word_slice]]
+        share = is_repeated.mean() if len(is_repeated) else 0.0
         key = _key(codes, both_strands)
-        if share > _REPEATED or key in seen:
+        if share > _REPEATED or key in keys:
             repeats += 1
             continue
-        seen.add(key)
-        is_known[words[own]] = True
+        keys.add(key)
+        is_known[words[word_slice]] = True
         if share > _OVERLAPPING:
             overlaps += 1
             codes = codes.copy()
-            for start in starts[own][known]:
+            for start in starts[word_slice][is_repeated]:
                 codes[start : start + _WORD] = alphabet.N
         kept.append((name, codes))
     return Unique(kept, repeats, overlaps)
 
 
 def _key(codes: npt.NDArray[np.uint8], both_strands: bool) -> bytes:
-    """Returns what a sequence has in common with its copies alone."""
+    """Returns a key that only a sequence and its copies share."""
     if not both_strands:
         return codes.tobytes()
     return min(codes.tobytes(), alphabet.COMPLEMENT[codes[::-1]].tobytes())
@@ -87,10 +88,10 @@ def _key(codes: npt.NDArray[np.uint8], both_strands: bool) -> bytes:
 def _words(
     sequences: Sequence[Named], both_strands: bool
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Returns all words without N, their sequences, and where they begin in them."""
+    """Returns all words without N, the indices of their sequences, and their starts."""
     words = [np.empty(0, np.uint64)]
     owners, starts = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for number, (_, codes) in enumerate(sequences):
+    for index, (_, codes) in enumerate(sequences):
         count = len(codes) - _WORD + 1
         if count < 1:
             continue
@@ -100,9 +101,9 @@ def _words(
             forward = forward << np.uint64(2) | bases[i : i + count]
             other = np.uint64(3) - bases[_WORD - 1 - i :][:count]
             reverse = reverse << np.uint64(2) | other
-        place = tiling.starts_without_n(codes, _WORD)
-        found = np.minimum(forward, reverse) if both_strands else forward
-        words.append(found[place])
-        owners.append(np.full(len(place), number))
-        starts.append(place)
+        word_starts = tiling.starts_without_n(codes, _WORD)
+        canonical = np.minimum(forward, reverse) if both_strands else forward
+        words.append(canonical[word_starts])
+        owners.append(np.full(len(word_starts), index))
+        starts.append(word_starts)
     return np.concatenate(words), np.concatenate(owners), np.concatenate(starts)

@@ -1,4 +1,7 @@
-"""Many sequences laid side by side, and the best place of a motif in each."""
+"""Scanning of concatenated sequences for the best position of a motif in each.
+
+T is the number of positions of the text where a motif may begin.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,16 @@ import numpy.typing as npt
 from genomenet.dna import alphabet
 from genomenet.motifs.discovery import options
 
-_GROUP: Final = options.SMALLEST_WIDTH  # bases looked up at once
+_GROUP: Final = options.SMALLEST_WIDTH  # bases per table look-up
 _WORDS: Final = alphabet.NUM_BASES**_GROUP
-_BLOCK: Final = 2**16  # places scored at once: what a core's cache holds
+_BLOCK: Final = 2**16  # positions scored at once, to fit into the cache of a core
 
 
 class Scores(NamedTuple):
-    """Scores of a motif at every place of a text.
+    """Scores of a motif at every position of a text.
 
     Attributes:
-        values: Score of the better strand in bits, float32, (T,).
+        values: Scores of the better strand in bits, float32, (T,).
         log_odds: Scores of bases, (W, 4).
     """
 
@@ -30,18 +33,18 @@ class Scores(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Bases of the motif, W."""
+        """Width of the motif in bases, W."""
         return len(self.log_odds)
 
 
 class Hits(NamedTuple):
-    """The best place of a motif in some sequences.
+    """The best position of a motif in each of some sequences.
 
     Attributes:
-        sequences: Number of the sequence, rising, (N,).
-        places: First base, in `SequenceSet.text`, (N,).
-        is_reverse: Whether the other strand holds the motif there, (N,).
-        words: Bases as the motif reads them, uint8, (N, W).
+        sequences: Indices of the sequences, ascending, (N,).
+        places: Positions of the first base in `SequenceSet.text`, (N,).
+        is_reverse: Whether the motif lies on the reverse strand, (N,).
+        words: Bases on the strand of the motif, uint8, (N, W).
     """
 
     sequences: npt.NDArray[np.intp]
@@ -54,14 +57,14 @@ class SequenceSet:
     """Primary sequences, then controls, as one text with N between them.
 
     Args:
-        primary: Codes of `dna.alphabet`, uint8, (L,) each.
-        control: The same.
-        both_strands: Whether motifs are looked for on both strands.
+        primary: Primary sequences, codes of `dna.alphabet`, uint8, (L,) each.
+        control: Controls, in the same form.
+        both_strands: Whether to search both strands for motifs.
 
     Attributes:
         text: All bases, uint8.
-        starts: First base of each sequence, (S,).
-        lengths: Bases of each, (S,).
+        starts: Position of the first base of each sequence in `text`, (S,).
+        lengths: Length of each sequence in bases, (S,).
         num_primary: Number of primary sequences.
         num_control: Number of controls.
         both_strands: As given.
@@ -86,14 +89,15 @@ class SequenceSet:
         self._index()
 
     def numbers(self, width: int) -> npt.NDArray[np.int64]:
-        """Returns the number of the word at each place.
+        """Returns the index of the word at each position.
 
         Args:
-            width: Bases of a word, 6 to 20.
+            width: Length of a word in bases, 6 to 20.
 
         Returns:
-            First base most significant, the smaller of both strands where they are
-            joined, -1 where a word holds N or does not fit, int64, (T,).
+            Indices, first base most significant, int64, (T,). With both strands, the
+            smaller of the indices of a word and its reverse complement; -1 where a
+            word has N or extends over the end of its sequence.
         """
         count = self.num_places
         forward = np.zeros(count, np.int64)
@@ -107,7 +111,7 @@ class SequenceSet:
             is_known &= group < _WORDS
             group = group & (1 << 2 * added) - 1
             forward = forward << 2 * added | group
-            other |= _turned(added)[group] << 2 * done
+            other |= _reverse_complements(added)[group] << 2 * done
             done += added
         if self.both_strands:
             np.minimum(forward, other, out=forward)
@@ -115,8 +119,8 @@ class SequenceSet:
         return forward
 
     def _index(self) -> None:
-        """Notes the word that begins at each place, (T - LARGEST_WIDTH,)."""
-        # A reading of intp, as np.take converts all else anew each time.
+        """Stores the index of the word of `_GROUP` bases at each position."""
+        # The type is intp, as np.take converts any other type in each call.
         count = len(self.text) - _GROUP + 1
         words = np.zeros(count, np.intp)
         is_known = np.ones(count, bool)
@@ -130,17 +134,17 @@ class SequenceSet:
 
     @property
     def num_places(self) -> int:
-        """Places of the text where a motif may begin, those of no use included."""
+        """Number of positions T where a motif may begin, also where it does not fit."""
         return len(self.text) - options.LARGEST_WIDTH
 
     def num_sites(self, width: int) -> tuple[int, int]:
-        """Returns how many words of a width primary sequences and controls have."""
+        """Returns the numbers of words of a width in primary sequences and controls."""
         sites = np.maximum(self.lengths - width + 1, 0)
         primary = int(sites[: self.num_primary].sum())
         return primary, int(sites.sum()) - primary
 
     def select(self, is_primary: npt.NDArray[np.bool_]) -> SequenceSet:
-        """Returns the same sequences with other ones as primary."""
+        """Returns the same sequences with another choice of primary sequences."""
         parts = [
             self.text[start : start + length]
             for start, length in zip(self.starts, self.lengths, strict=True)
@@ -150,13 +154,14 @@ class SequenceSet:
         return SequenceSet(primary, control, both_strands=self.both_strands)
 
     def score(self, log_odds: npt.NDArray[np.float64]) -> Scores:
-        """Scores a motif at every place.
+        """Scores a motif at every position.
 
         Args:
             log_odds: Scores of bases, (W, 4), W from 6 to 20.
 
         Returns:
-            The score of the better strand; minus infinity where a word does not fit.
+            The scores of the better strand; minus infinity where a word has N or
+            extends over the end of its sequence.
         """
         end = self.num_places
         tables = _tables(log_odds, both_strands=self.both_strands)
@@ -164,87 +169,88 @@ class SequenceSet:
         size = min(_BLOCK, end)
         total, term = np.empty((2, size), np.complex64)
         for start in range(0, end, size):
-            number = min(size, end - start)
-            one, other = total[:number], term[:number]
-            for count, (offset, table) in enumerate(tables):
-                place = start + offset
-                words = self._words[place : place + number]
-                np.take(table, words, out=other if count else one, mode="clip")
-                if count:
-                    one += other
-            strands = one.view(np.float32).reshape(-1, 2)
-            np.maximum(strands[:, 0], strands[:, 1], out=scores[start : start + number])
+            length = min(size, end - start)
+            sums, terms = total[:length], term[:length]
+            for index, (offset, table) in enumerate(tables):
+                first = start + offset
+                words = self._words[first : first + length]
+                np.take(table, words, out=terms if index else sums, mode="clip")
+                if index:
+                    sums += terms
+            strands = sums.view(np.float32).reshape(-1, 2)
+            np.maximum(strands[:, 0], strands[:, 1], out=scores[start : start + length])
         return Scores(scores, log_odds)
 
     def best(self, scores: Scores) -> npt.NDArray[np.float32]:
-        """Returns each sequence's best score, float32, (S,)."""
+        """Returns the best score of each sequence, float32, (S,)."""
         return np.maximum.reduceat(scores.values, self.starts)
 
     def hits(self, scores: Scores, threshold: float) -> Hits:
-        """Returns the best place of each primary sequence that reaches a score.
+        """Returns the best position in each primary sequence that reaches a score.
 
         Args:
-            scores: Scores at every place.
-            threshold: The score to reach, in bits.
+            scores: Scores at every position.
+            threshold: Minimum score in bits.
 
         Returns:
-            One hit a sequence, the first of equal ones.
+            One hit per sequence; the first if several have the same score.
         """
         end = int((self.lengths[: self.num_primary] + 1).sum())
-        places = np.flatnonzero(scores.values[:end] >= threshold)
-        sequences = np.searchsorted(self.starts, places, side="right") - 1
-        order = np.lexsort((places, -scores.values[places], sequences))
-        places, sequences = places[order], sequences[order]
+        positions = np.flatnonzero(scores.values[:end] >= threshold)
+        sequences = np.searchsorted(self.starts, positions, side="right") - 1
+        order = np.lexsort((positions, -scores.values[positions], sequences))
+        positions, sequences = positions[order], sequences[order]
         is_first = np.diff(sequences, prepend=-1) > 0
-        places, sequences = places[is_first], sequences[is_first]
-        is_reverse = self._is_reverse(scores, places)
-        words = self._words_at(places, is_reverse, scores.width)
-        return Hits(sequences, places, is_reverse, words)
+        positions, sequences = positions[is_first], sequences[is_first]
+        is_reverse = self._is_reverse(scores, positions)
+        words = self._words_at(positions, is_reverse, scores.width)
+        return Hits(sequences, positions, is_reverse, words)
 
     def erase(self, scores: Scores, threshold: float) -> None:
-        """Writes N over all places that reach a score."""
-        places = np.flatnonzero(scores.values >= threshold)
-        self.text[places[:, None] + np.arange(scores.width)] = alphabet.N
+        """Replaces all sites that reach a score by N."""
+        positions = np.flatnonzero(scores.values >= threshold)
+        self.text[positions[:, None] + np.arange(scores.width)] = alphabet.N
         self._index()
 
     def flanked(self, hits: Hits, width: int, flank: int) -> npt.NDArray[np.uint8]:
-        """Returns the words of hits with bases beside them.
+        """Returns the words of hits with flanking bases.
 
         Args:
             hits: Hits of a motif.
-            width: Its width.
-            flank: Number of bases on either side.
+            width: Width of the motif in bases.
+            flank: Number of bases on each side.
 
         Returns:
-            Codes, (N, width + 2 flank), as the motif reads them; N outside.
+            Codes on the strand of the motif, (N, width + 2 flank); N outside the
+            sequence.
         """
         return self._words_at(hits.places, hits.is_reverse, width, flank)
 
     def _is_reverse(
-        self, scores: Scores, places: npt.NDArray[np.intp]
+        self, scores: Scores, positions: npt.NDArray[np.intp]
     ) -> npt.NDArray[np.bool_]:
-        """Tells at which places the other strand holds the motif."""
+        """Returns at which positions the motif lies on the reverse strand."""
         if not self.both_strands:
-            return np.zeros(len(places), bool)
-        words = self.text[places[:, None] + np.arange(scores.width)]
+            return np.zeros(len(positions), bool)
+        words = self.text[positions[:, None] + np.arange(scores.width)]
         columns = np.arange(scores.width)
         forward = scores.log_odds[columns, words].sum(1)
         return scores.log_odds[::-1, ::-1][columns, words].sum(1) > forward
 
     def _words_at(
         self,
-        places: npt.NDArray[np.intp],
+        positions: npt.NDArray[np.intp],
         is_reverse: npt.NDArray[np.bool_],
         width: int,
         flank: int = 0,
     ) -> npt.NDArray[np.uint8]:
-        """Reads words, N where they reach over the end of their sequence."""
-        at = places[:, None] + np.arange(-flank, width + flank)
+        """Returns words; bases beyond the end of a sequence are N."""
+        at = positions[:, None] + np.arange(-flank, width + flank)
         words = self.text[np.clip(at, 0, len(self.text) - 1)]
         if flank:
-            number = np.searchsorted(self.starts, places, side="right") - 1
-            start = self.starts[number][:, None]
-            is_inside = (at >= start) & (at < start + self.lengths[number][:, None])
+            index = np.searchsorted(self.starts, positions, side="right") - 1
+            start = self.starts[index][:, None]
+            is_inside = (at >= start) & (at < start + self.lengths[index][:, None])
             words = np.where(is_inside, words, alphabet.N).astype(np.uint8)
         words[is_reverse] = alphabet.COMPLEMENT[words[is_reverse]][:, ::-1]
         return words
@@ -253,10 +259,10 @@ class SequenceSet:
 def _tables(
     log_odds: npt.NDArray[np.float64], *, both_strands: bool
 ) -> list[tuple[int, npt.NDArray[np.complex64]]]:
-    """Returns sums of columns for every word of a group, and the group's offset.
+    """Returns the offset of each group of columns and the scores of its words.
 
-    A pair of scores, of the strand given and of the other one, lies in a complex
-    number: one look-up and one addition serve both.
+    A complex number holds the scores of the forward and the reverse strand, so that
+    one look-up and one addition serve both.
     """
     width = len(log_odds)
     other = log_odds[::-1, ::-1] if both_strands else np.full_like(log_odds, -np.inf)
@@ -264,7 +270,7 @@ def _tables(
     tables = []
     done = 0
     while done < width:
-        offset = min(done, width - _GROUP)  # the last group overlaps the one before
+        offset = min(done, width - _GROUP)  # the last group overlaps the previous one
         sums = np.zeros((1, 2))
         for column in range(offset, offset + _GROUP):
             term = pairs[column] if column >= done else np.zeros((4, 2))
@@ -276,11 +282,11 @@ def _tables(
 
 
 @functools.cache
-def _turned(width: int) -> npt.NDArray[np.int64]:
-    """Returns the number of each word's reverse complement, (4^width,)."""
+def _reverse_complements(width: int) -> npt.NDArray[np.int64]:
+    """Returns the index of the reverse complement of each word, (4^width,)."""
     words = np.arange(alphabet.NUM_BASES**width)
-    turned = np.zeros_like(words)
+    reversed_words = np.zeros_like(words)
     for column in range(width):
         base = words >> 2 * column & 3
-        turned |= 3 - base << 2 * (width - 1 - column)
-    return turned
+        reversed_words |= 3 - base << 2 * (width - 1 - column)
+    return reversed_words

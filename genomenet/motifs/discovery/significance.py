@@ -1,9 +1,10 @@
-"""How surprising counts of sequences with a motif are, and scores of a motif.
+"""Significance tests for motif counts, and the distribution of motif scores.
 
-Logarithms are natural. A table is given by the number of primary sequences and of
-controls, and how many of each hold the motif. The tails are summed here: `logsf`
-of SciPy's `binom` is minus infinity below 1e-308, that of its `hypergeom` ten times
-slower, and loading scipy.stats takes longer than all tests of a run.
+Logarithms are natural. A contingency table is given by the numbers of primary
+sequences and controls, and the number of each with the motif. The tails are summed
+here because `logsf` of SciPy's `binom` is minus infinity below 1e-308, that of
+`hypergeom` is ten times slower, and loading scipy.stats takes longer than all tests of
+a run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy import special
 
 from genomenet.motifs.discovery import background as background_lib
 
-# Bits that scores are rounded to; coarser where the states of the chain are many.
+# Bits to which scores are rounded; coarser if the chain has many states.
 _RESOLUTION: Final = 0.02
 _COARSE_RESOLUTION: Final = 0.1
 _MANY_STATES: Final = 64
@@ -28,45 +29,45 @@ def fisher(positives: int, num_primary: int, negatives: int, num_control: int) -
     """Fisher's exact test, one-sided.
 
     Args:
-        positives: Primary sequences with the motif.
-        num_primary: All primary sequences.
-        negatives: Controls with the motif.
-        num_control: All controls.
+        positives: Number of primary sequences with the motif.
+        num_primary: Number of primary sequences.
+        negatives: Number of controls with the motif.
+        num_control: Number of controls.
 
     Returns:
-        Logarithm of the probability of as many positives or more, the sums given.
+        Logarithm of the probability of at least as many positives, given the margins.
     """
-    holding = positives + negatives
+    num_with_motif = positives + negatives
     total = num_primary + num_control
-    k = np.arange(positives, min(holding, num_primary) + 1)
+    k = np.arange(positives, min(num_with_motif, num_primary) + 1)
     terms = (
         _log_choose(num_primary, k)
-        + _log_choose(num_control, holding - k)
-        - _log_choose(total, holding)
+        + _log_choose(num_control, num_with_motif - k)
+        - _log_choose(total, num_with_motif)
     )
     return _log_sum(terms)
 
 
 def binomial(positives: int, negatives: int, share: float) -> float:
-    """Binomial test, one-sided, for primary and control sequences of other lengths.
+    """Binomial test, one-sided, for primary and control sequences of unequal lengths.
 
     Args:
-        positives: Primary sequences with the motif.
-        negatives: Controls with the motif.
-        share: Share of all places for a site that lies in primary sequences.
+        positives: Number of primary sequences with the motif.
+        negatives: Number of controls with the motif.
+        share: Share of all possible site positions that lie in primary sequences.
 
     Returns:
-        Logarithm of the probability that as many or more of the sequences with the
-        motif are primary, if sites fall everywhere alike.
+        Logarithm of the probability that at least as many of the sequences with the
+        motif are primary, if all positions are equally likely.
     """
-    holding = positives + negatives
+    num_with_motif = positives + negatives
     if share >= 1 or share <= 0:
         return 0.0
-    k = np.arange(positives, holding + 1)
+    k = np.arange(positives, num_with_motif + 1)
     terms = (
-        _log_choose(holding, k)
+        _log_choose(num_with_motif, k)
         + k * math.log(share)
-        + (holding - k) * math.log1p(-share)
+        + (num_with_motif - k) * math.log1p(-share)
     )
     return _log_sum(terms)
 
@@ -79,19 +80,20 @@ def deviance(
     *,
     share: float | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Log-likelihood ratio of a table: nearly minus the logarithm of its p-value.
+    """Log-likelihood ratio of a table, approximately minus the log of its p-value.
 
-    It orders tables as the tests do, at a small part of their cost.
+    It ranks tables as the tests do, at a fraction of their cost.
 
     Args:
-        positives: Primary sequences with the motif.
-        num_primary: All primary sequences.
-        negatives: Controls with the motif.
-        num_control: All controls.
-        share: As in `binomial`, for that test; None for Fisher's.
+        positives: Number of primary sequences with the motif.
+        num_primary: Number of primary sequences.
+        negatives: Number of controls with the motif.
+        num_control: Number of controls.
+        share: As in `binomial`, to rank as that test does; None for Fisher's test.
 
     Returns:
-        Nats, of the shape of `positives`; negative where the motif is depleted.
+        Log-likelihood ratios in nats, of the shape of `positives`; negative if the
+        motif is depleted.
     """
     a = np.asarray(positives, np.float64)
     b = np.asarray(negatives, np.float64)
@@ -109,13 +111,13 @@ def deviance(
 
 
 class ScoreDistribution(NamedTuple):
-    """Distribution of a motif's score at a random place.
+    """Distribution of a motif's score at a random position.
 
     Attributes:
         columns: Scores of bases, rounded, in units of `resolution`, int64, (W, 4).
-        smallest: Smallest score there is, in units.
-        tail: Probability of each score from the smallest on, or a higher one.
-        resolution: Bits of a unit.
+        smallest: Smallest possible score, in units.
+        tail: Probability of each score or a higher one, from the smallest score on.
+        resolution: Size of a unit in bits.
     """
 
     columns: npt.NDArray[np.int64]
@@ -124,19 +126,19 @@ class ScoreDistribution(NamedTuple):
     resolution: float
 
     def pvalues(self, words: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Returns the probability of each word's score or a higher one.
+        """Returns the probability of the score of each word or a higher one.
 
         Args:
             words: Codes of bases A, C, G, T, (N, W).
 
         Returns:
-            Float64, (N,).
+            Probabilities, float64, (N,).
         """
         units = self.columns[np.arange(len(self.columns)), words].sum(-1)
         return self.tail[units - self.smallest]
 
     def pvalue(self, score: float) -> float:
-        """Returns the probability of a score in bits or a higher one."""
+        """Returns the probability of a score, in bits, or a higher one."""
         unit = math.ceil(score / self.resolution - 1e-9) - self.smallest
         return float(self.tail[max(unit, 0)]) if unit < len(self.tail) else 0.0
 
@@ -147,12 +149,12 @@ def score_distribution(
     *,
     resolution: float | None = None,
 ) -> ScoreDistribution:
-    """Computes the distribution of scores over random words, exactly.
+    """Computes the exact distribution of scores over random words.
 
     Args:
         log_odds: Scores of bases in bits, (W, 4).
-        background: The model that random words follow; W must exceed its order.
-        resolution: Bits that scores are rounded to, column by column; the
+        background: Model of random words; W must exceed its order.
+        resolution: Bits to which the scores of each column are rounded; the
             distribution is exact for rounded scores. By default 0.02, and 0.1 for
             orders above 3.
 
@@ -160,14 +162,18 @@ def score_distribution(
         The distribution.
 
     Raises:
-        ValueError: If the motif is not wider than the order.
+        ValueError: If W does not exceed the order of the background.
 
     Source:
-        Staden 1989, with the state of the Markov chain beside the score.
+        Staden 1989. Differences: the table has the state of the Markov chain as a
+        second dimension, beside the score.
     """
     width, order = len(log_odds), background.order
     if width <= order:
-        raise ValueError(f"a motif of {width} columns needs an order below {width}")
+        raise ValueError(
+            f"order {order} is too high: a motif of {width} columns needs an order"
+            f" below {width}"
+        )
     if resolution is None:
         is_large = 4**order > _MANY_STATES
         resolution = _COARSE_RESOLUTION if is_large else _RESOLUTION
@@ -193,7 +199,7 @@ def _step(
     steps: npt.NDArray[np.int64],
     transitions: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
-    """Adds a column: (states, scores) → (states, scores)."""
+    """Adds a motif column to the table: (states, scores) → (states, scores)."""
     states, size = table.shape
     after = np.zeros((states, size))
     for base, step in enumerate(steps.tolist()):
@@ -201,26 +207,26 @@ def _step(
         if states == 1:
             after[0, step:] += moved[0]
         else:
-            # The oldest base leaves the state, the new one becomes the last.
+            # The oldest base leaves the state; the new one becomes its last base.
             after[base::4, step:] += moved.reshape(4, states // 4, -1).sum(0)
     return after
 
 
 def gumbel(log_pvalue: float, null: npt.NDArray[np.float64]) -> float:
-    """Returns the p-value of a best log p-value among those of searches of chance.
+    """Returns the p-value of a search, given searches in permuted sequences.
 
     Args:
-        log_pvalue: The one in question.
-        null: Best log p-values of searches where there is nothing to find, (N,).
+        log_pvalue: Best log p-value of the search.
+        null: Best log p-values of searches in sequences without motifs, (N,).
 
     Returns:
-        Logarithm of the probability that chance does as well, of an extreme value
-        distribution with the mean and the deviation of -`null`.
+        Logarithm of the probability of a log p-value that is as low or lower, under an
+        extreme value distribution with the mean and standard deviation of -`null`.
     """
     scale = max(float(np.std(null, ddof=1)) * math.sqrt(6) / math.pi, 1e-9)
     location = float(-np.mean(null)) - _EULER * scale
     exponent = (-log_pvalue - location) / scale
-    if exponent > 30:  # 1 - exp(-x) is x
+    if exponent > 30:  # here 1 - exp(-x) equals x
         return -exponent
     return math.log(-math.expm1(-math.exp(-max(exponent, -6.0))))
 
@@ -228,17 +234,17 @@ def gumbel(log_pvalue: float, null: npt.NDArray[np.float64]) -> float:
 def _term(
     x: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Returns x log(x / expected), 0 where x is."""
+    """Returns x log(x / expected), and 0 where x is 0."""
     safe = np.where((x > 0) & (expected > 0), expected, 1.0)
     return x * np.log(np.where(x > 0, x, safe) / safe)
 
 
 def _log_choose(n: int, k: npt.NDArray[np.int64] | int) -> npt.NDArray[np.float64]:
-    """Returns the logarithm of n over k; minus infinity where there is no choice."""
+    """Returns the logarithm of "n choose k"; minus infinity where that is 0."""
     ways = special.gammaln(n + 1) - special.gammaln(np.add(k, 1))
     return ways - special.gammaln(np.subtract(n + 1, k))
 
 
 def _log_sum(terms: npt.NDArray[np.float64]) -> float:
-    """Returns the logarithm of a sum of probabilities, 0 at most."""
+    """Returns the logarithm of a sum of probabilities exp(terms), at most 0."""
     return min(float(np.logaddexp.reduce(terms)), 0.0)

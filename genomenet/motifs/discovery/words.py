@@ -1,4 +1,4 @@
-"""Words that more primary sequences hold than controls: the seeds of motifs."""
+"""Enriched words, the seeds of motifs: word counts in sequences and controls."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy.typing as npt
 from genomenet.dna import alphabet
 from genomenet.motifs.discovery import scan
 
-_BITS: Final = 63  # of a key: two for each base, the rest for the sequence's number
+_BITS: Final = 63  # bits of a key: two per base, the rest for the sequence index
 _LEAST_OVERLAP: Final = 0.7
 
 
 class Counts(NamedTuple):
-    """In how many sequences words occur.
+    """Number of sequences in which each word occurs.
 
     Attributes:
-        words: Numbers of words, first base most significant, rising, int64, (N,).
-            A word stands for its reverse complement too where strands are joined.
-        positives: Primary sequences that hold each, (N,).
-        negatives: Controls that hold each, (N,).
-        width: Bases of a word.
+        words: Indices of words, first base most significant, ascending, int64, (N,).
+            With both strands, a word and its reverse complement have one index.
+        positives: Number of primary sequences with each word, (N,).
+        negatives: Number of controls with each word, (N,).
+        width: Length of a word in bases.
     """
 
     words: npt.NDArray[np.int64]
@@ -33,27 +33,30 @@ class Counts(NamedTuple):
 
 
 def count(sequences: scan.SequenceSet, width: int) -> Counts:
-    """Counts each word once a sequence; those with N are left out.
+    """Counts the sequences with each word; words with N are left out.
 
     Args:
-        sequences: The sequences, which say whether a word and its reverse complement
-            are one.
-        width: Bases of a word.
+        sequences: The sequences; their `both_strands` determines whether a word and
+            its reverse complement are counted as one.
+        width: Length of a word in bases.
 
     Returns:
         The counts.
 
     Raises:
-        ValueError: If there are too many sequences for words so wide.
+        ValueError: If there are too many sequences for words of this width.
     """
     bits = len(sequences.starts).bit_length()
     if 2 * width + bits > _BITS:
-        number = len(sequences.starts)
-        raise ValueError(f"{number} sequences are too many for words of {width} bases")
+        num_sequences = len(sequences.starts)
+        raise ValueError(
+            f"{num_sequences:,} sequences are too many for words of {width} bases: at"
+            f" most {2 ** (_BITS - 2 * width) - 1:,} are allowed"
+        )
     words = sequences.numbers(width)
-    owner = np.repeat(np.arange(len(sequences.starts)), sequences.lengths + 1)
+    sequence_index = np.repeat(np.arange(len(sequences.starts)), sequences.lengths + 1)
     is_word = words >= 0
-    keys = words[is_word] << bits | owner[is_word]
+    keys = words[is_word] << bits | sequence_index[is_word]
     keys.sort()
     keys = keys[np.diff(keys, prepend=-1) > 0]
     words, is_primary = keys >> bits, (keys & (1 << bits) - 1) < sequences.num_primary
@@ -62,8 +65,8 @@ def count(sequences: scan.SequenceSet, width: int) -> Counts:
         none = np.zeros(0, np.int64)
         return Counts(none, none, none, width)
     positives = np.add.reduceat(is_primary.astype(np.int64), first)
-    holding = np.diff(first, append=len(words))
-    return Counts(words[first], positives, holding - positives, width)
+    totals = np.diff(first, append=len(words))
+    return Counts(words[first], positives, totals - positives, width)
 
 
 def letters(numbers: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.uint8]:
@@ -75,15 +78,15 @@ def letters(numbers: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.uint8]
 def distinct(
     candidates: npt.NDArray[np.uint8], number: int, *, both_strands: bool
 ) -> list[int]:
-    """Picks the first words that are no shifted or slightly changed earlier ones.
+    """Picks the best words that are not shifted or slightly changed better ones.
 
     Args:
         candidates: Codes, (N, W), the best first.
-        number: Words to pick at most.
-        both_strands: Whether a reverse complement is the same.
+        number: Maximum number of words.
+        both_strands: Whether a word and its reverse complement are the same.
 
     Returns:
-        Their rows.
+        Rows of the words in `candidates`.
     """
     chosen: list[int] = []
     is_left = np.ones(len(candidates), bool)
@@ -100,7 +103,7 @@ def distinct(
 def _is_similar(
     candidates: npt.NDArray[np.uint8], word: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.bool_]:
-    """Tells which words overlap one in most bases, with one in six changed."""
+    """Returns which words overlap a word in most bases, at most one in six changed."""
     width = len(word)
     is_similar = np.zeros(len(candidates), bool)
     for shift in range(width - math.ceil(_LEAST_OVERLAP * width) + 1):
