@@ -1,1 +1,1 @@
-"""Effects of variants and of every single mutation, by any model."""
+"""Effects of variants and of single mutations, scored by any model."""

@@ -1,4 +1,4 @@
-"""Effects of substitutions as tracks of genome browsers: bigWig."""
+"""Effects of substitutions as bigWig tracks for genome browsers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genomenet.inference import record_windows, tracks
 from genomenet.variants import mutagenesis
 
 COLUMNS: Final = (*mutagenesis.BASES, "base")
-"""Effects of each base, and how far the base that is there lies above their mean."""
+"""Effects of each base, and the centred effect of the base of the sequence."""
 
 
 def write_tracks(
@@ -24,16 +24,17 @@ def write_tracks(
 ) -> None:
     """Writes A.bw, C.bw, G.bw, T.bw and base.bw.
 
-    The first four hold the effect of that base in each position of the forward strand,
-    0 where it is the one that is there; base.bw the centred effect of the base that is
-    there. Where sequences overlap, the mean; positions of N are left out.
+    The first four hold the effect of a base at each position of the forward strand, 0
+    if it is the base of the sequence. base.bw holds the centred effect of the base of
+    the sequence. Where sequences overlap, values are averaged. Positions with N are
+    omitted.
 
     Args:
-        found: The effects.
+        found: Effects to write.
         directory: The folder, made if it does not exist.
-        places: Contig of each sequence, its first base on the forward strand, 0-based,
-            and whether it is read from the reverse strand; if None a sequence is a
-            contig of its own, by its name.
+        places: For each sequence its contig, the position of its first base on the
+            forward strand (0-based), and whether it is on the reverse strand. If None,
+            each sequence is a contig with the name of the sequence.
 
     Raises:
         ImportError: If pybigtools is missing.
@@ -41,26 +42,28 @@ def write_tracks(
     if places is None:
         places = [(name, 0, False) for name in found.names]
     by_contig: dict[str, list[tuple[int, bool, int]]] = {}
-    for number, (contig, start, is_reverse) in enumerate(places):
-        by_contig.setdefault(contig, []).append((start, is_reverse, number))
+    for index, (contig, start, is_reverse) in enumerate(places):
+        by_contig.setdefault(contig, []).append((start, is_reverse, index))
     with tracks.Tracks(COLUMNS, bigwig=directory) as out:
         for contig, sequences in by_contig.items():
             positions, values = [], []
-            for start, is_reverse, number in sequences:
-                codes = found.codes[number]
-                effects = found.effects[number, : len(codes)]
-                own = np.minimum(codes, alphabet.NUM_BASES - 1)[:, None]
-                centred = found.centred[number, : len(codes)]
-                base = np.take_along_axis(centred, own.astype(np.intp), axis=1)
-                if is_reverse:  # A, C, G, T is T, G, C, A on the other strand
+            for start, is_reverse, index in sequences:
+                codes = found.codes[index]
+                effects = found.effects[index, : len(codes)]
+                channels = np.minimum(codes, alphabet.NUM_BASES - 1)[:, None]
+                centred = found.centred[index, : len(codes)]
+                base = np.take_along_axis(centred, channels.astype(np.intp), axis=1)
+                if is_reverse:  # A, C, G, T become T, G, C, A on the reverse strand
                     effects, base = effects[::-1, ::-1], base[::-1]
                 positions.append(start + np.arange(len(codes)))
                 values.append(np.concatenate([effects, base], axis=1))
             at, rows = np.concatenate(positions), np.concatenate(values)
             order = np.argsort(at, kind="stable")
             windows = [
-                record_windows.Window(contig, place, place + 1, found.codes[0][:0])
-                for place in at[order].tolist()
+                record_windows.Window(
+                    contig, position, position + 1, found.codes[0][:0]
+                )
+                for position in at[order].tolist()
             ]
             out.write(windows, rows[order])
         out.finish()

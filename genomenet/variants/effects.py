@@ -1,4 +1,4 @@
-"""Effects of variants: what of each allele can be scored, and its scores."""
+"""Effects of variants: the status of each allele, and its scores."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ STATUSES: Final = (
     *(SYMBOLIC, SAME, TOO_LONG, MOSTLY_N),
 )
 
-_AHEAD: Final = 8  # batches of windows that are collected before they are read
-_MOST_SITES: Final = 2048  # collected, where few of them can be scored
+_AHEAD: Final = 8  # batches of windows collected before they are scored
+_MOST_SITES: Final = 2048  # collected at most, if few of them can be scored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A site with an answer for each of its alternative alleles.
+    """A site with a status and scores for each of its A alternative alleles.
 
     Attributes:
         site: The site.
         statuses: One of `STATUSES` for each allele.
-        genome_ref: What the genome holds in place of `site.ref`, where it is not
-            that; else empty.
-        values: float64, (A, columns); NaN where there is no value.
+        genome_ref: Bases of the genome at the position of `site.ref` if they differ
+            from it; else empty.
+        values: Scores, float64, (A, columns); NaN where there is no value.
     """
 
     site: vcf.Site
@@ -52,7 +52,7 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Windows:
-    """The windows of a site: the reference's and those of alleles that are ok."""
+    """Windows of a site: the reference, and each allele with the status `OK`."""
 
     reference: npt.NDArray[np.uint8]
     alternatives: list[npt.NDArray[np.uint8]]
@@ -63,10 +63,10 @@ class VariantScorer:
     """Scores sites.
 
     Args:
-        ensemble: What scores windows.
-        genome: Where they are taken from.
-        null: Random SNVs to which each score is compared; 0 for none.
-        seed: Of the random SNVs.
+        ensemble: Models that score the windows.
+        genome: Genome from which the windows are taken.
+        null: Number of random SNVs to which each score is compared; 0 for none.
+        seed: Seed of the random SNVs.
 
     Raises:
         ValueError: If `null` is negative.
@@ -86,24 +86,24 @@ class VariantScorer:
         self._null, self._seed = null, seed
         keys = list(ensemble.keys)
         self.columns: dict[str, str] = dict(ensemble.keys)
-        self._tested = [n for n, key in enumerate(keys) if not key.startswith("sd_")]
+        self._tested = [i for i, key in enumerate(keys) if not key.startswith("sd_")]
         if null:
-            for number in self._tested:
-                self.columns[f"{keys[number]}_p"] = (
-                    f"two-sided empirical p-value of {keys[number]}"
+            for i in self._tested:
+                self.columns[f"{keys[i]}_p"] = (
+                    f"two-sided empirical p-value of {keys[i]}"
                 )
             self.columns["null_n"] = (
                 "random SNVs of the same trinucleotide in the window"
             )
 
     def score(self, sites: Iterable[vcf.Site]) -> Iterator[Scored]:
-        """Scores sites, some at a time.
+        """Scores sites in batches.
 
         Args:
             sites: The sites.
 
         Yields:
-            An answer for each, in their order.
+            The scored sites, in their order.
         """
         held: list[tuple[vcf.Site, tuple[str, ...], str, _Windows | None]] = []
         waiting = 0
@@ -119,7 +119,7 @@ class VariantScorer:
         yield from self._scored(held)
 
     def _judge(self, site: vcf.Site) -> tuple[tuple[str, ...], str, _Windows | None]:
-        """Returns the statuses of a site, what the genome holds, and the windows."""
+        """Returns the statuses of a site, `Scored.genome_ref`, and its windows."""
         contig = self._genome.find(site.contig)
         if contig is None:
             return (UNKNOWN_CONTIG,) * len(site.alts), "", None
@@ -127,15 +127,15 @@ class VariantScorer:
         start, stop = site.position - 1, site.position - 1 + len(ref)
         if start < 0 or stop > self._genome.length(contig):
             return (OUTSIDE,) * len(site.alts), "", None
-        there = self._genome.take(contig, start, len(ref))
-        is_match = np.array_equal(there, ref)
-        shown = "" if is_match else encode.decode(there).decode()
+        genome_bases = self._genome.take(contig, start, len(ref))
+        is_match = np.array_equal(genome_bases, ref)
+        genome_ref = "" if is_match else encode.decode(genome_bases).decode()
         size = self._ensemble.window
         middle = size // 2
         window = self._genome.take(contig, start - middle, size)
         is_mostly_n = 2 * int((window == alphabet.N).sum()) > size
         statuses: list[str] = []
-        found = _Windows(reference=window, alternatives=[], spans=[])
+        scorable = _Windows(reference=window, alternatives=[], spans=[])
         for allele in site.alts:
             if vcf.is_symbolic(allele):
                 statuses.append(SYMBOLIC)
@@ -152,57 +152,64 @@ class VariantScorer:
             else:
                 statuses.append(OK)
                 rest = self._genome.take(contig, stop, size - middle - len(alt))
-                found.alternatives.append(np.concatenate([window[:middle], alt, rest]))
+                scorable.alternatives.append(
+                    np.concatenate([window[:middle], alt, rest])
+                )
                 is_substitution = len(alt) == len(ref)
-                found.spans.append(
+                scorable.spans.append(
                     (middle, middle + len(ref)) if is_substitution else scores.NO_SPAN
                 )
-        return tuple(statuses), shown, found if found.alternatives else None
+        return tuple(statuses), genome_ref, scorable if scorable.alternatives else None
 
     def _scored(
         self, held: Sequence[tuple[vcf.Site, tuple[str, ...], str, _Windows | None]]
     ) -> Iterator[Scored]:
         references: list[npt.NDArray[np.uint8]] = []
-        numbers: dict[bytes, int] = {}  # sites at one position share a window
+        indices: dict[bytes, int] = {}  # sites at one position share a window
         alternatives: list[npt.NDArray[np.uint8]] = []
-        of: list[int] = []
+        reference_indices: list[int] = []
         spans: list[tuple[int, int]] = []
         for site, _, _, windows in held:
             if windows is None:
                 continue
             key = windows.reference.tobytes()
-            if key not in numbers:
-                numbers[key] = len(references)
+            if key not in indices:
+                indices[key] = len(references)
                 references.append(windows.reference)
             nulls = self._random(site, windows.reference)
             spans += windows.spans + [(at, at + 1) for at, _ in nulls]
             alternatives += windows.alternatives
             alternatives += [_with(windows.reference, at, base) for at, base in nulls]
-            of += [numbers[key]] * (len(windows.spans) + len(nulls))
+            reference_indices += [indices[key]] * (len(windows.spans) + len(nulls))
         values = np.zeros((0, len(self._ensemble.keys)))
         if alternatives:
             values = self._ensemble.score(
-                np.stack(references), np.stack(alternatives), np.array(of), spans
+                np.stack(references),
+                np.stack(alternatives),
+                np.array(reference_indices),
+                spans,
             )
         first = 0
-        for site, statuses, shown, windows in held:
+        for site, statuses, genome_ref, windows in held:
             rows = np.full((len(statuses), len(self.columns)), np.nan)
             if windows is not None:
                 is_ok = [status == OK for status in statuses]
                 last = first + len(windows.spans)
-                own = values[first:last]
+                site_values = values[first:last]
                 first = last
                 if self._null:
                     count = len(self._random(site, windows.reference))
-                    own = self._with_p(own, values[last : last + count])
+                    site_values = self._with_p(site_values, values[last : last + count])
                     first += count
-                rows[is_ok] = own
-            yield Scored(site=site, statuses=statuses, genome_ref=shown, values=rows)
+                rows[is_ok] = site_values
+            yield Scored(
+                site=site, statuses=statuses, genome_ref=genome_ref, values=rows
+            )
 
     def _random(
         self, site: vcf.Site, window: npt.NDArray[np.uint8]
     ) -> list[tuple[int, int]]:
-        """Returns random SNVs: positions in the window, and their bases."""
+        """Returns random SNVs: positions in the window and alternative bases."""
         middle = self._ensemble.window // 2
         if not self._null or len(window) < 3:
             return []
@@ -211,30 +218,30 @@ class VariantScorer:
         context = window[max(0, middle - 1) : middle + 2]
         if len(context) < 3 or (context == alphabet.N).any():
             return []
-        places = np.flatnonzero((triples == context).all(axis=1)) + 1
-        is_own = (places >= middle) & (places < middle + len(site.ref))
+        positions = np.flatnonzero((triples == context).all(axis=1)) + 1
+        is_variant = (positions >= middle) & (positions < middle + len(site.ref))
         bases = [b for b in range(alphabet.NUM_BASES) if b != context[1]]
-        found = [(p, b) for p in places[~is_own].tolist() for b in bases]
-        if len(found) <= self._null:
-            return found
+        substitutions = [(p, b) for p in positions[~is_variant].tolist() for b in bases]
+        if len(substitutions) <= self._null:
+            return substitutions
         key = f"{self._seed}\t{site.contig}\t{site.position}\t{site.ref}"
         rng = np.random.default_rng(zlib.crc32(key.encode("utf-8", "surrogateescape")))
-        chosen = np.sort(rng.choice(len(found), self._null, replace=False))
-        return [found[number] for number in chosen.tolist()]
+        chosen = np.sort(rng.choice(len(substitutions), self._null, replace=False))
+        return [substitutions[index] for index in chosen.tolist()]
 
     def _with_p(
-        self, own: npt.NDArray[np.float64], nulls: npt.NDArray[np.float64]
+        self, site_values: npt.NDArray[np.float64], nulls: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        """Returns scores with their p-values and the number of random SNVs."""
-        own_t, null_t = own[:, self._tested], nulls[:, self._tested]
-        is_told = np.isfinite(null_t)  # (n, tested)
-        larger = np.abs(null_t)[None] >= np.abs(own_t)[:, None] - 1e-12
-        p = (1.0 + (larger & is_told).sum(axis=1)) / (1.0 + is_told.sum(axis=0))
-        p[np.isnan(own_t)] = np.nan
+        """Returns the scores, their p-values and the number of random SNVs."""
+        site_tested, null_tested = site_values[:, self._tested], nulls[:, self._tested]
+        is_valid = np.isfinite(null_tested)  # (n, tested)
+        larger = np.abs(null_tested)[None] >= np.abs(site_tested)[:, None] - 1e-12
+        p = (1.0 + (larger & is_valid).sum(axis=1)) / (1.0 + is_valid.sum(axis=0))
+        p[np.isnan(site_tested)] = np.nan
         if not len(nulls):
             p[:] = np.nan
-        count = np.full((len(own), 1), float(len(nulls)))
-        return np.concatenate([own, p, count], axis=1)
+        count = np.full((len(site_values), 1), float(len(nulls)))
+        return np.concatenate([site_values, p, count], axis=1)
 
 
 def _with(window: npt.NDArray[np.uint8], at: int, base: int) -> npt.NDArray[np.uint8]:
@@ -244,12 +251,12 @@ def _with(window: npt.NDArray[np.uint8], at: int, base: int) -> npt.NDArray[np.u
 
 
 def renamed(genome: genome_lib.Genome, contigs: Iterable[str]) -> str:
-    """Returns a line on contigs that the genome names otherwise, or nothing."""
+    """Returns a message on contigs with other names in the genome, or ""."""
     pairs = [(c, genome.find(c)) for c in contigs]
-    pairs = [(c, found) for c, found in pairs if found not in (None, c)]
+    pairs = [(c, name) for c, name in pairs if name not in (None, c)]
     if not pairs:
         return ""
-    more = f", and {len(pairs) - 1} more alike" if len(pairs) > 1 else ""
+    more = f", and {len(pairs) - 1} others" if len(pairs) > 1 else ""
     return f"contig names differ: {pairs[0][0]} is {pairs[0][1]} in the genome{more}"
 
 
@@ -264,5 +271,5 @@ def summary(counts: collections.Counter[str]) -> list[str]:
 
 
 def text(value: Any) -> str:
-    """Returns a number in six digits, "." where there is none."""
+    """Returns a value with six significant digits, or "." for NaN."""
     return "." if np.isnan(value) else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Figures of the effects of all mutations: logos above heat maps, PNG and HTML."""
+"""Figures of mutation effects: logos above heat maps, as PNG and HTML."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from genomenet.motifs import report
 from genomenet.variants import mutagenesis
 
 PAGE: Final = 10
-"""Sequences of an HTML page."""
+"""Number of sequences per HTML page."""
 
-_LINE: Final = 100  # bases of a line
-_COLUMN: Final = 0.13  # inches that a base is wide
-_ROW: Final = 0.13  # inches that a row of the heat map is high
-_LOGO: Final = 0.8  # inches
-_MARGIN: Final = (0.95, 1.0)  # inches to the left and to the right
-_GAP: Final = 0.45  # inches between lines, with the positions
-_MOST_PIXELS: Final = 60_000  # of a picture's height; Matplotlib's limit is 65,536
+_LINE: Final = 100  # bases per line
+_COLUMN: Final = 0.13  # width of a base, in inches
+_ROW: Final = 0.13  # height of a row of the heat map, in inches
+_LOGO: Final = 0.8  # height of a logo, in inches
+_MARGIN: Final = (0.95, 1.0)  # left and right, in inches
+_GAP: Final = 0.45  # between lines, with the tick labels, in inches
+_MOST_PIXELS: Final = 60_000  # height of a picture; Matplotlib's limit is 65,536
 _COLOURS: Final = "RdBu_r"
 _ABOUT: Final = (
-    "Letters: how far the base that is there lies above the mean of all four."
-    " Colours: the mutant against the sequence as it is; red is higher, blue is lower."
-    " Points: the base that is there. Grey: N. Positions are counted from 1."
+    "Letters: the score of the base in the sequence minus the mean of all four bases."
+    " Colours: the mutant minus the original sequence; red is higher, blue is lower."
+    " Points: the base in the sequence. Grey: N. Positions are counted from 1."
 )
 
 
@@ -40,40 +40,40 @@ def write_figures(
     *,
     show_progress: bool = False,
 ) -> list[pathlib.Path]:
-    """Draws every sequence: 1.png and so on, and HTML pages of ten sequences each.
+    """Draws all sequences: 1.png and so on, and HTML pages of ten sequences each.
 
     Args:
-        found: The effects.
-        directory: The folder, made if it does not exist; files of the same names are
-            replaced, each whole.
-        show_progress: Whether to show a bar.
+        found: Effects to draw.
+        directory: The folder, made if it does not exist. Files with the same names are
+            replaced atomically.
+        show_progress: Whether to show a progress bar.
 
     Returns:
-        The pages, page_1.html and so on, each complete in itself.
+        Paths of the self-contained pages, page_1.html and so on.
 
     Raises:
         ImportError: If logomaker is not installed.
     """
     folder, pages = pathlib.Path(directory), []
     count = -(-len(found.names) // PAGE)
-    numbers = tqdm.trange(
+    indices = tqdm.trange(
         len(found.names), desc="figures", unit="", disable=not show_progress
     )
     sections: list[dict[str, Any]] = []
-    for number in numbers:
-        png = draw(found, number)
-        with atomic.replacing(folder / f"{number + 1}.png") as partial:
+    for index in indices:
+        png = draw(found, index)
+        with atomic.replacing(folder / f"{index + 1}.png") as partial:
             partial.write_bytes(png)
-        name = found.names[number]
+        name = found.names[index]
         sections.append(
             {
                 "name": name,
-                "length": len(found.codes[number]),
-                "file": f"{number + 1}.png",
+                "length": len(found.codes[index]),
+                "file": f"{index + 1}.png",
                 "image": report.image(png, name, 'style="max-width:100%"'),
             }
         )
-        if len(sections) == PAGE or number + 1 == len(found.names):
+        if len(sections) == PAGE or index + 1 == len(found.names):
             pages.append(folder / f"page_{len(pages) + 1}.html")
             page = html_page.render(
                 "mutations.html",
@@ -89,15 +89,15 @@ def write_figures(
 
 
 def draw(found: mutagenesis.Mutagenesis, number: int) -> bytes:
-    """Draws one sequence, 100 bases a line: a logo, and under it a heat map.
+    """Draws one sequence, 100 bases per line: a logo above a heat map.
 
-    A letter is as high as the base that is there is above the mean of all four, in
-    the score. The heat map has a row for each base in its place, with a point at the
-    one that is there, and further rows for deletions and for insertions.
+    The height of a letter is the score of the base in the sequence minus the mean of
+    all four bases. The heat map has a row for the substitution by each base, with a
+    point at the base in the sequence, and further rows for insertions and deletions.
 
     Args:
-        found: The effects.
-        number: Of the sequence, from 0.
+        found: Effects to draw.
+        number: Index of the sequence, 0-based.
 
     Returns:
         A PNG file.
@@ -156,8 +156,8 @@ def draw(found: mutagenesis.Mutagenesis, number: int) -> bytes:
         axes.tick_params(labelsize=6, length=0, pad=2)
         for row in range(alphabet.NUM_BASES, len(rows), alphabet.NUM_BASES):
             axes.axhline(row - 0.5, color="white", linewidth=1)
-    place = 1 - 0.85 / width, (height - line_height + 0.35) / height
-    scale = drawing.add_axes((*place, 0.1 / width, map_height / height))
+    corner = 1 - 0.85 / width, (height - line_height + 0.35) / height
+    scale = drawing.add_axes((*corner, 0.1 / width, map_height / height))
     bar = drawing.colorbar(image, cax=scale)
     bar.ax.tick_params(labelsize=6, length=2, pad=1)
     bar.outline.set_visible(False)
@@ -167,21 +167,21 @@ def draw(found: mutagenesis.Mutagenesis, number: int) -> bytes:
 
 
 def _rows(
-    found: mutagenesis.Mutagenesis, number: int
+    mutations: mutagenesis.Mutagenesis, index: int
 ) -> tuple[npt.NDArray[np.float32], list[str]]:
     """Returns the rows of the heat map, (rows, L), and their names."""
-    length = len(found.codes[number])
-    rows, names = [found.effects[number, :length].T], list(mutagenesis.BASES)
-    if found.insertions is not None:
-        rows.append(found.insertions[number, :length].T)
+    length = len(mutations.codes[index])
+    rows, names = [mutations.effects[index, :length].T], list(mutagenesis.BASES)
+    if mutations.insertions is not None:
+        rows.append(mutations.insertions[index, :length].T)
         names += [f"insert {base}" for base in mutagenesis.BASES]
-    if found.deletions is not None:
-        rows.append(found.deletions[number, :length][None])
+    if mutations.deletions is not None:
+        rows.append(mutations.deletions[index, :length][None])
         names.append("delete")
     return np.concatenate(rows), names
 
 
-def _heights(found: mutagenesis.Mutagenesis, number: int) -> npt.NDArray[np.float32]:
-    """Returns the centred effect of the base that is there, at its letter: (L, 4)."""
-    codes = found.codes[number]
-    return np.nan_to_num(found.centred[number, : len(codes)]) * encode.one_hot(codes)
+def _heights(mutations: mutagenesis.Mutagenesis, index: int) -> npt.NDArray[np.float32]:
+    """Returns the centred effects of the bases in the sequence, 0 elsewhere, (L, 4)."""
+    codes = mutations.codes[index]
+    return np.nan_to_num(mutations.centred[index, : len(codes)]) * encode.one_hot(codes)

@@ -1,4 +1,4 @@
-"""Effects of every single substitution, deletion and insertion of a sequence."""
+"""Effects of all single substitutions, deletions and insertions in a sequence."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from genomenet.variants import scores
 
 BASES: Final = "ACGT"
 
-_AT_ONCE: Final = 1024  # mutants that are in memory together
-_TOLD: Final = 8192  # substitutions after which the bar moves
+_AT_ONCE: Final = 1024  # mutants in memory at once
+_TOLD: Final = 8192  # substitutions per update of the progress bar
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Mutagenesis:
-    """What each substitution changes.
+    """Effects of all single mutations of N sequences.
 
     Attributes:
-        score: Name of the score, as `genomenet.variant_effects` names it.
-        names: Names of the sequences, N.
-        codes: Their bases, uint8, (L,) each.
-        effects: Mutant against the sequence as it is, float32, (N, L, 4), channels A,
-            C, G, T; 0 for the base that is there, NaN at N and beyond the end of a
-            shorter sequence.
-        deletions: Effects of the sequence less one base, float32, (N, L), NaN as in
-            `effects`; None where they were not asked for.
-        insertions: Effects of a base before each position, float32, (N, L, 4), NaN
-            beyond the end of a shorter sequence; None where they were not asked for.
+        score: Name of the score, as in `genomenet.variant_effects`.
+        names: Names of the N sequences.
+        codes: Bases of the sequences, uint8, (L,) each.
+        effects: Effects of substitutions, mutant against original, float32, (N, L, 4),
+            channels A, C, G, T; 0 for the original base, NaN at N and beyond the end
+            of a shorter sequence.
+        deletions: Effects of deleting one base, float32, (N, L), NaN as in `effects`;
+            None if they were not requested.
+        insertions: Effects of inserting a base before each position, float32,
+            (N, L, 4), NaN beyond the end of a shorter sequence; None if they were not
+            requested.
     """
 
     score: str
@@ -51,11 +52,11 @@ class Mutagenesis:
 
     @property
     def centred(self) -> npt.NDArray[np.float32]:
-        """Effects less their mean over the four bases, float32, (N, L, 4)."""
+        """Effects minus their mean over the four bases, float32, (N, L, 4)."""
         return self.effects - self.effects.mean(axis=2, keepdims=True)
 
     def plot(self, index: int = 0) -> report.Picture:
-        """Draws a sequence as `figures.draw` does; a notebook shows it."""
+        """Draws a sequence as `figures.draw` does, as an image for a notebook."""
         from genomenet.variants import figures  # imports this module
 
         return report.Picture(figures.draw(self, index))
@@ -74,35 +75,36 @@ def saturation_mutagenesis(
     insertions: bool = False,
     show_progress: bool = False,
 ) -> Mutagenesis:
-    """Predicts every single substitution of sequences, each read as a whole.
+    """Predicts the effects of all single substitutions in sequences.
 
-    After a deletion the sequence ends in N, and after an insertion its last base is
-    cut off: all are read at one length, as `genomenet.variant_effects` reads indels.
+    The model reads each sequence as a whole. After a deletion, N is appended to the
+    sequence, and after an insertion, its last base is removed. The length thus stays
+    the same, as for indels in `genomenet.variant_effects`.
 
     Args:
         model: Name or folder of a model, or a Keras model.
         sequences: One sequence or several: text, bytes, or codes of `dna.alphabet`.
-        score: Which score of `genomenet.variant_effects`; by default the logit of the
-            positive class, the value of a regression, the likelihood of a masked
-            language model, or "l2" of another encoder.
-        names: Of the sequences; counted from 1 if None.
-        batch_size: Sequences read at once.
+        score: Name of a score of `genomenet.variant_effects`. By default the logit of
+            the positive class, the value of a regression, the likelihood of a masked
+            language model, or "l2" for another encoder.
+        names: Names of the sequences; "1", "2", … if None.
+        batch_size: Number of sequences per batch.
         both_strands: As for `genomenet.variant_effects`.
         pool: As for `genomenet.variant_effects`.
         deletions: Whether to delete each base as well.
         insertions: Whether to insert each of the four bases before each position.
-        show_progress: Whether to show a bar.
+        show_progress: Whether to show a progress bar.
 
     Returns:
         The effects.
 
     Raises:
-        ValueError: If the model or a sequence is not usable, or there is no such score;
-            a likelihood is one of substitutions only.
+        ValueError: If the model or a sequence is not usable, the model has no such
+            score, or a likelihood is requested for deletions or insertions.
     """
     if isinstance(sequences, str | bytes):
         sequences = [sequences]
-    names = list(names or (str(n + 1) for n in range(len(sequences))))
+    names = list(names or (str(index + 1) for index in range(len(sequences))))
     codes = [
         x if _is_codes(x) else encode.encode(x, name=name)
         for x, name in zip(sequences, names, strict=True)
@@ -116,21 +118,21 @@ def saturation_mutagenesis(
     effects = np.full((len(codes), longest, 4), np.nan, np.float32)
     deleted = effects[..., 0].copy() if deletions else None
     inserted = effects.copy() if insertions else None
-    scorers: dict[int, scores.Scorer] = {}  # a shape is compiled once
+    scorers: dict[int, scores.Scorer] = {}  # by length: each is compiled once
     total = sum(map(len, codes)) * (3 + deletions + 4 * insertions)
     with tqdm.tqdm(
         total=total,
         unit=" mutants",
         unit_scale=True,
         disable=not show_progress,
-        delay=1,  # not before what is refused
+        delay=1,  # errors in the arguments come before the bar
     ) as bar:
-        for row, one in enumerate(codes):
-            scorer = scorers.get(len(one))
+        for row, sequence in enumerate(codes):
+            scorer = scorers.get(len(sequence))
             if scorer is None:
-                scorer = scorers[len(one)] = scores.Scorer(
+                scorer = scorers[len(sequence)] = scores.Scorer(
                     model,
-                    window=len(one),
+                    window=len(sequence),
                     batch_size=batch_size,
                     both_strands=both_strands,
                     pool=pool,
@@ -138,20 +140,20 @@ def saturation_mutagenesis(
             score = _checked(score, scorer, model)
             if score == scores.LIKELIHOOD and (deletions or insertions):
                 raise ValueError(
-                    "a likelihood is one of substitutions only: for deletions and"
-                    f" insertions give score={scores.L2} or {scores.COSINE}"
+                    f"score={score!r} is for substitutions only: for deletions and"
+                    f" insertions give score={scores.L2!r} or {scores.COSINE!r}"
                 )
-            here = slice(0, len(one))
-            effects[row, here] = _substituted(scorer, one, score, bar.update)
+            columns = slice(0, len(sequence))
+            effects[row, columns] = _substituted(scorer, sequence, score, bar.update)
             if deleted is not None:
-                (places,) = np.nonzero(one < alphabet.NUM_BASES)
-                values = _shifted(scorer, one, score, places, None, bar.update)
-                deleted[row, places] = values
+                (positions,) = np.nonzero(sequence < alphabet.NUM_BASES)
+                values = _shifted(scorer, sequence, score, positions, None, bar.update)
+                deleted[row, positions] = values
             if inserted is not None:
-                places = np.repeat(np.arange(len(one)), 4)
-                bases = np.tile(np.arange(4, dtype=np.uint8), len(one))
-                values = _shifted(scorer, one, score, places, bases, bar.update)
-                inserted[row, here] = values.reshape(-1, 4)
+                positions = np.repeat(np.arange(len(sequence)), 4)
+                bases = np.tile(np.arange(4, dtype=np.uint8), len(sequence))
+                values = _shifted(scorer, sequence, score, positions, bases, bar.update)
+                inserted[row, columns] = values.reshape(-1, 4)
     return Mutagenesis(
         score=str(score),
         names=names,
@@ -163,7 +165,7 @@ def saturation_mutagenesis(
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
-    """Checks that a file's name says its format.
+    """Checks that the name of a file states its format.
 
     Args:
         path: The file.
@@ -178,17 +180,18 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def write(found: Mutagenesis, path: str | os.PathLike[str]) -> None:
-    """Writes effects.
+    """Writes effects to a file.
 
     Args:
-        found: The effects.
-        path: An .npz file with `effects`, `centred`, `names`, `score` and, where there
-            are some, `deletions` and `insertions`; or a .tsv file with a row a base:
-            name, position from 0, base, the effects of A, C, G and T, then of the
-            deletion, and of A, C, G and T before the base; empty where there is none.
+        found: Effects to write.
+        path: An .npz file with `effects`, `centred`, `names`, `score` and, if they
+            were requested, `deletions` and `insertions`. Or a .tsv file with one row
+            per base: name, 0-based position, base, the effects of A, C, G and T, of
+            the deletion, and of inserting A, C, G and T before the base; empty where
+            there is no value.
 
     Raises:
-        ValueError: If the name says no format.
+        ValueError: If the name ends with neither .npz nor .tsv, or is a folder.
     """
     check_name(path)
     optional = {"deletions": found.deletions, "insertions": found.insertions}
@@ -215,9 +218,9 @@ def write(found: Mutagenesis, path: str | os.PathLike[str]) -> None:
         table = np.concatenate(values, axis=2)
         for name, codes, rows in zip(found.names, found.codes, table, strict=True):
             letters = encode.decode(codes).decode()
-            for at, (letter, row) in enumerate(zip(letters, rows, strict=False)):
+            for position, (letter, row) in enumerate(zip(letters, rows, strict=False)):
                 line = "\t".join(
-                    [name, str(at), letter, *map(writers.digits, row.tolist())]
+                    [name, str(position), letter, *map(writers.digits, row.tolist())]
                 )
                 file.write(f"{line}\n".encode())
 
@@ -229,45 +232,45 @@ def _substituted(
     advance: Callable[[int], object],
 ) -> npt.NDArray[np.float32]:
     """Returns the effects of substitutions in one sequence, (L, 4)."""
-    found = np.full((len(codes), alphabet.NUM_BASES), np.nan, np.float32)
+    effects = np.full((len(codes), alphabet.NUM_BASES), np.nan, np.float32)
     (known,) = np.nonzero(codes < alphabet.NUM_BASES)
-    found[known, codes[known]] = 0.0
-    places, bases = encode.substitutions(codes)
-    for first in range(0, len(places), _TOLD):
+    effects[known, codes[known]] = 0.0
+    positions, bases = encode.substitutions(codes)
+    for first in range(0, len(positions), _TOLD):
         part = slice(first, first + _TOLD)
-        at, base = places[part], bases[part]
-        found[at, base] = scorer.substitutions(codes, at, base, score)
+        at, part_bases = positions[part], bases[part]
+        effects[at, part_bases] = scorer.substitutions(codes, at, part_bases, score)
         advance(len(at))
-    return found
+    return effects
 
 
 def _shifted(
     scorer: scores.Scorer,
     codes: npt.NDArray[np.uint8],
     score: str,
-    places: npt.NDArray[np.intp],
+    positions: npt.NDArray[np.intp],
     bases: npt.NDArray[np.uint8] | None,
     advance: Callable[[int], object],
 ) -> npt.NDArray[np.float32]:
-    """Returns the effects of insertions, or of deletions where there are no bases."""
+    """Returns the effects of insertions, or of deletions if `bases` is None."""
     column = list(scorer.keys).index(score)
-    found = np.zeros(len(places), np.float32)
-    for first in range(0, len(places), _AT_ONCE):
+    effects = np.zeros(len(positions), np.float32)
+    for first in range(0, len(positions), _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
-        at = places[part]
+        at = positions[part]
         rows = (
             encode.deleted(codes, at)
             if bases is None
             else encode.inserted(codes, at, bases[part])
         )
-        of, spans = np.zeros(len(at), np.intp), [scores.NO_SPAN] * len(at)
-        found[part] = scorer.score(codes[None], rows, of, spans)[:, column]
+        indices, spans = np.zeros(len(at), np.intp), [scores.NO_SPAN] * len(at)
+        effects[part] = scorer.score(codes[None], rows, indices, spans)[:, column]
         advance(len(at))
-    return found
+    return effects
 
 
 def _checked(score: str | None, scorer: scores.Scorer, model: Any) -> str:
-    """Returns the score that is meant."""
+    """Returns the name of the score, by default that of the model."""
     keys = list(scorer.keys)
     if score is None:
         config = model.config
@@ -280,10 +283,10 @@ def _checked(score: str | None, scorer: scores.Scorer, model: Any) -> str:
             if name in keys:
                 return name
     if score not in keys:
-        raise ValueError(f"score={score!r} is none of {', '.join(keys)}")
+        raise ValueError(f"score={score!r} must be one of {', '.join(keys)}")
     return score
 
 
 def _is_codes(x: Any) -> bool:
-    """Returns whether an array holds codes, not letters."""
+    """Returns whether a value is an array of codes, not of letters."""
     return isinstance(x, np.ndarray) and bool((x <= alphabet.N).all())

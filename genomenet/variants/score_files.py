@@ -34,20 +34,20 @@ Genome = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """How variants are scored.
+    """Options of variant scoring.
 
     Attributes:
-        window: Bases of a window; those the model was trained on if None.
-        batch_size: Windows read at once.
-        both_strands: Whether to average over both strands; if None a classifier does
-            as it was evaluated, and an encoder does.
-        pool: How an encoder's window becomes a vector; the model's default if None.
-        null: Random SNVs to which each score is compared; 0 for none.
-        seed: Of the random SNVs.
-        on_error: "stop" at a line that is no variant, or "skip" it.
+        window: Length of a window in bases; that of training if None.
+        batch_size: Number of windows per batch.
+        both_strands: Whether to average over both strands. If None, classifiers use
+            the setting of their evaluation, and encoders average.
+        pool: Pooling of an encoder's window to a vector; the model's default if None.
+        null: Number of random SNVs to which each score is compared; 0 for none.
+        seed: Seed of the random SNVs.
+        on_error: "stop" at a malformed line, or "skip" it.
 
     Raises:
-        ValueError: If an option makes no sense.
+        ValueError: If an option is out of range.
     """
 
     window: int | None = None
@@ -60,7 +60,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.on_error not in (STOP, SKIP):
-            raise ValueError(f"on_error={self.on_error!r} is neither stop nor skip")
+            raise ValueError(f"on_error={self.on_error!r} must be {STOP!r} or {SKIP!r}")
         for name, least in (("window", 1), ("batch_size", 1), ("null", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -69,12 +69,12 @@ class Options:
 
 @dataclasses.dataclass(kw_only=True)
 class Counts:
-    """What was read.
+    """Counts of the records and alleles of a file.
 
     Attributes:
-        records: Lines with variants.
-        malformed: Lines that were left out.
-        statuses: Alternative alleles of each status.
+        records: Number of lines with variants.
+        malformed: Number of malformed lines, which were skipped.
+        statuses: Number of alternative alleles with each status.
     """
 
     records: int = 0
@@ -98,17 +98,17 @@ def variant_effects(
     Args:
         model: Name or folder of a model, a Keras model, or several in a list: a
             classifier, a regression, an encoder or a masked language model.
-        variants: A VCF; a table with the columns chrom, pos, ref and alt; or such
-            tuples. Positions are counted from 1.
-        genome: Sequence files with its contigs, or name → sequence.
-        warn: Called with a line on contigs that are named otherwise, and on what is
-            left out.
-        show_progress: Whether to show a bar.
-        **options: Of `Options`.
+        variants: A VCF; a table with the columns chrom, pos, ref and alt; or tuples
+            (chrom, pos, ref, alt). Positions are 1-based.
+        genome: Sequence files with the contigs, or a mapping name → sequence.
+        warn: Called with a one-line warning for contigs whose name differs in the
+            genome, and for skipped lines.
+        show_progress: Whether to show a progress bar.
+        **options: Options, see `Options`.
 
     Returns:
-        A row an allele: chrom, pos, id, ref, alt, status, genome_ref and the scores,
-        always ALT against REF; NaN where the status is not "ok".
+        A table with one row per allele: chrom, pos, id, ref, alt, status, genome_ref
+        and the scores, always ALT against REF; NaN if the status is not "ok".
 
     Raises:
         ValueError: If the model, a file or an option is not usable.
@@ -119,8 +119,8 @@ def variant_effects(
         ... )
     """
     work = _Work(model, variants, genome, Options(**options), warn or (lambda _: None))
-    found = list(work.scored(work.sites(is_first=False), show_progress=show_progress))
-    return table.collect(found, list(work.scorer.columns))
+    scored = list(work.scored(work.sites(is_first=False), show_progress=show_progress))
+    return table.collect(scored, list(work.scorer.columns))
 
 
 def score_file(
@@ -133,22 +133,22 @@ def score_file(
     warn: Callable[[str], None],
     show_progress: bool = True,
 ) -> Counts:
-    """Scores the variants of a file; memory does not grow with it.
+    """Scores the variants of a file; memory does not grow with the file.
 
     Args:
         model: As for `variant_effects`.
         variants: A VCF (plain, gzip or bgzip), or a table (TSV, CSV) with the columns
             chrom, pos, ref and alt.
-        genome: Sequence files with its contigs, or name → sequence.
-        output: A .vcf, .vcf.gz, .tsv or .parquet file. In a VCF all that was there
-            stays to the byte; INFO fields are appended. It appears when it is
-            complete.
-        options: How.
-        warn: Called with a line on what is left out or named otherwise.
-        show_progress: Whether to show a bar.
+        genome: Sequence files with the contigs, or a mapping name → sequence.
+        output: A .vcf, .vcf.gz, .tsv or .parquet file. A VCF keeps all bytes of the
+            input, and INFO fields are appended. The file appears when it is complete.
+        options: Options; None for the defaults.
+        warn: Called with a one-line warning for contigs whose name differs in the
+            genome, and for skipped lines.
+        show_progress: Whether to show a progress bar.
 
     Returns:
-        The counts.
+        Counts of records, malformed lines and statuses.
 
     Raises:
         ValueError: If the model, a file or an option is not usable.
@@ -163,7 +163,10 @@ def score_file(
     columns = list(work.scorer.columns)
     to_vcf = output.name.endswith(_VCF)
     if to_vcf and not work.is_vcf:
-        raise ValueError(f"{output}: a VCF is made from a VCF only: write .tsv instead")
+        raise ValueError(
+            f"{output}: a VCF can be written only for a VCF input: choose .tsv or"
+            " .parquet"
+        )
     with atomic.replacing(output) as partial, contextlib.ExitStack() as stack:
         if to_vcf:
             is_packed = output.suffix != ".vcf"
@@ -182,7 +185,7 @@ def score_file(
 
 
 class _Work:
-    """The variants, looked through once before any model is loaded."""
+    """The variants of a run, read once before any model is loaded."""
 
     def __init__(
         self,
@@ -194,12 +197,12 @@ class _Work:
     ):
         self._variants, self._options, self._warn = variants, options, warn
         self.counts = Counts()
-        self.used: set[str] = set()  # INFO fields
+        self.used: set[str] = set()  # INFO fields in the file
         self._path = ""
         if isinstance(variants, str | os.PathLike):
             self._path = os.fspath(variants)
             if self._path == "-":
-                raise ValueError("variants must be a file: it is read twice")
+                raise ValueError("variants must be a file, not '-': it is read twice")
         self.is_vcf = bool(self._path) and vcf.is_vcf(self._path)
         contigs: dict[str, None] = {}
         for site in self.sites(is_first=True):
@@ -220,10 +223,10 @@ class _Work:
         )
 
     def sites(self, *, is_first: bool) -> Iterator[vcf.Site]:
-        """Yields the sites; the first time lines left out are told."""
+        """Yields the sites; only the first pass reports malformed lines."""
         if not self._path:
-            for number, values in enumerate(self._variants, start=1):
-                yield _site(tuple(map(str, values)), f"variant {number}")
+            for index, values in enumerate(self._variants, start=1):
+                yield _site(tuple(map(str, values)), f"variant {index}")
         elif self.is_vcf:
             for line in self.lines(is_first=is_first):
                 if isinstance(line, vcf.Site):
@@ -244,7 +247,7 @@ class _Work:
     def scored(
         self, sites: Iterator[vcf.Site], *, show_progress: bool
     ) -> Iterator[effects.Scored]:
-        """Yields the answers, and counts them."""
+        """Yields the scored sites, and counts their statuses."""
         with tqdm.tqdm(
             total=self.counts.records,
             desc="scoring",
@@ -258,13 +261,13 @@ class _Work:
 
     def _rows(self, *, is_first: bool) -> Iterator[vcf.Site]:
         on_error = self._on_error(is_first)
-        for number, fields in tables.read_fields(
+        for index, fields in tables.read_fields(
             self._path, required=_REQUIRED, columns=_NAMES, on_error=on_error
         ):
             values = tuple(fields[name] for name in _REQUIRED)
             try:
                 yield _site(
-                    values, f"{self._path}, line {number}", fields.get("id", ".")
+                    values, f"{self._path}, line {index}", fields.get("id", ".")
                 )
             except vcf.VariantError as e:
                 on_error(e)
@@ -281,7 +284,7 @@ class _Work:
 
 
 class _Fields:
-    """INFO fields of scores, under names that no other field of the file has."""
+    """INFO fields of scores, with names that no other field of the file has."""
 
     def __init__(self, columns: Mapping[str, str], used: set[str]):
         number, prefix = 1, _PREFIX
@@ -302,7 +305,7 @@ class _Fields:
         self._abouts = list(columns.values())
 
     def declarations(self, end: bytes) -> bytes:
-        """Returns the lines of the header."""
+        """Returns the header lines that declare the fields."""
         lines = [
             vcf.declaration(
                 self._status,
@@ -315,7 +318,7 @@ class _Fields:
                 self._genome,
                 "1",
                 "String",
-                "genomenet: bases of the genome where REF is not what it holds",
+                "genomenet: bases of the genome, if they differ from REF",
                 end=end,
             ),
         ]
@@ -326,7 +329,7 @@ class _Fields:
         return b"".join(lines)
 
     def of(self, scored: effects.Scored) -> str:
-        """Returns the fields of a site; scores that no allele has are left out."""
+        """Returns the fields of a site; scores that no allele has are omitted."""
         fields = [f"{self._status}={','.join(scored.statuses)}"]
         if scored.genome_ref:
             fields.append(f"{self._genome}={scored.genome_ref}")
@@ -338,8 +341,8 @@ class _Fields:
 
 
 def _write_vcf(work: _Work, file: Any, fields: _Fields, *, show_progress: bool) -> None:
-    """Writes the lines of a VCF, those of sites with their fields."""
-    others: dict[int, list[bytes]] = {}  # after how many sites other lines come
+    """Writes the lines of a VCF, with the fields of scores added to sites."""
+    others: dict[int, list[bytes]] = {}  # other lines, by the number of sites before
     num_read = 0
 
     def sites() -> Iterator[vcf.Site]:
@@ -353,9 +356,9 @@ def _write_vcf(work: _Work, file: Any, fields: _Fields, *, show_progress: bool) 
                 line = fields.declarations(vcf.end_of(line) or b"\n") + line
             others.setdefault(num_read, []).append(line)
 
-    answers = work.scored(sites(), show_progress=show_progress)
-    for number, scored in enumerate(answers):
-        for line in others.pop(number, []):
+    scored_sites = work.scored(sites(), show_progress=show_progress)
+    for index, scored in enumerate(scored_sites):
+        for line in others.pop(index, []):
             file.write(line)
         file.write(vcf.add_info(scored.site.line, fields.of(scored)))
     for lines in others.values():
@@ -363,27 +366,29 @@ def _write_vcf(work: _Work, file: Any, fields: _Fields, *, show_progress: bool) 
             file.write(line)
 
 
-def _site(values: tuple[str, ...], place: str, name: str = ".") -> vcf.Site:
-    """Returns the site of a row: chrom, pos, ref and alt."""
+def _site(values: tuple[str, ...], where: str, name: str = ".") -> vcf.Site:
+    """Returns the site of a row with the values chrom, pos, ref and alt."""
     if len(values) != len(_REQUIRED):
-        raise vcf.VariantError(f"{place}: {len(values)} values of chrom, pos, ref, alt")
+        raise vcf.VariantError(
+            f"{where}: {len(values)} values; chrom, pos, ref and alt are needed"
+        )
     contig, position, ref, alt = values
     if not contig:
-        raise vcf.VariantError(f"{place}: chrom is empty")
+        raise vcf.VariantError(f"{where}: chrom is empty")
     if not (position.isascii() and position.isdigit() and len(position) < 19):
-        raise vcf.VariantError(f"{place}: pos {position[:30]!r} is no position")
+        raise vcf.VariantError(f"{where}: pos {position[:30]!r} is not a position")
     alts = tuple(alt.split(","))
     try:
         vcf.check_alleles(ref, alts)
     except vcf.VariantError as e:
-        raise vcf.VariantError(f"{place}: {e}") from None
+        raise vcf.VariantError(f"{where}: {e}") from None
     return vcf.Site(
         contig=contig, position=int(position), ref=ref, alts=alts, id=name or "."
     )
 
 
 def _check_apart(output: pathlib.Path, variants: Any, genome: Genome) -> None:
-    """Refuses to replace what is read."""
+    """Raises ValueError if the output is one of the inputs."""
     inputs = [variants]
     if isinstance(genome, str | os.PathLike):
         inputs.append(genome)
@@ -391,4 +396,4 @@ def _check_apart(output: pathlib.Path, variants: Any, genome: Genome) -> None:
         inputs += genome
     for path in inputs:
         if output.exists() and os.path.exists(path) and output.samefile(path):
-            raise ValueError(f"{output} is read: choose another output")
+            raise ValueError(f"{output} is also an input: choose another output")

@@ -21,7 +21,7 @@ LIKELIHOOD: Final = "likelihood"
 VALUE: Final = "value"
 
 NO_SPAN: Final = (-1, -1)
-"""The stretch of an alternative that is of another length than the reference."""
+"""Span of an alternative whose length differs from that of the reference."""
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.uint8]
@@ -32,14 +32,15 @@ class Scorer:
 
     Args:
         model: Keras model, name of a model, or release folder.
-        window: Bases of a window, W; those the model was trained on if None.
-        batch_size: Windows read at once, at most: see `outputs.rows_at_once`.
-        both_strands: Whether to average over both strands; if None a classifier does
-            as it was evaluated, and an encoder does.
-        pool: How an encoder's window becomes a vector; the model's default if None.
+        window: Length of a window in bases, W; that of training if None.
+        batch_size: Maximum number of windows per batch, see `outputs.rows_at_once`.
+        both_strands: Whether to average over both strands. If None, classifiers use
+            the setting of their evaluation, and encoders average.
+        pool: Pooling of an encoder's window to a vector; the model's default if None.
 
     Raises:
-        ValueError: If there is no such model, or it cannot read such a window.
+        ValueError: If there is no such model, or it cannot read windows of this
+            length.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Scorer:
         self.keys = self._keys(model)
 
     def _keys(self, model: Any) -> dict[str, str]:
-        """Returns the names of the scores, and what each is."""
+        """Returns the names of the scores and their descriptions."""
         if self._is_encoder:
             keys = {
                 COSINE: "1 - cosine of the embeddings of ALT and REF, 0 to 2",
@@ -117,12 +118,13 @@ class Scorer:
         Args:
             references: Windows, uint8, (R, W).
             alternatives: Windows, uint8, (N, W).
-            of: Number of the reference of each alternative, (N,).
-            spans: Where each differs, 0-based and half-open, if in substitutions
-                only; else `NO_SPAN`.
+            of: Index of the reference of each alternative, (N,).
+            spans: Interval in which each alternative differs, 0-based and half-open,
+                if it has only substitutions; else `NO_SPAN`.
 
         Returns:
-            float64, (N, scores), in the order of `keys`; NaN where there is none.
+            Scores, float64, (N, scores), in the order of `keys`; NaN where a score is
+            not defined.
         """
         before = self.outputs.rows(references).astype(np.float64)[of]
         after = self.outputs.rows(alternatives).astype(np.float64)
@@ -141,16 +143,16 @@ class Scorer:
     ) -> Floats:
         """Returns one score of substitutions in one window.
 
-        What a substitution cannot change is not computed again.
+        Activations that a substitution cannot change are computed only once.
 
         Args:
             codes: The window, uint8, (W,).
-            places: Positions, ascending, (M,).
-            bases: What takes their place, uint8, (M,).
-            key: One of `keys`.
+            places: Positions of the substitutions, ascending, (M,).
+            bases: New bases, uint8, (M,).
+            key: Name of the score, one of `keys`.
 
         Returns:
-            float64, (M,), as `score` returns them.
+            Scores as from `score`, float64, (M,).
         """
         if key == LIKELIHOOD:
             rows = encode.substituted(codes, places, bases)
@@ -162,7 +164,7 @@ class Scorer:
         return differences[:, list(self.keys).index(key)]
 
     def _differences(self, before: Any, after: Any) -> Floats:
-        """Returns the scores that are made of outputs, (N, scores)."""
+        """Returns the scores computed from model outputs, (N, scores)."""
         if not self._is_encoder:
             return after - before
         distance = np.linalg.norm(after - before, axis=1)
@@ -175,45 +177,43 @@ class Scorer:
         of: npt.NDArray[np.intp],
         spans: Sequence[tuple[int, int]],
     ) -> Floats:
-        """Returns the ratios of substitutions; those of one stretch share a row."""
-        found = np.full(len(alternatives), np.nan)
+        """Returns log-likelihood ratios; alternatives of one span share a row."""
+        ratios = np.full(len(alternatives), np.nan)
         rows: list[tuple[int, tuple[int, int], list[int]]] = []
-        last: dict[tuple[int, tuple[int, int]], int] = {}
-        for number, (reference, span) in enumerate(
-            zip(of.tolist(), spans, strict=True)
-        ):
+        last_row: dict[tuple[int, tuple[int, int]], int] = {}
+        for index, (reference, span) in enumerate(zip(of.tolist(), spans, strict=True)):
             if span == NO_SPAN:
                 continue
-            row = last.get((reference, span))
+            row = last_row.get((reference, span))
             if row is None or len(rows[row][2]) == outputs.ALTERNATIVES:
-                row = last[reference, span] = len(rows)
+                row = last_row[reference, span] = len(rows)
                 rows.append((reference, span, []))
-            rows[row][2].append(number)
+            rows[row][2].append(index)
         if rows and self._masked is not None:
-            ratios = self._masked.ratios(
+            row_ratios = self._masked.ratios(
                 references[[reference for reference, *_ in rows]],
                 [span for _, span, _ in rows],
                 [
-                    [alternatives[number, slice(*span)] for number in numbers]
-                    for _, span, numbers in rows
+                    [alternatives[index, slice(*span)] for index in indices]
+                    for _, span, indices in rows
                 ],
             )
-            for (*_, numbers), values in zip(rows, ratios, strict=True):
-                found[numbers] = values
-        return found
+            for (*_, indices), values in zip(rows, row_ratios, strict=True):
+                ratios[indices] = values
+        return ratios
 
 
 class Ensemble:
-    """Scores of several models, their mean and standard deviation; or of one.
+    """Scores of one model, or of several with their mean and standard deviation.
 
     Args:
         models: One model or several, as for `Scorer`.
-        window: Bases of a window; where models were trained on different ones it must
-            be given.
-        **options: Of `Scorer`.
+        window: Length of a window in bases. It is required if the models were trained
+            on different lengths.
+        **options: Options of `Scorer`.
 
     Raises:
-        ValueError: If there is no model, or their windows differ.
+        ValueError: If there is no model, or the lengths of their windows differ.
     """
 
     def __init__(self, models: Any, *, window: int | None = None, **options: Any):
@@ -226,7 +226,7 @@ class Ensemble:
         if len(windows) > 1:
             raise ValueError(
                 f"the models were trained on {', '.join(map(str, windows))} bases:"
-                " give window= the bases that all are to read"
+                " give the length that all shall read as window"
             )
         self.window = windows[0]
         self.batch_size = self._scorers[0].outputs.batch_size
@@ -258,20 +258,23 @@ class Ensemble:
         spans: Sequence[tuple[int, int]],
     ) -> Floats:
         """Scores alternatives as `Scorer.score` does, in the order of `keys`."""
-        found = [s.score(references, alternatives, of, spans) for s in self._scorers]
-        if len(found) == 1:
-            return found[0]
+        values = [
+            scorer.score(references, alternatives, of, spans)
+            for scorer in self._scorers
+        ]
+        if len(values) == 1:
+            return values[0]
         shared = np.stack(
             [
-                values[:, [list(s.keys).index(key) for key in self._shared]]
-                for s, values in zip(self._scorers, found, strict=True)
+                model_values[:, [list(scorer.keys).index(key) for key in self._shared]]
+                for scorer, model_values in zip(self._scorers, values, strict=True)
             ]
         )
-        return np.concatenate([*found, shared.mean(0), shared.std(0, ddof=1)], axis=1)
+        return np.concatenate([*values, shared.mean(0), shared.std(0, ddof=1)], axis=1)
 
 
 def _cosine(before: Floats, after: Floats) -> Floats:
-    """Returns 1 − cosine of rows; 0 where rows are the same."""
+    """Returns 1 − cosine similarity of rows; 0 for equal rows."""
     norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
     product = (before * after).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""Tables of variants: in memory, as TSV and as Parquet."""
+"""Tables of variant effects: in memory, as TSV and as Parquet."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from genomenet.inference import writers
 from genomenet.variants import effects
 
 FIXED: Final = ("chrom", "pos", "id", "ref", "alt", "status", "genome_ref")
-"""Columns before the scores; `pos` is counted from 1."""
+"""Columns before the scores; `pos` is 1-based."""
 
-_SHOWN: Final = 20  # rows in a notebook
+_SHOWN: Final = 20  # rows shown in a notebook
 
 
 class EffectTable:
-    """A row an alternative allele, as named NumPy columns.
+    """A table with one row per alternative allele and named NumPy columns.
 
     Args:
-        columns: Name → values, all of one length.
+        columns: Name → values; all columns have the same length.
     """
 
     def __init__(self, columns: Mapping[str, npt.NDArray[Any]]):
@@ -59,12 +59,12 @@ class EffectTable:
 
 
 def header(columns: Sequence[str]) -> list[str]:
-    """Returns the names of all columns; a score never has that of a fixed one."""
+    """Returns the names of all columns; scores never have the name of a fixed one."""
     return [*FIXED, *tables.unique_columns(list(FIXED), columns)]
 
 
 def rows(scored: effects.Scored) -> list[tuple[Any, ...]]:
-    """Returns the rows of a site, one an alternative allele."""
+    """Returns the rows of a site, one per alternative allele."""
     site = scored.site
     return [
         (
@@ -97,15 +97,15 @@ def collect(found: Sequence[effects.Scored], columns: Sequence[str]) -> EffectTa
 def writing(
     partial: pathlib.Path, columns: Sequence[str], *, is_parquet: bool
 ) -> Generator[Any]:
-    """Opens a table to write.
+    """Opens a table for writing.
 
     Args:
-        partial: The file to make.
+        partial: The file to write.
         columns: Names of the scores.
-        is_parquet: Parquet, or else TSV.
+        is_parquet: Whether to write Parquet; otherwise TSV.
 
     Yields:
-        A function that takes a scored site.
+        A function that writes the rows of a scored site.
     """
     names = header(columns)
     if is_parquet:
@@ -127,7 +127,7 @@ def writing(
 
 
 def _schema(names: Sequence[str]) -> Any:
-    """Text, an int64 position, and float64 scores, null where there is none."""
+    """Returns the schema: text, an int64 position, and nullable float64 scores."""
     import pyarrow as pa
 
     kinds: list[Any] = [pa.string()] * len(FIXED)
@@ -137,7 +137,7 @@ def _schema(names: Sequence[str]) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Returns a value that Parquet can hold: bytes that are no UTF-8 are replaced."""
+    """Returns a value for Parquet: bytes that are not UTF-8 are replaced."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return value

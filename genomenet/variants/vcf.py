@@ -1,4 +1,4 @@
-"""VCF as text: what is not added stays to the byte."""
+"""Reading and writing of VCF as text: existing bytes are kept unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from Bio import bgzf
 
 from genomenet.dna import alphabet, files
 
-_FIXED: Final = 8  # columns up to INFO
+_FIXED: Final = 8  # number of columns up to INFO
 _INFO: Final = 7
 _MISSING: Final = b"."
 _INFO_ID: Final = re.compile(rb"##INFO=<(?:[^\"]*?,)?ID=([^,>]+)")
@@ -23,7 +23,7 @@ _SYMBOLIC: Final = re.compile(r"<.*>|\*|\..*|.*\.|.*[\[\]].*")
 
 
 class VariantError(ValueError):
-    """A line that is no variant. One line: file, number, cause."""
+    """A line is not a valid variant. The message names the file, line and cause."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class Site:
     """A position with its alleles.
 
     Attributes:
-        contig: As it is written.
-        position: Of the first base of `ref`, from 1.
+        contig: Name of the contig, as written.
+        position: Position of the first base of `ref`, 1-based.
         ref: Letters of the reference allele.
-        alts: Alternative alleles: letters, or symbols as `is_symbolic` knows them.
-        id: Its ID, "." where it has none.
-        line: The line of the file, with its end; empty where there is none.
+        alts: Alternative alleles: letters, or symbols, see `is_symbolic`.
+        id: ID of the variant, or "." if it has none.
+        line: Line of the file, with its line ending; empty if there is none.
     """
 
     contig: str
@@ -48,25 +48,27 @@ class Site:
 
 
 def is_symbolic(allele: str) -> bool:
-    """Returns whether an allele is no letters: `<DEL>`, `*`, `.` or a breakend."""
+    """Returns whether an allele is a symbol: `<DEL>`, `*`, `.` or a breakend."""
     return bool(_SYMBOLIC.fullmatch(allele))
 
 
 def is_vcf(path: str) -> bool:
-    """Returns whether a file begins as VCF does.
+    """Returns whether a file begins like a VCF.
 
     Args:
         path: The file, plain, gzip or bgzip.
 
     Raises:
-        ValueError: If it cannot be read, is empty, or is BCF.
+        ValueError: If the file cannot be read, is empty, or is BCF.
     """
     with files.decompressed(path) as stream:
         head = stream.readline(1 << 12).removeprefix(b"\xef\xbb\xbf")
     if not head:
-        raise VariantError(f"{path}: empty file: no variants and no header")
+        raise VariantError(f"{path}: empty file: it has no header and no variants")
     if head.startswith(b"BCF"):
-        raise VariantError(f"{path}: a BCF file: convert it with bcftools view to VCF")
+        raise VariantError(
+            f"{path}: BCF is not supported: convert it to VCF with bcftools view"
+        )
     return head.startswith((b"##fileformat=VCF", b"#CHROM\t", b"##"))
 
 
@@ -75,27 +77,28 @@ def read(path: str, on_error: Callable[[VariantError], None]) -> Iterator[bytes 
 
     Args:
         path: The file, plain, gzip or bgzip.
-        on_error: Called with what is wrong with a line, which is then left out; or it
-            raises.
+        on_error: Called with the error of each malformed line. If it returns, the line
+            is skipped; it may also raise.
 
     Yields:
-        Lines of the header and blank lines as bytes with their ends, the last of the
-        header that names the columns; then sites.
+        Header, comment and blank lines as bytes with their line endings, and sites.
+        The line with the column names is the last one of the header.
 
     Raises:
-        ValueError: If the file cannot be read, or has no line that names the columns.
+        ValueError: If the file cannot be read, or has no line with the column names.
     """
     num_columns = 0
     with files.decompressed(path) as stream:
-        for number, line in enumerate(stream, start=1):
+        for index, line in enumerate(stream, start=1):
             if line.startswith(b"#CHROM\t") and not num_columns:
                 num_columns = len(line.rstrip(b"\r\n").split(b"\t"))
                 if num_columns < _FIXED:
-                    raise _error(path, number, f"{num_columns} columns of {_FIXED}")
+                    cause = f"{num_columns} columns; at least {_FIXED} are needed"
+                    raise _error(path, index, cause)
                 yield line
             elif not num_columns:
                 if not line.removeprefix(b"\xef\xbb\xbf").startswith(b"##"):
-                    raise _error(path, number, "a line before #CHROM without ##")
+                    raise _error(path, index, "lines before #CHROM must begin with ##")
                 yield line
             elif line.startswith(b"#") or not line.strip():
                 yield line
@@ -103,57 +106,57 @@ def read(path: str, on_error: Callable[[VariantError], None]) -> Iterator[bytes 
                 try:
                     yield _parse(line, num_columns)
                 except VariantError as e:
-                    on_error(_error(path, number, str(e)))
+                    on_error(_error(path, index, str(e)))
     if not num_columns:
-        raise VariantError(f"{path}: no line #CHROM that names the columns")
+        raise VariantError(f"{path}: no line #CHROM with the column names")
 
 
 def check_alleles(ref: str, alts: Sequence[str]) -> None:
-    """Refuses alleles that are neither letters nor symbols.
+    """Checks that alleles are nucleotide letters or symbols.
 
     Args:
         ref: Reference allele.
         alts: Alternative alleles.
 
     Raises:
-        VariantError: With the allele.
+        VariantError: If an allele is neither; the message has the allele.
     """
     if not _is_letters(ref):
-        raise VariantError(f"REF {_short(ref)} is no sequence of nucleotides")
+        raise VariantError(f"REF {_short(ref)} is not a nucleotide sequence")
     for alt in alts:
         if not (_is_letters(alt) or is_symbolic(alt)):
-            raise VariantError(f"ALT {_short(alt)} is no sequence of nucleotides")
+            raise VariantError(f"ALT {_short(alt)} is not a nucleotide sequence")
 
 
 def declared(line: bytes) -> str | None:
-    """Returns the ID of an INFO field that a line of the header declares, or None."""
+    """Returns the ID of the INFO field that a header line declares, or None."""
     match = _INFO_ID.match(line)
     return match[1].decode("utf-8", "surrogateescape") if match else None
 
 
 def info_keys(line: bytes) -> list[str]:
-    """Returns the keys of the INFO fields of a line of a site."""
+    """Returns the keys of the INFO fields in the line of a site."""
     info = line.rstrip(b"\r\n").split(b"\t", _FIXED)[_INFO]
     text = info.decode("utf-8", "surrogateescape")
     return [field.partition("=")[0] for field in text.split(";")]
 
 
 def info_id(name: str) -> str:
-    """Returns a name as the ID of an INFO field: other characters become "_"."""
+    """Returns a name as an INFO ID: characters that are not allowed become "_"."""
     return _NOT_ID.sub("_", name)
 
 
 def declaration(
     id: str, number: str, kind: str, description: str, *, end: bytes
 ) -> bytes:
-    """Returns the line of a header that declares an INFO field.
+    """Returns a header line that declares an INFO field.
 
     Args:
         id: The ID.
-        number: "A" for one value an ALT, or "1".
+        number: "A" for one value per ALT, or "1".
         kind: "Float", "String" or "Integer".
-        description: One line.
-        end: End of the line.
+        description: Description, one line.
+        end: Line ending.
     """
     text = description.replace("\\", "\\\\").replace('"', '\\"')
     line = f'##INFO=<ID={id},Number={number},Type={kind},Description="{text}">'
@@ -161,7 +164,7 @@ def declaration(
 
 
 def end_of(line: bytes) -> bytes:
-    r"""Returns how a line ends: "\n", "\r\n" or nothing."""
+    r"""Returns the ending of a line: "\n", "\r\n" or nothing."""
     return line[len(line.rstrip(b"\r\n")) :]
 
 
@@ -169,11 +172,11 @@ def add_info(line: bytes, fields: str) -> bytes:
     """Returns a line with INFO fields appended.
 
     Args:
-        line: Of a site, with its end.
-        fields: `KEY=value;KEY=value`.
+        line: Line of a site, with its line ending.
+        fields: Fields to append, as `KEY=value;KEY=value`.
 
     Returns:
-        The line, in which all else is the same to the byte.
+        The line; all other bytes are unchanged.
     """
     columns = line[: len(line) - len(end_of(line))].split(b"\t")
     added = fields.encode("utf-8", "surrogateescape")
@@ -186,14 +189,14 @@ def add_info(line: bytes, fields: str) -> bytes:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str], *, is_packed: bool) -> Generator[Any]:
-    """Opens a file for bytes.
+    """Opens a file to write bytes.
 
     Args:
         path: The file.
-        is_packed: Whether to compress it with bgzip, which gzip reads as well.
+        is_packed: Whether to compress it with bgzip, which gzip can also read.
 
     Yields:
-        What takes the bytes.
+        The binary file.
     """
     with open(path, "wb") as raw:
         if not is_packed:
@@ -207,14 +210,12 @@ def writing(path: str | os.PathLike[str], *, is_packed: bool) -> Generator[Any]:
 def _parse(line: bytes, num_columns: int) -> Site:
     columns = line.rstrip(b"\r\n").split(b"\t")
     if len(columns) != num_columns:
-        raise VariantError(
-            f"{len(columns)} columns, where the header names {num_columns}"
-        )
+        raise VariantError(f"{len(columns)} columns, but the header has {num_columns}")
     if not columns[0]:
         raise VariantError("CHROM is empty")
     if not _DIGITS.fullmatch(columns[1]):
         shown = _short(columns[1].decode("utf-8", "replace"))
-        raise VariantError(f"POS {shown} is no position")
+        raise VariantError(f"POS {shown} is not a position")
     contig, _, name, ref, alts = (
         x.decode("utf-8", "surrogateescape") for x in columns[:5]
     )
@@ -242,5 +243,5 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 30 else f"{text[:29]}…")
 
 
-def _error(path: str, number: int, cause: str) -> VariantError:
-    return VariantError(f"{path}, line {number}: {cause}")
+def _error(path: str, index: int, cause: str) -> VariantError:
+    return VariantError(f"{path}, line {index}: {cause}")
