@@ -1,1 +1,1 @@
-"""Sequence facts: alphabet, encoding, k-mers, files and windows."""
+"""DNA sequences: alphabet, encoding, k-mers, files and windows."""

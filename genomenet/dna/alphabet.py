@@ -30,7 +30,7 @@ GAPS: Final = b"-."
 
 
 def _codes() -> npt.NDArray[np.uint8]:
-    """Builds the table byte → code, in either case and with U as T."""
+    """Builds the byte → code table, for both cases and with U read as T."""
     table = np.full(256, INVALID, np.uint8)
     for letters, code in ((b"A", A), (b"C", C), (b"G", G), (b"TU", T), (AMBIGUOUS, N)):
         for letter in letters + letters.lower():
@@ -53,4 +53,4 @@ LETTERS: Final[npt.NDArray[np.uint8]] = _frozen(b"ACGTN")
 """Code → upper-case letter, uint8, (5,). Padding has no letter."""
 
 COMPLEMENT: Final[npt.NDArray[np.uint8]] = _frozen(bytes([T, G, C, A, N, PAD]))
-"""Code → code of the pairing base, uint8, (6,). N and padding stay."""
+"""Code → code of the complementary base, uint8, (6,). N and padding stay."""

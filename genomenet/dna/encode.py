@@ -1,4 +1,4 @@
-"""Letters to codes, codes to one-hot, back again, and the other strand of each.
+"""Encodes sequences as codes and as one-hot arrays, and complements them.
 
 Codes are those of `genomenet.dna.alphabet`. L is a length in bases.
 """
@@ -52,16 +52,16 @@ def encode(
     codes = np.empty(len(sequence), np.uint8)
     for start in range(0, len(sequence), _BLOCK):
         block = sequence[start : start + _BLOCK]
-        # "replace" gives one '?' a character, so that positions keep.
+        # "replace" writes one '?' per character, so that positions stay the same.
         raw = block.encode("ascii", "replace") if isinstance(block, str) else block
-        found = np.frombuffer(bytes(raw).translate(_TRANSLATION), np.uint8)
-        if found.max() == alphabet.INVALID:
-            position = start + int(np.argmax(found == alphabet.INVALID))
+        block_codes = np.frombuffer(bytes(raw).translate(_TRANSLATION), np.uint8)
+        if block_codes.max() == alphabet.INVALID:
+            position = start + int(np.argmax(block_codes == alphabet.INVALID))
             raise ValueError(
                 f"record {name!r}: {_shown(sequence, position)} at position "
                 f"{position + 1} is not a nucleotide letter"
             )
-        codes[start : start + _BLOCK] = found
+        codes[start : start + _BLOCK] = block_codes
     return codes
 
 
@@ -87,7 +87,7 @@ def decode(codes: npt.ArrayLike) -> bytes:
 def one_hot(
     codes: npt.ArrayLike, dtype: npt.DTypeLike = np.float32
 ) -> npt.NDArray[Any]:
-    """Expands codes to one channel a base.
+    """Expands codes to one channel per base.
 
     Args:
         codes: Codes, integer, (..., L).
@@ -98,7 +98,7 @@ def one_hot(
         all channels.
 
     Raises:
-        ValueError: If a code is not one of the alphabet's.
+        ValueError: If a code is not in the alphabet.
     """
     return _ONE_HOT.astype(dtype)[_checked(codes, largest=alphabet.PAD)]
 
@@ -110,10 +110,10 @@ def reverse_complement(codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:
         codes: Codes, integer, (..., L).
 
     Returns:
-        Codes, uint8, (..., L). Padding keeps its code and so changes its end.
+        Codes, uint8, (..., L). Padding keeps its code and moves to the other end.
 
     Raises:
-        ValueError: If a code is not one of the alphabet's.
+        ValueError: If a code is not in the alphabet.
 
     Example:
         >>> decode(reverse_complement(encode("AACGN")))
@@ -129,7 +129,7 @@ def pad(
 
     Args:
         sequences: Codes, uint8, (L,) each, none longer than `length`.
-        length: Bases of a row; those of the longest sequence by default.
+        length: Bases of a row; by default those of the longest sequence.
 
     Returns:
         uint8, (N, L).
@@ -148,59 +148,60 @@ def substitutions(
     """Returns every single substitution of a sequence.
 
     Args:
-        codes: Its codes, uint8, (L,).
+        codes: Codes of the sequence, uint8, (L,).
 
     Returns:
-        Positions, (M,), each of an A, C, G or T three times in a row, and the base that
-        takes its place, uint8, (M,), those that are not there in the order A, C, G, T.
+        Positions, (M,), where the position of each A, C, G or T is repeated three
+        times, and the substituted bases, uint8, (M,): the three other bases in the
+        order A, C, G, T.
     """
-    (places,) = np.nonzero(codes < alphabet.NUM_BASES)
+    (positions,) = np.nonzero(codes < alphabet.NUM_BASES)
     bases = np.broadcast_to(
-        np.arange(alphabet.NUM_BASES, dtype=np.uint8), (len(places), 4)
+        np.arange(alphabet.NUM_BASES, dtype=np.uint8), (len(positions), 4)
     )
-    return np.repeat(places, 3), bases[bases != codes[places, None]]
+    return np.repeat(positions, 3), bases[bases != codes[positions, None]]
 
 
 def substituted(
     codes: npt.NDArray[np.uint8],
-    places: npt.NDArray[np.intp],
+    positions: npt.NDArray[np.intp],
     bases: npt.NDArray[np.uint8],
 ) -> npt.NDArray[np.uint8]:
-    """Returns a sequence with one substitution a row: uint8, (M, L)."""
-    rows = np.repeat(codes[None], len(places), axis=0)
-    rows[np.arange(len(places)), places] = bases
+    """Returns copies of a sequence with one substitution each: uint8, (M, L)."""
+    rows = np.repeat(codes[None], len(positions), axis=0)
+    rows[np.arange(len(positions)), positions] = bases
     return rows
 
 
 def deleted(
-    codes: npt.NDArray[np.uint8], places: npt.NDArray[np.intp]
+    codes: npt.NDArray[np.uint8], positions: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.uint8]:
-    """Returns a sequence less one base a row, N at its end: uint8, (M, L)."""
+    """Returns copies with one base deleted and N at the end: uint8, (M, L)."""
     longer = np.append(codes, np.uint8(alphabet.N))
     columns = np.arange(len(codes))
-    return longer[columns + (columns >= places[:, None])]
+    return longer[columns + (columns >= positions[:, None])]
 
 
 def inserted(
     codes: npt.NDArray[np.uint8],
-    places: npt.NDArray[np.intp],
+    positions: npt.NDArray[np.intp],
     bases: npt.NDArray[np.uint8],
 ) -> npt.NDArray[np.uint8]:
-    """Returns a sequence with one more base a row, cut at its length: uint8, (M, L).
+    """Returns copies with one base inserted, cropped to L bases: uint8, (M, L).
 
     Args:
-        codes: Its codes, uint8, (L,).
-        places: Positions of the new bases, (M,), 0 to L - 1.
-        bases: Their codes, uint8, (M,).
+        codes: Codes of the sequence, uint8, (L,).
+        positions: Positions of the inserted bases, (M,), 0 to L - 1.
+        bases: Codes of the inserted bases, uint8, (M,).
     """
     columns = np.arange(len(codes))
-    rows = codes[columns - (columns > places[:, None])]
-    rows[np.arange(len(places)), places] = bases
+    rows = codes[columns - (columns > positions[:, None])]
+    rows[np.arange(len(positions)), positions] = bases
     return rows
 
 
 def _shown(sequence: str | bytes | npt.NDArray[np.uint8], position: int) -> str:
-    """Shows the character at a position: printable as itself, else as its byte."""
+    """Formats the character at a position: itself if printable, else its byte."""
     part = sequence[position : position + 4]  # one UTF-8 character has up to 4 bytes
     if isinstance(part, str):
         # Text read with "surrogateescape" holds bytes as U+DC80..U+DCFF.
@@ -220,7 +221,7 @@ def _shown(sequence: str | bytes | npt.NDArray[np.uint8], position: int) -> str:
 
 
 def _checked(codes: npt.ArrayLike, *, largest: int) -> npt.NDArray[Any]:
-    """Returns codes as an array that may index a table."""
+    """Returns codes as an array that can index a look-up table."""
     array = np.asarray(codes)
     if not array.size:
         return array.astype(np.uint8)

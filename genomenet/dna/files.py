@@ -1,7 +1,7 @@
-"""Sequence files: found, opened and recognised by their content.
+"""Finds and opens sequence files and recognises their formats by content.
 
-This is the lower half of `genomenet.dna.reader`, which turns what is opened here
-into records. Names and endings of files are never looked at.
+`genomenet.dna.reader` turns the opened files into records. The names and extensions
+of files are ignored.
 """
 
 import contextlib
@@ -27,15 +27,16 @@ _EXPECTED: Final = "expected FASTA, FASTQ, GenBank, EMBL or 2bit, plain or gzip"
 _GZIP: Final = b"\x1f\x8b"
 _TWO_BIT: Final = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")  # either byte order
 _BOM: Final = b"\xef\xbb\xbf"
-_HEAD: Final = 1 << 16  # bytes looked at to recognise a format
+_HEAD: Final = 1 << 16  # bytes read to recognise a format
 
 # A bgzip file is a chain of gzip members and ends in this empty one (SAM/BAM
-# specification, section 4.1.2). Cut between two members, only its absence tells.
+# specification, section 4.1.2). If the file is truncated between two members, only
+# the absence of this one shows it.
 _BGZF_END: Final = bytes.fromhex(
     "1f8b08040000000000ff0600424302001b0003000000000000000000"
 )
 
-# What people hand over by mistake: first bytes → what to call it.
+# Other files that are given by mistake: first bytes → description.
 _OTHERS: Final = (
     (b"BZh", "a bzip2 file: decompress it, or compress with gzip instead"),
     (b"\xfd7zXZ\0", "an xz file: decompress it, or compress with gzip instead"),
@@ -60,19 +61,19 @@ _SEPARATOR: Final = re.compile(rb"[\x1c-\x1f]")
 
 
 class SequenceFileError(ValueError):
-    """A sequence file that cannot be used. One line: file, record, cause."""
+    """A sequence file is not usable. The message is one line: file, record, cause."""
 
 
 def error(source: str, cause: str, *, record: str | None = None) -> SequenceFileError:
-    """Makes the error for a file.
+    """Returns the error for a file.
 
     Args:
         source: The file as the user wrote it.
         cause: What is wrong, in the user's words.
-        record: Name of the record, where there is one.
+        record: Name of the record, if any.
 
     Returns:
-        The error, its message on one line, control characters as escapes.
+        The error. Its message is one line, with control characters escaped.
     """
     named = f"record {record!r}: " if record else ""
     line = " ".join(f"{source}: {named}{cause}".splitlines())
@@ -83,14 +84,15 @@ def error(source: str, cause: str, *, record: str | None = None) -> SequenceFile
 def expand(
     paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
 ) -> list[str]:
-    """Resolves patterns and checks that every file is there.
+    """Expands patterns and checks that every file exists.
 
     Args:
         paths: Files, patterns such as `genomes/*.fa.gz` (`**` for any depth), or `-`
-            for standard input. A file whose own name looks like a pattern is a file.
+            for standard input. An existing file whose name looks like a pattern is read
+            as that file.
 
     Returns:
-        Files in the given order, those of one pattern sorted.
+        Files in the given order; the matches of one pattern are sorted.
 
     Raises:
         SequenceFileError: If a file does not exist, is a directory, or a pattern
@@ -117,50 +119,51 @@ def expand(
 
 
 def shown(path: str) -> str:
-    """Returns the name under which messages speak of a file."""
+    """Returns the name of a file as messages show it."""
     return "<stdin>" if path == STDIN else path
 
 
 @contextlib.contextmanager
 def opened(path: str) -> Generator[tuple[str, TextIO]]:
-    """Opens a file, decompresses it where needed, and tells its format.
+    """Opens a file, decompresses it if needed, and recognises its format.
 
     Args:
         path: File, or `-` for standard input, which need not be seekable.
 
     Yields:
-        The format and a stream of its text. Line ends of all kinds come as newlines;
-        bytes that are not ASCII come as "surrogateescape" characters. A 2bit file is
-        binary: read it by its path.
+        The format and a stream of its text. All kinds of line endings are read as
+        newlines, and bytes that are not ASCII as "surrogateescape" characters. A 2bit
+        file is binary: read it by its path.
 
     Raises:
         SequenceFileError: If the file cannot be opened, read or recognised, also
-            later, while the stream is read.
+            while the stream is being read.
     """
     source = shown(path)
     with contextlib.ExitStack() as stack:
         stream = _Stream(_binary(path, stack), source)
-        packed = stream.peek(2) == _GZIP
-        if packed:
+        is_gzip = stream.peek(2) == _GZIP
+        if is_gzip:
             stream = _GzipStream(stream, source)
         kind = _recognise(stream, source)
-        if kind == TWO_BIT and (packed or path == STDIN or not os.path.isfile(path)):
+        if kind == TWO_BIT and (is_gzip or path == STDIN or not os.path.isfile(path)):
             raise error(source, "2bit must be a plain file, not gzip and not a pipe")
         yield kind, io.TextIOWrapper(cast(BinaryIO, stream), "ascii", "surrogateescape")
 
 
 @contextlib.contextmanager
 def decompressed(path: str) -> Generator[BinaryIO]:
-    """Opens a file of any format, decompressed where it is gzip or bgzip.
+    """Opens a file of any format and decompresses gzip and bgzip.
 
     Args:
         path: File, or `-` for standard input.
 
     Yields:
-        Its bytes, as they are.
+        A stream of its bytes, unchanged.
 
     Raises:
-        SequenceFileError: If the file cannot be opened or read, also later.
+        SequenceFileError: If the file cannot be opened or read, also while the stream
+            is being read.
     """
     source = shown(path)
     with contextlib.ExitStack() as stack:
@@ -171,7 +174,7 @@ def decompressed(path: str) -> Generator[BinaryIO]:
 
 
 class _Stream(io.BufferedIOBase):
-    """Forward-only bytes that can be peeked at and that fail in the user's words."""
+    """A forward-only byte stream with `peek`, whose errors name the file."""
 
     def __init__(self, file: BinaryIO, source: str) -> None:
         self._file = file
@@ -193,11 +196,11 @@ class _Stream(io.BufferedIOBase):
         return data
 
     def read1(self, size: int = -1, /) -> bytes:
-        """Returns the next bytes as a text stream is to see them."""
+        """Returns the next bytes for a text stream, with separators marked."""
         data = self.read(size)
-        # Python's str.rstrip, and so Biopython, takes these four control characters
-        # for white space and would drop them at a line's end. Followed by another
-        # wrong byte they stay, and are reported.
+        # Python's str.rstrip, and so Biopython, treats these four control characters as
+        # white space and would drop them at the end of a line. Another wrong byte
+        # after them keeps them, so that they are reported.
         if any(byte in data for byte in b"\x1c\x1d\x1e\x1f"):
             data = _SEPARATOR.sub(rb"\g<0>\0", data)
         return data
@@ -237,9 +240,7 @@ class _GzipStream(_Stream):
         return data
 
     def _truncated(self) -> SequenceFileError:
-        return error(
-            self._source, "truncated gzip file: it ends early, so copy or load it again"
-        )
+        return error(self._source, "truncated gzip file: copy or download it again")
 
 
 def _binary(path: str, stack: contextlib.ExitStack) -> BinaryIO:
@@ -257,10 +258,10 @@ def _binary(path: str, stack: contextlib.ExitStack) -> BinaryIO:
 
 
 def _recognise(stream: _Stream, source: str) -> str:
-    """Tells the format by its first bytes, past a byte order mark and blank lines."""
+    """Returns the format, read after any byte order mark and blank lines."""
     if not stream.peek(1):
-        packed = isinstance(stream, _GzipStream)
-        raise error(source, "empty file" + " inside gzip" * packed)
+        is_gzip = isinstance(stream, _GzipStream)
+        raise error(source, "empty file" + " inside gzip" * is_gzip)
     if stream.peek(3) == _BOM:
         stream.read(3)
     while head := stream.peek(_HEAD):
@@ -285,7 +286,7 @@ def _recognise(stream: _Stream, source: str) -> str:
 
 
 def _mistaken(head: bytes) -> str:
-    """Says what a file is that is none of the known formats."""
+    """Describes a file that has none of the known formats."""
     for start, name in _OTHERS:
         if head.startswith(start):
             return f"not a sequence file but {name} ({_EXPECTED})"

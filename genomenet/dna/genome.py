@@ -1,4 +1,4 @@
-"""A genome in memory, any stretch of which can be had."""
+"""A genome in memory with random access to its bases."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MITOCHONDRION: Final = {"m": "mt"}
 
 
 class Names:
-    """Contigs by any of their names: with or without `chr`, the mitochondrion M or MT.
+    """Finds contigs by name, with or without `chr`, the mitochondrion as M or MT.
 
     Args:
-        names: Those of the contigs.
+        names: Names of the contigs.
     """
 
     def __init__(self, names: Iterable[str] = ()):
@@ -32,16 +32,16 @@ class Names:
         """Adds a contig."""
         self._exact.add(name)
         plain = _plain(name)
-        # Two contigs that differ only so are told apart by their full names alone.
+        # Contigs that differ only in this way are found by their full names only.
         self._known[plain] = None if plain in self._known else name
 
     def find(self, name: str) -> str | None:
-        """Returns the contig that a name means, or None."""
+        """Returns the contig that a name refers to, or None."""
         return name if name in self._exact else self._known.get(_plain(name))
 
 
 class Genome:
-    """Contigs at 2 bits a base, by name.
+    """Contigs at 2 bits per base, by name.
 
     Args:
         contigs: Name → codes of `dna.alphabet`, uint8, (L,).
@@ -68,7 +68,7 @@ class Genome:
 
         Args:
             source: Files or patterns as for `dna.reader.read`, or name → sequence.
-            only: Names of the contigs to keep, under any of their names; all if None.
+            only: Contigs to keep, by any of their names; all if None.
 
         Returns:
             The genome.
@@ -93,35 +93,35 @@ class Genome:
         self._names.add(name)
 
     def find(self, name: str) -> str | None:
-        """Returns the contig that a name means, or None.
+        """Returns the contig that a name refers to, or None.
 
         Args:
-            name: As it is, with or without `chr`, the mitochondrion as M or MT.
+            name: Name with or without `chr`; the mitochondrion is M or MT.
         """
         return self._names.find(name)
 
     @property
     def names(self) -> list[str]:
-        """The contigs, in their order."""
+        """Names of the contigs, in the order in which they were added."""
         return list(self._lengths)
 
     def windows(
         self, contig: str, starts: npt.NDArray[np.int64], length: int
     ) -> npt.NDArray[np.uint8]:
-        """Returns stretches inside a contig, codes, uint8, (W, length)."""
+        """Returns the codes of windows inside a contig: uint8, (W, length)."""
         return self._contigs[contig].take(starts, length)
 
     def length(self, contig: str) -> int:
-        """Returns the bases of a contig."""
+        """Returns the length of a contig, in bases."""
         return self._lengths[contig]
 
     def take(self, contig: str, start: int, length: int) -> npt.NDArray[np.uint8]:
-        """Returns a stretch of a contig, N beyond its ends.
+        """Returns an interval of a contig, with N beyond the ends of the contig.
 
         Args:
-            contig: Its name in the genome.
-            start: First base, 0-based; below 0 it lies before the contig.
-            length: Bases.
+            contig: Name of the contig in the genome.
+            start: First base, 0-based; a negative value lies before the contig.
+            length: Length of the interval, in bases.
 
         Returns:
             Codes, uint8, (length,).
@@ -131,12 +131,12 @@ class Genome:
         last = min(start + length, self._lengths[contig])
         if first < last:
             starts = np.array([first], np.int64)
-            found = self._contigs[contig].take(starts, last - first)[0]
-            codes[first - start : last - start] = found
+            bases = self._contigs[contig].take(starts, last - first)[0]
+            codes[first - start : last - start] = bases
         return codes
 
 
 def _plain(name: str) -> str:
-    """Returns what all names of a contig share: no `chr`, MT for M, one case."""
+    """Normalises the name of a contig: lower case, no `chr`, MT for M."""
     plain = name.lower().removeprefix(_PREFIX)
     return _MITOCHONDRION.get(plain, plain)

@@ -20,10 +20,10 @@ SPECIALS: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """The tokens before the k-mers, in id order."""
 
 NUM_SPECIAL: Final = len(SPECIALS)
-"""The id of the first k-mer, that of A only."""
+"""The id of the first k-mer, which consists of A only."""
 
 DIGITS: Final[npt.NDArray[np.uint8]] = np.frombuffer(bytes([0, 2, 3, 1]), np.uint8)
-"""Base code → digit of a k-mer's number, uint8, (4,): A 0, T 1, C 2, G 3."""
+"""Base code → digit of a k-mer's index, uint8, (4,): A 0, T 1, C 2, G 3."""
 
 _ORDER: Final = "ATCG"
 _LARGEST_K: Final = 8
@@ -69,11 +69,12 @@ def tokenize(codes: npt.ArrayLike, k: int) -> npt.NDArray[np.int32]:
         k: Bases of a k-mer, 1 to 8.
 
     Returns:
-        int32, (L - k + 1,), none if L < k; [UNK] where a k-mer holds anything but
+        int32, (L - k + 1,), empty if L < k; [UNK] where a k-mer holds anything but
         A, C, G and T.
 
     Raises:
-        ValueError: If k is out of range, or codes are not one row of 0 to 5.
+        ValueError: If k is out of range, or `codes` has more than one axis or values
+            outside 0 to 5.
 
     Example:
         >>> tokenize([0, 1, 2, 3, 4], 3).tolist()  # ACGTN
@@ -97,27 +98,28 @@ def tokenize(codes: npt.ArrayLike, k: int) -> npt.NDArray[np.int32]:
 
 
 def canonical_features(k: int) -> npt.NDArray[np.intp]:
-    """Returns the feature that each k-mer shares with its reverse complement.
+    """Returns the index of the canonical k-mer of each k-mer.
 
     Args:
         k: Bases of a k-mer, 1 to 8.
 
     Returns:
-        (4^k,), by the index of the k-mer, its id without the specials; features are
-        ordered by the smaller of both.
+        (4^k,), by the index of the k-mer, which is its id less the number of special
+        tokens: a k-mer and its reverse complement have the same value. Values count
+        from 0 in the order of the canonical k-mers.
 
     Raises:
         ValueError: If k is out of range.
     """
     _check(k)
-    numbers: npt.NDArray[np.int64] = np.arange(alphabet.NUM_BASES**k, dtype=np.int64)
-    other = np.zeros_like(numbers)
-    rest = numbers.copy()
+    indices: npt.NDArray[np.int64] = np.arange(alphabet.NUM_BASES**k, dtype=np.int64)
+    reverse = np.zeros_like(indices)
+    rest = indices.copy()
     complement = DIGITS[alphabet.COMPLEMENT[np.argsort(DIGITS)]]
     for _ in range(k):
-        other = other * alphabet.NUM_BASES + complement[rest % alphabet.NUM_BASES]
+        reverse = reverse * alphabet.NUM_BASES + complement[rest % alphabet.NUM_BASES]
         rest //= alphabet.NUM_BASES
-    return np.unique(np.minimum(numbers, other), return_inverse=True)[1]
+    return np.unique(np.minimum(indices, reverse), return_inverse=True)[1]
 
 
 def _check(k: int) -> None:

@@ -1,4 +1,4 @@
-"""A genome at 2 bits a base, in memory or memory-mapped: chromosome 20 in 16 MB."""
+"""A genome at 2 bits per base, in memory or memory-mapped: chromosome 20 in 16 MB."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from genomenet.dna import alphabet
 BASES_PER_BYTE: Final = 4
 _SHIFTS: Final = np.array([0, 2, 4, 6], np.uint8)  # of the four bases in a byte
 _BLOCK: Final = 1 << 20  # bytes read at once
-# Byte → its four codes, which a view as bytes sets side by side.
+# Byte → its four codes as one uint32; a view as bytes gives them in order.
 _CODES: Final = (
     ((np.arange(256)[:, None] >> _SHIFTS) & 3)
     .astype(np.uint8)
@@ -24,10 +24,10 @@ _CODES: Final = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Packed:
-    """Bases one after the other, addressed by their position from 0.
+    """Bases that are addressed by their 0-based position.
 
     Attributes:
-        codes: Four bases a byte, the first in the lowest bits, N as A: uint8, an
+        codes: Four bases per byte, the first in the lowest bits, N as A: uint8, an
             array or a memory-mapped file.
         n_runs: Half-open intervals of N, int64, (R, 2), in order.
     """
@@ -36,7 +36,7 @@ class Packed:
     n_runs: npt.NDArray[np.int64]
 
     def take(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.uint8]:
-        """Returns windows of one length.
+        """Returns windows of equal length.
 
         Args:
             starts: Position of the first base of each window, int64, (W,).
@@ -45,14 +45,16 @@ class Packed:
         Returns:
             Codes, uint8, (W, L).
         """
-        num_bytes = (length + 6) >> 2  # with what lies before in the first byte
+        num_bytes = (length + 6) >> 2  # with the earlier bases in the first byte
         source = self.codes
         if len(source) < num_bytes:
             source = np.pad(source, (0, num_bytes - len(source)))
-        # The last bytes hold the windows that would reach beyond them.
+        # Near the end, a window is read from an earlier byte, so as not to exceed it.
         first = np.minimum(starts >> 2, len(source) - num_bytes)
-        found = np.lib.stride_tricks.sliding_window_view(source, num_bytes)[first]
-        bases = _CODES[found].view(np.uint8)  # (W, 4 · bytes)
+        window_bytes = np.lib.stride_tricks.sliding_window_view(source, num_bytes)[
+            first
+        ]
+        bases = _CODES[window_bytes].view(np.uint8)  # (W, 4 · bytes)
         shift = starts - BASES_PER_BYTE * first
         codes = np.empty((len(starts), length), np.uint8)
         for column in np.unique(shift).tolist():
@@ -71,20 +73,22 @@ class Packed:
 
     def digest(self) -> str:
         """Returns a checksum of all bases: 32 hexadecimal digits."""
-        found = hashlib.blake2b(digest_size=16)
+        checksum = hashlib.blake2b(digest_size=16)
         for start in range(0, len(self.codes), _BLOCK):
-            found.update(np.ascontiguousarray(self.codes[start : start + _BLOCK]).data)
-        found.update(np.ascontiguousarray(self.n_runs, np.int64).data)
-        return found.hexdigest()
+            checksum.update(
+                np.ascontiguousarray(self.codes[start : start + _BLOCK]).data
+            )
+        checksum.update(np.ascontiguousarray(self.n_runs, np.int64).data)
+        return checksum.hexdigest()
 
     @functools.cached_property
     def _sums(self) -> npt.NDArray[np.int64]:
-        """Number of N in the runs before each, int64, (R + 1,)."""
+        """Number of N in all runs before each run, int64, (R + 1,)."""
         starts, ends = self.n_runs.T
         return np.concatenate([[0], np.cumsum(ends - starts)])
 
     def _n_before(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Returns how many N lie before each position."""
+        """Returns the number of N before each position."""
         if not len(self.n_runs):
             return np.zeros(positions.shape, np.int64)
         starts, ends = self.n_runs.T
@@ -95,7 +99,7 @@ class Packed:
     def _with_n(
         self, codes: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.uint8]:
-        """Returns the codes with their N."""
+        """Returns the codes with N filled in."""
         columns: npt.NDArray[np.int64] = np.arange(codes.shape[1], dtype=np.int64)
         positions: npt.NDArray[np.int64] = starts[:, None] + columns
         run = np.searchsorted(self.n_runs[:, 0], positions, side="right") - 1
@@ -104,21 +108,21 @@ class Packed:
 
 
 def pack(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Packs codes, four a byte.
+    """Packs codes, four per byte.
 
     Args:
         codes: uint8, (L,); N is packed as A.
 
     Returns:
-        uint8, (L / 4,), rounded up; the last byte is filled with A.
+        uint8, (L / 4,), rounded up; the last byte is padded with A.
     """
     bases = codes * (codes < alphabet.NUM_BASES)
     bases = np.pad(bases, (0, -len(bases) % BASES_PER_BYTE))
     words = bases.view("<u4")  # four bases each, the first in the lowest byte
-    found = words | words >> 6
-    found |= words >> 12
-    found |= words >> 18
-    return found.astype(np.uint8)
+    merged = words | words >> 6
+    merged |= words >> 12
+    merged |= words >> 18
+    return merged.astype(np.uint8)
 
 
 def runs_of_n(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Rankings of k-mers by NPMI: the files that `genomenet.rank_kmers` writes."""
+"""Reads rankings of k-mers by NPMI, as `genomenet.rank_kmers` writes them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FOLDER: Final = pathlib.Path(__file__).parent / "rankings"
 def bundled(k: int) -> list[str]:
     """Returns the names of the rankings of k-mers that come with the package."""
     ending = f"_k{k}"
-    found = _FOLDER.glob(f"*{ending}.csv")
-    return sorted(path.stem.removesuffix(ending) for path in found)
+    paths = _FOLDER.glob(f"*{ending}.csv")
+    return sorted(path.stem.removesuffix(ending) for path in paths)
 
 
 def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
@@ -32,11 +32,12 @@ def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
         k: Bases of a k-mer.
 
     Returns:
-        int32, (4^k,): of the k-mer with id i the rank at i - 5, 1 the best; for
-        k-mers that the file lacks one rank after all others.
+        int32, (4^k,): the rank of the k-mer with id i is at index i - 5; 1 is the
+        best. K-mers that the file lacks share the rank after the last one.
 
     Raises:
-        ValueError: If there is no such ranking, or a line is wrong; with its number.
+        ValueError: If there is no such ranking, or a line is wrong. The message gives
+            the number of the line.
     """
     path = pathlib.Path(name_or_path)
     if str(name_or_path) in bundled(k):
@@ -53,22 +54,25 @@ def read(name_or_path: str | os.PathLike[str], k: int) -> npt.NDArray[np.int32]:
             for row in rows:
                 where, word = f"{path}, line {lines.line_num}", row[0]
                 if word not in ids:
-                    raise ValueError(f"{where}: {word!r} is no {k}-mer of A, C, G, T")
+                    raise ValueError(f"{where}: {word!r} is not a {k}-mer of ACGT")
                 is_rank = row[-1].isdecimal() and len(row[-1]) < 10
                 rank = int(row[-1]) if is_rank else 0
                 if len(row) != len(COLUMNS) or not 1 <= rank <= len(ids):
-                    raise ValueError(f"{where}: no rank from 1 to {len(ids)}")
+                    raise ValueError(
+                        f"{where}: {len(COLUMNS)} columns are expected, the last a rank"
+                        f" from 1 to {len(ids)}; got {','.join(row)[:40]!a}"
+                    )
                 if ranks[ids[word]]:
-                    raise ValueError(f"{where}: {word} stands there twice")
+                    raise ValueError(f"{where}: {word} is listed twice")
                 ranks[ids[word]] = rank
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         reason = getattr(e, "strerror", None) or "not a text file"
         raise ValueError(
-            f"{name_or_path} is no ranking of {k}-mers: {reason}; with the package"
-            f" come {', '.join(bundled(k)) or 'none'}"
+            f"{name_or_path} is not a ranking of {k}-mers: {reason}; the package"
+            f" contains {', '.join(bundled(k)) or 'none'}"
         ) from e
-    found = np.sort(ranks[ranks > 0])
-    if not len(found) or (found != np.arange(1, len(found) + 1)).any():
+    given = np.sort(ranks[ranks > 0])
+    if not len(given) or (given != np.arange(1, len(given) + 1)).any():
         raise ValueError(f"{path}: the ranks are not 1, 2, 3, … each once")
-    ranks[ranks == 0] = len(found) + 1
+    ranks[ranks == 0] = len(given) + 1
     return ranks

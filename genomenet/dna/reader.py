@@ -1,7 +1,7 @@
-"""Sequence files → checked, normalised records, one at a time.
+"""Reads sequence files as checked, normalised records, one at a time.
 
-FASTA, FASTQ, GenBank, EMBL and 2bit, plain or compressed with gzip or bgzip, recognised
-by content. Biopython parses; this module checks what it lets pass.
+FASTA, FASTQ, GenBank, EMBL and 2bit, plain or compressed with gzip or bgzip, are
+recognised by content. Biopython parses them; this module adds the checks that it lacks.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from genomenet.dna import encode, files
 SequenceFileError = files.SequenceFileError
 expand = files.expand
 
-# Biopython's signatures are typed in part only.
+# Biopython's signatures are only partly typed.
 _parse_fasta = cast(
     Callable[[TextIO], Iterator[tuple[str, str]]],
     FastaIO.SimpleFastaParser,  # pyright: ignore[reportUnknownMemberType]
@@ -41,7 +41,7 @@ _BLANKS: Final = ("\t", "\v", "\f")  # Biopython removes spaces and line ends on
 _PROTEIN_ONLY: Final = list(b"EFILPQZJO*")
 _PROTEIN: Final = list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-.")
 _LENGTH: Final = re.compile(r"\b(\d+)\s+(bp|aa)\b", re.IGNORECASE)
-_NO_SEQUENCE: Final = "no sequence in this record: get it with sequence"
+_NO_SEQUENCE: Final = "no sequence in this record: download it with its sequence"
 _NAMELESS: Final = frozenset(("", ".", "<unknown id>", "unknown"))
 
 
@@ -68,22 +68,21 @@ def read(
 ) -> Iterator[Record]:
     """Reads sequence files, one record in memory at a time.
 
-    Nothing is opened before the first record is asked for; then all files must be
-    there.
+    Files are opened when the first record is requested; then all files must exist.
 
     Args:
         paths: Files, patterns such as `genomes/*.fa.gz`, or `-` for standard input.
-            Files come in the given order, those of one pattern sorted.
-        unique: Whether a name that was used before, in any of the files, is an error;
-            but not of reads (FASTQ), which are too many to remember.
-        on_error: Called with what is wrong with a record, which is then left out,
-            instead of raising it. What makes a file unreadable is raised anyway.
+            Files are read in the given order, the matches of one pattern sorted.
+        unique: Whether a name that occurs twice, in any of the files, is an error.
+            Names of reads (FASTQ) are too many to remember and are not checked.
+        on_error: Called with the error of a record, which is then skipped, instead of
+            raising it. Errors that make a file unreadable are always raised.
 
     Yields:
         Records in file order.
 
     Raises:
-        SequenceFileError: If a file is not usable as it is. The message is one line
+        SequenceFileError: If a file is not usable. The message is one line
             with the file, the record and the cause.
 
     Example:
@@ -102,7 +101,7 @@ def read(
             if is_unique:
                 used[name] = source
             yield Record(name=name, codes=codes, source=source)
-            del codes  # else it would live while the next record is read
+            del codes  # else it stays in memory while the next record is read
 
 
 def _refuse(error: SequenceFileError) -> None:
@@ -142,16 +141,16 @@ def _sequences(
 
 @contextlib.contextmanager
 def _enough_memory(source: str) -> Generator[None]:
-    """Says in one line that a record does not fit in memory."""
+    """Reports in one line that a record does not fit in memory."""
     try:
         yield
     except MemoryError:
-        cause = "a record is too large for the memory: cut it, or use a larger machine"
+        cause = "a record is too large for the memory: split it or use more memory"
         raise files.error(source, cause) from None
 
 
 def _codes(letters: str | bytes, name: str, source: str) -> npt.NDArray[np.uint8]:
-    """Encodes a sequence, and tells a protein from a wrong character."""
+    """Encodes a sequence; distinguishes a protein from a wrong character."""
     try:
         return encode.encode(letters, name=name)
     except ValueError as e:
@@ -162,8 +161,8 @@ def _codes(letters: str | bytes, name: str, source: str) -> npt.NDArray[np.uint8
         raw = block.encode("ascii", "replace") if isinstance(block, str) else block
         counts += np.bincount(np.frombuffer(raw.upper(), np.uint8), minlength=256)
     is_letter = not np.any(np.delete(counts, _PROTEIN))
-    # A lone wrong letter in DNA is a wrong letter; of a protein's letters some three
-    # in four are none of A, C, G, T and N. X alone also masks DNA.
+    # A single wrong letter in DNA is a wrong letter. In a protein, about three letters
+    # in four are not A, C, G, T or N. X alone also masks DNA.
     unclear = counts[_PROTEIN].sum() - counts[list(b"ACGTUNX-.")].sum()
     if is_letter and counts[_PROTEIN_ONLY].any() and unclear > 0.4 * len(letters):
         raise files.error(source, "looks like protein, not DNA or RNA", record=name)
@@ -176,18 +175,18 @@ def _named(
     on_error: Callable[[SequenceFileError], None],
     mark: str,
 ) -> Iterator[tuple[str, str]]:
-    """Yields (name, letters) of the headers and letters of a FASTA or FASTQ stream."""
-    numbers = itertools.count(1)  # no enumerate: it keeps its last item alive
+    """Yields (name, letters) for each record of a FASTA or FASTQ stream."""
+    counter = itertools.count(1)  # enumerate would keep its last item alive
     for title, letters in records:
-        number = next(numbers)
+        index = next(counter)
         words = title.encode("ascii", "surrogateescape").split(None, 1)
         if not words:
-            cause = f"header {number} has no name after its '{mark}'"
+            cause = f"header {index} has no name after its '{mark}'"
             on_error(files.error(source, cause))
             continue
         name = words[0].decode("utf-8", "replace")
         if not name.isprintable():
-            cause = f"header {number} has an unreadable name {name!a}"
+            cause = f"header {index} has an unreadable name {name!a}"
             on_error(files.error(source, cause))
             continue
         for blank in _BLANKS:
@@ -197,10 +196,10 @@ def _named(
 
 
 def _reads(text: TextIO, source: str) -> Iterator[tuple[str, str]]:
-    """Yields (header, letters) of a FASTQ stream; the qualities are not looked at.
+    """Yields (header, letters) of a FASTQ stream; qualities are ignored.
 
-    Both reads of a pair have one name in files of today, "r1 1:N:0" and "r1 2:N:0":
-    here they are r1/1 and r1/2, as they were in older ones.
+    In current files both reads of a pair have the same name, "r1 1:N:0" and
+    "r1 2:N:0". They become r1/1 and r1/2, as in older files.
     """
     last = "the first read"
     try:
@@ -232,13 +231,13 @@ def _flat(
     while True:
         try:
             with warnings.catch_warnings():
-                # Biopython warns where a file is cut or has an odd header. What
-                # matters to a sequence is checked here instead.
+                # Biopython warns about truncated files and odd headers. What matters
+                # for a sequence is checked here instead.
                 warnings.simplefilter("ignore")
                 record = parse(lines, do_features=False)
         except (SequenceFileError, MemoryError):
             raise
-        except Exception as e:  # whatever the parser trips over is a broken record
+        except Exception as e:  # any error of the parser means a broken record
             if lines.has_ended:
                 raise lines.truncated() from None
             if not lines.is_inside and not lines.has_sequence:  # closed by "//"
@@ -264,14 +263,14 @@ def _flat(
             continue
         if letters and lines.length not in (None, len(letters)):
             cause = f"its first line says {lines.length} bases, it has {len(letters)}"
-            raise files.error(source, f"{cause}: cut or damaged?", record=name)
+            raise files.error(source, f"{cause}: truncated or damaged?", record=name)
         del record
         yield name, letters
         del letters
 
 
 class _FlatLines:
-    """Lines of a flat file, which note what Biopython lets pass in silence.
+    """Reads lines of a flat file and tracks what Biopython silently accepts.
 
     That is text between two records, and a last record that is not closed by `//`.
     """
@@ -284,8 +283,8 @@ class _FlatLines:
         self.is_inside = False
         self.has_ended = False
         self.name = ""
-        self.has_sequence = False  # whether its part for the sequence has begun
-        self.length: int | None = None  # bases, as the record's first line says
+        self.has_sequence = False  # whether the sequence of the record has begun
+        self.length: int | None = None  # bases, as its first line says
         self._in_banner = False
 
     def readline(self) -> str:
@@ -314,7 +313,7 @@ class _FlatLines:
         return files.error(self._source, cause, record=self.name)
 
     def _begin(self, line: str) -> None:
-        """Notes a record's first line."""
+        """Processes the first line of a record."""
         if self.is_inside:
             raise self.truncated()
         self.is_inside = True
@@ -336,7 +335,7 @@ def _two_bit(path: str, source: str) -> Iterator[tuple[str, bytes]]:
             _check_two_bit(file)
             file.seek(0)
             for record in cast(Iterator[Any], TwoBitIO.TwoBitIterator(file)):
-                letters = bytes(record.seq)  # read from the file only now
+                letters = bytes(record.seq)  # this reads them from the file
                 yield record.id, letters
                 del letters
         except (ValueError, OSError, struct.error) as e:
@@ -346,9 +345,9 @@ def _two_bit(path: str, source: str) -> Iterator[tuple[str, bytes]]:
 def _check_two_bit(file: BinaryIO) -> None:
     """Checks that all parts of a 2bit file lie inside it; Biopython does not.
 
-    Layout: four words (signature, version, count, zero); the index, an entry a record
-    (length of the name, name, offset); at each offset the number of bases, the runs
-    of N and of lower case (count, starts, sizes), zero, and four bases a byte.
+    Layout: four words (signature, version, count, zero); the index, one entry per
+    record (length of the name, name, offset); at each offset the number of bases, the
+    runs of N and of lower case (count, starts, sizes), zero, and four bases per byte.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -356,7 +355,7 @@ def _check_two_bit(file: BinaryIO) -> None:
 
     def words(count: int) -> npt.NDArray[np.uint32]:
         if file.tell() + 4 * count > size:
-            raise ValueError("truncated: a part of it lies past its end")
+            raise ValueError("truncated: the file ends before its data")
         return np.frombuffer(file.read(4 * count), f"{order}u4")
 
     version, count, _ = words(3)
@@ -371,7 +370,7 @@ def _check_two_bit(file: BinaryIO) -> None:
         if not (name.isascii() and name.decode().isprintable()):
             raise ValueError(f"unreadable name {name.decode('latin-1')!a}")
         if name in offsets:
-            raise ValueError(f"the name {name.decode('latin-1')!a} is there twice")
+            raise ValueError(f"the name {name.decode('latin-1')!a} occurs twice")
         offsets[name] = int(words(1)[0])
     end_of_index = file.tell()
     for key, offset in offsets.items():
@@ -390,7 +389,7 @@ def _check_two_bit(file: BinaryIO) -> None:
         words(1)
         end = file.tell() + (length + 3) // 4
         if end > size:
-            raise ValueError("truncated: a part of it lies past its end")
+            raise ValueError("truncated: the file ends before its data")
         parts.append((offset, end, name))
     parts.sort()
     for (_, end, name), (start, _, other) in itertools.pairwise(parts):

@@ -1,4 +1,4 @@
-"""Shuffled sequences that keep the counts of all k-lets."""
+"""Shuffles sequences and keeps the counts of all k-lets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _LARGEST_ORDER: Final = 12
 
 
 class _Graph(NamedTuple):
-    """The de Bruijn graphs of all pieces side by side.
+    """The disjoint de Bruijn graphs of all pieces.
 
-    A vertex is a word of `order` bases of one piece, an edge the base that follows.
+    A vertex is a word of `order` bases of one piece, an edge is the base that follows.
 
     Attributes:
-        tails: Vertex that an edge leaves, (E,).
-        heads: Vertex that it reaches, (E,).
+        tails: Vertex that each edge leaves, (E,).
+        heads: Vertex that each edge reaches, (E,).
         roots: Last vertex of each piece, (P,).
         first_edges: First edge of each piece, (P,).
-        num_edges: Edges of each piece, (P,).
+        num_edges: Number of edges of each piece, (P,).
     """
 
     tails: npt.NDArray[np.intp]
@@ -35,16 +35,16 @@ class _Graph(NamedTuple):
 def shuffle(
     sequences: list[npt.NDArray[np.uint8]], *, order: int, seed: int
 ) -> list[npt.NDArray[np.uint8]]:
-    """Shuffles sequences, each within itself, with all (order + 1)-mers kept.
+    """Shuffles each sequence and keeps its counts of (order + 1)-mers.
 
     All sequences with the same counts, the same first and the same last bases are
-    equally likely. What lies between two runs of N is shuffled by itself; N stay.
+    equally likely. Pieces between runs of N are shuffled separately; N stay in place.
 
     Args:
         sequences: Codes of `dna.alphabet`, uint8, (L,) each.
         order: Order of the Markov chain whose counts are kept, 0 to 12: 2 keeps the
             counts of 3-mers, and so of 2-mers and bases.
-        seed: Fixes the result.
+        seed: Seed of the shuffle.
 
     Returns:
         New arrays of the same lengths.
@@ -64,16 +64,16 @@ def shuffle(
     text = np.concatenate([np.zeros(0, np.uint8), *parts])
     is_base = np.concatenate([[False], text < alphabet.NUM_BASES, [False]])
     bounds = np.flatnonzero(is_base[1:] != is_base[:-1]).reshape(-1, 2)
-    # A piece with one edge has one order only.
+    # A piece with one edge has only one order.
     bounds = bounds[bounds[:, 1] - bounds[:, 0] > order + 1]
     if len(bounds):
-        # The longest first, so that those still walking are the first ones.
+        # The longest come first, so that the pieces still being walked are the first.
         bounds = bounds[np.argsort(bounds[:, 0] - bounds[:, 1], kind="stable")]
         graph = _graph(text, bounds, order)
         rng = np.random.default_rng(seed)
         edges = _walk(graph, _order_edges(graph, rng))
-        into = _ranges(bounds[:, 0] + order, graph.num_edges)
-        text[into] = text[into[edges]]
+        positions = _ranges(bounds[:, 0] + order, graph.num_edges)
+        text[positions] = text[positions[edges]]
     ends = np.cumsum([len(s) + 1 for s in sequences])
     return [
         text[end - len(s) - 1 : end - 1].copy()
@@ -84,7 +84,7 @@ def shuffle(
 def _ranges(
     starts: npt.NDArray[np.intp], lengths: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.intp]:
-    """Returns the numbers of many ranges, one range after the other."""
+    """Returns the integers of many ranges, concatenated."""
     before = np.cumsum(lengths) - lengths
     return np.arange(int(lengths.sum()), dtype=np.intp) + np.repeat(
         starts - before, lengths
@@ -100,10 +100,10 @@ def _graph(
         shifted = np.concatenate([text[offset:], np.zeros(offset + 1, np.uint8)])
         words = words * alphabet.NUM_BASES + shifted % alphabet.NUM_BASES
     num_vertices = bounds[:, 1] - bounds[:, 0] - order + 1
-    places = _ranges(bounds[:, 0], num_vertices)
+    positions = _ranges(bounds[:, 0], num_vertices)
     pieces = np.repeat(np.arange(len(bounds)), num_vertices)
     _, vertices = np.unique(
-        pieces * alphabet.NUM_BASES**order + words[places], return_inverse=True
+        pieces * alphabet.NUM_BASES**order + words[positions], return_inverse=True
     )
     last = np.cumsum(num_vertices) - 1
     is_tail = np.ones(len(vertices), bool)
@@ -120,7 +120,7 @@ def _graph(
 
 
 def _order_edges(graph: _Graph, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Returns edges by vertex, in the order in which a walk is to leave it."""
+    """Returns the edges sorted by vertex, in the order in which a walk takes them."""
     num_vertices = int(max(graph.tails.max(), graph.heads.max())) + 1
     num_leaving = np.bincount(graph.tails, minlength=num_vertices)
     first = np.cumsum(num_leaving) - num_leaving
@@ -143,24 +143,24 @@ def _order_edges(graph: _Graph, rng: np.random.Generator) -> npt.NDArray[np.intp
         is_on_cycle = np.zeros(num_vertices, bool)
         is_on_cycle[ahead] = True
         to_draw = np.flatnonzero(is_on_cycle & ~is_root)
-    keys[last[~is_root]] = 2.0  # above all that are drawn
+    keys[last[~is_root]] = 2.0  # above all keys that are drawn
     return np.lexsort((keys, graph.tails))
 
 
 def _walk(graph: _Graph, edges: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Walks all pieces, and returns their edges as they are passed, (E,)."""
+    """Walks all pieces and returns their edges in the order of the walk, (E,)."""
     num_vertices = int(max(graph.tails.max(), graph.heads.max())) + 1
     num_leaving = np.bincount(graph.tails, minlength=num_vertices)
     pointers = np.cumsum(num_leaving) - num_leaving
-    at = graph.tails[graph.first_edges]
+    vertices = graph.tails[graph.first_edges]
     passed = np.empty(len(edges), np.intp)
-    # Pieces that have more than `step` edges.
+    # Number of pieces with more than `step` edges, for each step.
     steps = -np.arange(int(graph.num_edges[0]), dtype=np.intp)
     num_active: npt.NDArray[np.intp] = np.searchsorted(-graph.num_edges, steps)
     for step, active in enumerate(num_active.tolist()):
-        here = at[:active]
+        here = vertices[:active]
         edge = edges[pointers[here]]
         pointers[here] += 1
         passed[graph.first_edges[:active] + step] = edge
-        at[:active] = graph.heads[edge]
+        vertices[:active] = graph.heads[edge]
     return passed

@@ -1,10 +1,10 @@
-"""Cutting contigs: pieces without N, units that never leak, chunks and windows.
+"""Divides contigs into pieces without N, units that never leak, and chunks.
 
 All intervals are 0-based, half-open, in bases of the forward strand.
 
-A *piece* is a stretch of a contig without a long run of N. A *unit* is what a split
-is made of: a contig, or a block of one. A *chunk* is what one example holds. Chunks
-lie inside a piece and inside a unit, and every base of a piece is in one chunk.
+A *piece* is an interval of a contig without a long run of N. A *unit* is assigned to a
+split as a whole: a contig, or a block of one. A *chunk* is the sequence of one example.
+Chunks lie inside a piece and inside a unit, and every base of a piece is in one chunk.
 """
 
 import dataclasses
@@ -32,11 +32,11 @@ Intervals = npt.NDArray[np.int64]  # (P, 2): start, end
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """What was left out of contigs, and why.
+    """Counts of what was left out of contigs, by reason.
 
     Attributes:
         all_n: Contigs that are N from end to end.
-        only_short: Contigs with bases, none of them in a piece that is long enough.
+        only_short: Contigs with bases, but without a piece that is long enough.
         short_pieces: Pieces shorter than the minimum.
         short_bases: Bases of these pieces.
         n_bases: N at the ends of contigs and in long runs.
@@ -61,12 +61,12 @@ class Contig:
 
     Attributes:
         name: Name, unique among all contigs of a dataset.
-        length: Its bases.
+        length: Length, in bases.
         pieces: Intervals, int64, (P, 2), in order.
-        copies: How often it is in the genome; each of them counts.
-        digest: Of what lies from its first piece to its last, the same for the
-            reverse complement (see `genomenet.dna.sketch`); empty if not known.
-        is_reverse: Whether the digest is that of the other strand.
+        copies: Number of copies in the genome; each of them counts.
+        digest: Digest of the canonical sequence from the first piece to the last (see
+            `genomenet.dna.sketch`); empty if not known.
+        is_reverse: Whether the canonical sequence is the reverse complement.
     """
 
     name: str
@@ -78,20 +78,20 @@ class Contig:
 
     @functools.cached_property
     def bases(self) -> int:
-        """Number of bases in its pieces."""
+        """Number of bases in the pieces, over all copies."""
         return _bases(self.pieces) * self.copies
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Unit:
-    """What is given to a split as a whole.
+    """A part of a genome that is assigned to a split as a whole.
 
     Attributes:
         contig: Name of the contig.
         start: First base.
         end: One past the last base.
-        pieces: What it holds of the contig's pieces, int64, (P, 2), P ≥ 1.
-        copies: How often it is in the genome; each of them counts.
+        pieces: Intervals of the contig's pieces in it, int64, (P, 2), P ≥ 1.
+        copies: Number of copies in the genome; each of them counts.
     """
 
     contig: str
@@ -102,7 +102,7 @@ class Unit:
 
     @functools.cached_property
     def bases(self) -> int:
-        """Number of bases in its pieces."""
+        """Number of bases in the pieces, over all copies."""
         return _bases(self.pieces) * self.copies
 
 
@@ -114,11 +114,11 @@ def pieces(
     Args:
         codes: Codes of `genomenet.dna.alphabet`, uint8, (L,).
         max_n_run: Longest run of N inside a piece, in bases. Longer runs separate
-            pieces; runs at the ends of the contig are cut off whatever their length.
+            pieces; runs at the ends of the contig are removed, whatever their length.
         min_length: Shortest usable piece, in bases.
 
     Returns:
-        Intervals of the pieces, int64, (P, 2), and the count of what was left out.
+        Intervals of the pieces, int64, (P, 2), and the counts of what was left out.
 
     Example:
         >>> pieces(np.array([4, 0, 1, 4, 4, 2, 4], np.uint8), max_n_run=1, min_length=2)
@@ -133,13 +133,13 @@ def pieces(
     starts = np.concatenate([[0], gaps[:, 1]])
     ends = np.concatenate([gaps[:, 0], [len(codes)]])
     # Empty where a gap touches an end of the contig.
-    found = np.stack([starts, ends], axis=1)[starts < ends]
-    lengths = found[:, 1] - found[:, 0]
-    usable = found[lengths >= min_length]
+    intervals = np.stack([starts, ends], axis=1)[starts < ends]
+    lengths = intervals[:, 1] - intervals[:, 0]
+    usable = intervals[lengths >= min_length]
     return usable, Skipped(
-        all_n=int(not len(found)),
-        only_short=int(len(found) > 0 and not len(usable)),
-        short_pieces=len(found) - len(usable),
+        all_n=int(not len(intervals)),
+        only_short=int(len(intervals) > 0 and not len(usable)),
+        short_pieces=len(intervals) - len(usable),
         short_bases=int(lengths[lengths < min_length].sum()),
         n_bases=len(codes) - int(lengths.sum()),
     )
@@ -148,13 +148,13 @@ def pieces(
 def units(
     contigs: Sequence[Contig], *, chunk_length: int, min_length: int = 100
 ) -> list[Unit]:
-    """Divides contigs into what splits are made of.
+    """Divides contigs into units.
 
-    A unit is a whole contig where there are at least 40 and none holds over 5 % of
-    the bases; else a block of clamp(bases / 100, 2 · chunk_length, 1 Mb), where the
-    lower bound wins. A contig is cut into blocks of nearly equal length. A border
-    that would leave less than `min_length` of a piece on one side moves to the end
-    of that piece, so that no base is lost. Stretches without a piece are no unit.
+    Units are whole contigs if there are at least 40 and none holds over 5 % of the
+    bases; else they are blocks of clamp(bases / 100, 2 · chunk_length, 1 Mb), where
+    the lower bound wins. A contig is divided into blocks of nearly equal length. A
+    border that would leave less than `min_length` of a piece on one side moves to the
+    end of that piece, so that no base is lost. Blocks without a piece are left out.
 
     Args:
         contigs: Contigs with their pieces.
@@ -181,13 +181,13 @@ def units(
             for c in contigs
         ]
     block = max(min(total / _BLOCKS, _MAX_BLOCK), 2 * chunk_length)
-    found: list[Unit] = []
+    result: list[Unit] = []
     for contig in contigs:
         borders = _borders(contig, block, min_length)
         for start, end in itertools.pairwise(borders):
             inside = _clipped(contig.pieces, start, end)
             if len(inside):
-                found.append(
+                result.append(
                     Unit(
                         contig=contig.name,
                         start=start,
@@ -196,22 +196,22 @@ def units(
                         copies=contig.copies,
                     )
                 )
-    return found
+    return result
 
 
 def assign(
     units: Sequence[Unit], shares: Mapping[str, float], *, seed: int
 ) -> dict[str, list[Unit]]:
-    """Deals units to splits by a seeded hash; no split is empty.
+    """Assigns units to splits by a seeded hash; no split is empty.
 
-    The smallest share is dealt first: it takes a unit while it is empty or the unit
-    brings it closer to its share, and leaves one for each split still to come. The
-    largest share gets all that is left.
+    The split with the smallest share is filled first. It takes a unit if it is empty
+    or the unit brings it closer to its share, and leaves one unit for each split that
+    follows. The split with the largest share takes all remaining units.
 
     Args:
         units: Units, in any order: the result depends on their names only.
-        shares: Share of each split, in any measure.
-        seed: Of the hash.
+        shares: Share of each split, in any unit.
+        seed: Seed of the hash.
 
     Returns:
         The units of each split, in the order of `shares`.
@@ -221,26 +221,26 @@ def assign(
     """
     if len(units) < len(shares):
         raise ValueError(f"{len(units)} units are too few for {len(shares)} splits")
-    left = sorted(units, key=lambda u: _hash(seed, u.contig, u.start))
+    remaining = sorted(units, key=lambda u: _hash(seed, u.contig, u.start))
     total = sum(unit.bases for unit in units)
-    dealt: dict[str, list[Unit]] = {name: [] for name in shares}
+    assigned: dict[str, list[Unit]] = {name: [] for name in shares}
     by_share = sorted(shares, key=lambda name: shares[name])
     for i, name in enumerate(by_share[:-1]):
         goal = total * shares[name] / sum(shares.values())
         to_come = len(by_share) - 1 - i
-        have = 0
+        num_bases = 0
         kept: list[Unit] = []
-        for j, unit in enumerate(left):
-            can_take = len(kept) + len(left) - j > to_come
-            is_closer = abs(have + unit.bases - goal) < abs(have - goal)
-            if can_take and (not dealt[name] or is_closer):
-                dealt[name].append(unit)
-                have += unit.bases
+        for j, unit in enumerate(remaining):
+            can_take = len(kept) + len(remaining) - j > to_come
+            is_closer = abs(num_bases + unit.bases - goal) < abs(num_bases - goal)
+            if can_take and (not assigned[name] or is_closer):
+                assigned[name].append(unit)
+                num_bases += unit.bases
             else:
                 kept.append(unit)
-        left = kept
-    dealt[by_share[-1]] = left
-    return dealt
+        remaining = kept
+    assigned[by_share[-1]] = remaining
+    return assigned
 
 
 def fitting_chunk_length(
@@ -250,27 +250,27 @@ def fitting_chunk_length(
 
     Args:
         contigs: Contigs with their pieces.
-        num_units: Units wanted, at least.
-        chunk_length: Bases in a chunk, as it was tried.
+        num_units: Minimum number of units.
+        chunk_length: Bases in a chunk that gives too few units.
         min_length: Shortest usable piece, in bases.
 
     Returns:
         `chunk_length` halved as often as needed, in bases, but at least
-        `min_length`; None where that is too long still.
+        `min_length`; None if that is still too long.
     """
     while chunk_length > min_length:
         chunk_length = max(chunk_length // 2, min_length)
-        found = units(contigs, chunk_length=chunk_length, min_length=min_length)
-        if len(found) >= num_units:
+        divided = units(contigs, chunk_length=chunk_length, min_length=min_length)
+        if len(divided) >= num_units:
             return chunk_length
     return None
 
 
 def chunks(length: int, *, chunk_length: int, min_length: int = 100) -> Intervals:
-    """Cuts a piece into chunks that share no base and leave none out.
+    """Divides a piece into chunks that do not overlap and leave no base out.
 
-    Chunks have `chunk_length` bases, and the last one what remains. Where that is
-    under `min_length`, the last two are made equal.
+    Chunks have `chunk_length` bases, and the last one has the remainder. If that is
+    below `min_length`, the last two are made equal.
 
     Args:
         length: Bases of the piece.
@@ -298,21 +298,21 @@ def _bases(intervals: Intervals) -> int:
 
 
 def _clipped(intervals: Intervals, start: int, end: int) -> Intervals:
-    """Returns what of the intervals, which are in order, lies in start..end."""
+    """Clips ordered intervals to start..end; those outside are left out."""
     first = np.searchsorted(intervals[:, 1], start, side="right")
     last = np.searchsorted(intervals[:, 0], end, side="left")
     return np.clip(intervals[first:last], start, end)
 
 
 def _borders(contig: Contig, block: float, min_length: int) -> list[int]:
-    """Cuts a contig into about length / block parts; moves borders off short ends."""
+    """Returns the borders of about length / block parts, moved off short ends."""
     count = max(round(contig.length / block), 1)
     borders = [0]
     for i in range(1, count):
         border = round(contig.length * i / count)
-        at = int(np.searchsorted(contig.pieces[:, 1], border, side="right"))
-        if at < len(contig.pieces):
-            start, end = (int(bound) for bound in contig.pieces[at])
+        index = int(np.searchsorted(contig.pieces[:, 1], border, side="right"))
+        if index < len(contig.pieces):
+            start, end = (int(bound) for bound in contig.pieces[index])
             before, after = border - start, end - border
             if before > 0 and min(before, after) < min_length:
                 border = start if before < after else end
@@ -321,6 +321,6 @@ def _borders(contig: Contig, block: float, min_length: int) -> list[int]:
 
 
 def _hash(seed: int, contig: str, start: int) -> bytes:
-    """Returns what orders units: stable over runs, machines and Python versions."""
+    """Returns the sort key of a unit: stable over runs, machines, Python versions."""
     text = f"{seed}\t{start}\t{contig}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=16).digest()

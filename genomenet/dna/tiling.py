@@ -1,4 +1,4 @@
-"""How a sequence becomes windows."""
+"""Divides sequences into windows."""
 
 import dataclasses
 from typing import Final
@@ -13,7 +13,7 @@ CUTS: Final = ("tile", "crop")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Window:
-    """How a model wants its training sequences.
+    """How training sequences are divided into rows.
 
     Attributes:
         length: Bases of a row.
@@ -21,13 +21,13 @@ class Window:
         cut: "tile" cuts at multiples of the stride; "crop" shifts each window by a
             random phase below the stride, drawn anew in every epoch.
         max_n: Largest share of N in a window that is used, in [0, 1].
-        shortest_cut: Bases of the shortest segment, where a row is cut into segments
-            of mixed lengths, as GeneMask does; 0 where a row is one window.
+        shortest_cut: Bases of the shortest segment, if rows are divided into segments
+            of mixed lengths, as in GeneMask; 0 if a row is one window.
         both_strands: Whether a window is read from either strand, drawn anew in every
-            epoch; where windows are tiled, all are of the strand that is given.
+            epoch. Tiled windows are always read from the given strand.
 
     Raises:
-        ValueError: If a value is not possible.
+        ValueError: If a value is out of range.
     """
 
     length: int
@@ -55,12 +55,12 @@ class Window:
 
     @property
     def bases(self) -> int:
-        """Bases of a stretch of the genome that makes one row."""
+        """Bases of the genome in one row."""
         return self.length - 1 if self.shortest_cut else self.length
 
 
 def starts(length: int, *, window: int, stride: int) -> list[int]:
-    """Returns where windows start, so that every base lies in one.
+    """Returns the starts of windows, so that every base lies in a window.
 
     Args:
         length: Bases of the record.
@@ -68,15 +68,16 @@ def starts(length: int, *, window: int, stride: int) -> list[int]:
         stride: Bases between neighbouring starts.
 
     Returns:
-        Multiples of the stride, and where the record ends in between, one more start
-        whose window ends with the record. A record no longer than a window: [0].
+        Multiples of the stride and, if these leave bases at the end, the start of one
+        more window that ends with the record. [0] if the record is no longer than a
+        window.
     """
     if length <= window:
         return [0]
-    found = list(range(0, length - window + 1, stride))
-    if found[-1] + window < length:
-        found.append(length - window)
-    return found
+    positions = list(range(0, length - window + 1, stride))
+    if positions[-1] + window < length:
+        positions.append(length - window)
+    return positions
 
 
 def starts_without_n(

@@ -62,18 +62,18 @@ def test_the_bundled_ranking_puts_repeats_first_and_cpg_last():
         (HEADER, "the ranks are not 1, 2, 3, … each once"),
         (f"{HEADER}AAA,1,1,1,2", "the ranks are not 1, 2, 3, … each once"),
         (f"{HEADER}AAA,1,1,1,1\nAAT,1,1,1,1", "the ranks are not 1, 2, 3, … each"),
-        (f"# a\n{HEADER}AAN,1,1,1,1", "line 3: 'AAN' is no 3-mer of A, C, G, T"),
-        (f"# a\n{HEADER}AAAA,1,1,1,1", "line 3: 'AAAA' is no 3-mer of A, C, G, T"),
-        (f"{HEADER}\nAAA,1,1,1,0", "line 3: no rank from 1 to 64"),
-        (f"{HEADER}AAA,1,1,1,65", "line 2: no rank from 1 to 64"),
-        (f"{HEADER}AAA,1,1,1,99999999999", "line 2: no rank from 1 to 64"),
-        (f"{HEADER}AAA,1,1,1,x", "line 2: no rank from 1 to 64"),
-        (f"{HEADER}AAA,1,1,1", "line 2: no rank from 1 to 64"),
-        (f"{HEADER}AAA,1,1,1,1\nAAA,1,1,1,2", "line 3: AAA stands there twice"),
+        (f"# a\n{HEADER}AAN,1,1,1,1", "line 3: 'AAN' is not a 3-mer"),
+        (f"# a\n{HEADER}AAAA,1,1,1,1", "line 3: 'AAAA' is not a 3-mer"),
+        (f"{HEADER}\nAAA,1,1,1,0", "line 3: .* from 1 to 64; got 'AAA,1,1,1,0'"),
+        (f"{HEADER}AAA,1,1,1,65", "line 2: .* from 1 to 64; got 'AAA,1,1,1,65'"),
+        (f"{HEADER}AAA,1,1,1,99999999999", "line 2: .* from 1 to 64; got 'AAA,1,1,1,9"),
+        (f"{HEADER}AAA,1,1,1,x", "line 2: .* from 1 to 64; got 'AAA,1,1,1,x'"),
+        (f"{HEADER}AAA,1,1,1", "line 2: .* from 1 to 64; got 'AAA,1,1,1'"),
+        (f"{HEADER}AAA,1,1,1,1\nAAA,1,1,1,2", "line 3: AAA is listed twice"),
         # Depends on the largest field that csv was last told to allow.
         (
             f'{HEADER}AAA,1,1,1,"{"1" * 200_000}',
-            "is no ranking of 3-mers|no rank from 1 to 64",
+            "is not a ranking of 3-mers|from 1 to 64",
         ),
     ],
 )
@@ -87,9 +87,9 @@ def test_a_wrong_file_is_one_line_with_its_name(write, lines, message):
 
 def test_a_name_that_is_none_lists_those_there_are(tmp_path):
     for name in ("human_chr21", tmp_path, tmp_path / "none.csv"):
-        with pytest.raises(ValueError, match="with the package come human_chr20"):
+        with pytest.raises(ValueError, match="6-mers: .*human_chr20"):
             ranking.read(name, 6)
-    with pytest.raises(ValueError, match="no ranking of 8-mers: .* come none"):
+    with pytest.raises(ValueError, match="8-mers: .* none"):
         ranking.read("human_chr20", 8)
 
 
