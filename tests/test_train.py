@@ -177,7 +177,7 @@ def test_bad_flags_and_folders_are_one_line(reference, preset, tiny_genome, tmp_
         ([f"--workdir={reference}", "--seed=9"], "training.seed: 0 → 9"),
         (
             ["--model=logo6", "--npmi=none.csv", f"--workdir={tmp_path}/ranked"],
-            "none.csv is no ranking of 6-mers",
+            "none.csv is not a ranking of 6-mers",
         ),
     ]
     for more, message in cases:

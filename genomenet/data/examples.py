@@ -1,4 +1,4 @@
-"""Labelled sequences in memory: what models are fine-tuned on, and judged by."""
+"""Labelled sequences in memory, for fine-tuning and evaluation."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TEST: Final = "test"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Sequences of any mix of lengths, with their labels.
+    """Labelled sequences of any lengths.
 
     Attributes:
-        codes: Codes of `dna.alphabet`, uint8, one sequence after the other.
+        codes: Codes of `dna.alphabet`, uint8, all sequences concatenated.
         offsets: int64, (N + 1,): sequence n is `codes[offsets[n]:offsets[n + 1]]`.
-        labels: As `labels.Task.encode` gives them: int (N,), uint8 (N, classes) or
+        labels: As `tasks.Task.encode` returns them: int (N,), uint8 (N, classes) or
             float32 (N,).
-        ids: N names.
+        ids: Names of the N sequences.
     """
 
     codes: npt.NDArray[np.uint8]
@@ -41,9 +41,9 @@ class Examples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, number: int) -> npt.NDArray[np.uint8]:
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         """Returns the codes of one sequence."""
-        return self.codes[self.offsets[number] : self.offsets[number + 1]]
+        return self.codes[self.offsets[index] : self.offsets[index + 1]]
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -54,7 +54,7 @@ class Examples:
         """Returns some of the sequences.
 
         Args:
-            rows: Their numbers, in the order wanted.
+            rows: Indices of the sequences, in the order of the result.
 
         Returns:
             The examples.
@@ -80,17 +80,17 @@ class Examples:
         )
 
     def groups(self) -> list[bytes]:
-        """Returns for each sequence what it shares with its reverse complement."""
+        """Returns the digest of the canonical sequence of each sequence."""
         letters = alphabet.LETTERS[self.codes].tobytes()
         ends = self.offsets.tolist()
         return [tasks.group(letters[a:b]) for a, b in itertools.pairwise(ends)]
 
     def digest(self) -> str:
         """Returns a checksum of sequences and labels, in their order."""
-        found = hashlib.sha256()
+        checksum = hashlib.sha256()
         for part in (self.codes, self.offsets, np.ascontiguousarray(self.labels)):
-            found.update(part.tobytes())
-        return found.hexdigest()[:16]
+            checksum.update(part.tobytes())
+        return checksum.hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,9 +98,9 @@ class Data:
     """A task with its splits.
 
     Attributes:
-        name: Of the dataset, or of the table.
-        task: What is to be learnt.
-        splits: "train", and where there are such "validation" and "test".
+        name: Name of the dataset, or of the table.
+        task: Task of the labels.
+        splits: "train", and if present "validation" and "test".
     """
 
     name: str
@@ -115,10 +115,10 @@ class Data:
         return self.splits.get(split)
 
     def with_positive(self, name: str | None) -> Data:
-        """Returns the same with another of two classes as the positive one.
+        """Returns the data with another of two classes as the positive one.
 
         Raises:
-            ValueError: If there are not two classes, or no such one.
+            ValueError: If there are not two classes, or `name` is not one of them.
         """
         if not name:
             return self
@@ -127,7 +127,7 @@ class Data:
         )
 
     def with_train(self, train: Examples) -> Data:
-        """Returns the same with other examples to learn from."""
+        """Returns the data with other training examples."""
         return dataclasses.replace(self, splits={**self.splits, TRAIN: train})
 
 
@@ -136,14 +136,14 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
 
     Args:
         directory: Folder of the dataset, as `data.building.find` returns it.
-        train: Name of the split to learn from.
+        train: Name of the training split.
 
     Returns:
-        Its splits.
+        The task and its splits.
 
     Raises:
-        DatasetError: If it is no such dataset, lacks the split, or one of its files is
-            not as it was built.
+        DatasetError: If the folder holds no labelled sequences, lacks the split, or a
+            file has changed since it was built.
     """
     import tensorflow_datasets as tfds  # slow to import
 
@@ -151,7 +151,7 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
     features: Any = builder.info.features
     if set(features) != {"sequence", "label", "id"}:
         raise sources.DatasetError(
-            f"{directory} is no dataset of labelled sequences: it has the features"
+            f"{directory} is not a dataset of labelled sequences: it has the features"
             f" {', '.join(features)}"
         )
     task = _task(features["label"], builder.info.metadata)
@@ -171,80 +171,80 @@ def read_prepared(directory: str | os.PathLike[str], *, train: str = TRAIN) -> D
 
 
 def read_tables(
-    given: Mapping[str, str],
+    paths: Mapping[str, str],
     *,
     task: str = tasks.AUTO,
     splits: str = "80/10/10",
     seed: int = 0,
 ) -> Data:
-    """Reads tables, one a split; or one table that is then divided.
+    """Reads one table per split, or one table that is divided into splits.
 
     Args:
-        given: "train", and where wanted "validation" and "test" → a table (see
-            `data.tables`). Sequences may be written as overlapping k-mers, set apart
-            by blanks. With "train" alone its column `split` says which row goes
-            where, or, where it has none, the shares.
-        task: One of `labels.TASKS`; "auto" is found in the labels.
+        paths: "train", and optionally "validation" and "test" → a table (see
+            `data.tables`). Sequences may be written as overlapping k-mers, separated
+            by blanks. If only "train" is given, its column `split` assigns the rows
+            to splits; without that column they are divided by `splits`.
+        task: One of `tasks.TASKS`; "auto" infers it from the labels.
         splits: Percentages of train, validation and test.
-        seed: Of the division.
+        seed: Seed of the division.
 
     Returns:
-        The splits. Classes are those of the training rows, or, where one table is
-        divided by shares, of all.
+        The task and its splits. Classes are those of the training rows, or of all
+        rows if one table is divided by `splits`.
 
     Raises:
-        DatasetError: If a table is not usable, or a label is none of the classes.
+        DatasetError: If a table is not usable, or a label is not one of the classes.
     """
     may_lack = task in (tasks.AUTO, task_kinds.MULTI_LABEL)
     rows = {
         split: list(
             tables.read_tables([path], may_lack_label=may_lack, kmer=_kmer_length(path))
         )
-        for split, path in given.items()
+        for split, path in paths.items()
     }
-    for split, found in rows.items():
-        if not found:
-            raise sources.DatasetError(f"{given[split]}: no rows")
+    for split, split_rows in rows.items():
+        if not split_rows:
+            raise sources.DatasetError(f"{paths[split]}: no rows")
     if task == tasks.AUTO:
         _check_empty(itertools.chain(*rows.values()))
     if len(rows) > 1:
-        _check_places(rows)
+        _check_splits(rows)
     else:
-        rows = _divided(rows[TRAIN], given[TRAIN], task, splits, seed)
-    taught = rows[TRAIN]
-    if not any(row.split for row in taught) and len(given) == 1:
-        taught = itertools.chain(*rows.values())  # where a rare class went is chance
-    known = tasks.resolve(task, [row.label for row in taught], shown=given[TRAIN])
+        rows = _divided(rows[TRAIN], paths[TRAIN], task, splits, seed)
+    labelled = rows[TRAIN]
+    if not any(row.split for row in labelled) and len(paths) == 1:
+        labelled = itertools.chain(*rows.values())  # a rare class may be in any split
+    resolved = tasks.resolve(task, [row.label for row in labelled], shown=paths[TRAIN])
     return Data(
-        name=os.path.basename(given[TRAIN]),
-        task=known,
-        splits={split: _from_rows(found, known) for split, found in rows.items()},
+        name=os.path.basename(paths[TRAIN]),
+        task=resolved,
+        splits={split: _from_rows(part, resolved) for split, part in rows.items()},
     )
 
 
 def draw_shots(
     examples: Examples, task: tasks.Task, shots: int, *, seed: int
 ) -> Examples:
-    """Draws as many examples of each class.
+    """Draws the same number of examples from each class.
 
     Args:
-        examples: To draw from.
-        task: Of classes.
-        shots: Examples of each class.
-        seed: Of the draw.
+        examples: Examples to draw from.
+        task: A task with classes that exclude each other.
+        shots: Number of examples of each class.
+        seed: Seed of the draw.
 
     Returns:
-        The examples, in their order.
+        The drawn examples, in their original order.
 
     Raises:
-        DatasetError: If the task has no classes that exclude each other, or one has
-            too few examples.
+        DatasetError: If the task has no classes that exclude each other, or a class
+            has too few examples.
     """
     _need_classes(task, "shots")
     rng = np.random.default_rng(seed)
     rows = []
-    for number, name in enumerate(task.classes):
-        of_class = np.flatnonzero(examples.labels == number)
+    for index, name in enumerate(task.classes):
+        of_class = np.flatnonzero(examples.labels == index)
         if len(of_class) < shots:
             raise sources.DatasetError(
                 f"class {name!r} has {len(of_class)} training examples, fewer than"
@@ -257,20 +257,21 @@ def draw_shots(
 def draw_fraction(
     examples: Examples, task: tasks.Task, fraction: float, *, seed: int
 ) -> Examples:
-    """Draws a share of the examples, of each class the same share.
+    """Draws a fraction of the examples, the same fraction of each class.
 
     Args:
-        examples: To draw from.
-        task: What is to be learnt.
-        fraction: The share, above 0 and at most 1; of each class at least one
-            example.
-        seed: Of the draw. A smaller share is part of a larger one of the same seed.
+        examples: Examples to draw from.
+        task: Task of the labels.
+        fraction: Fraction drawn, above 0 and at most 1; at least one example of each
+            class is drawn.
+        seed: Seed of the draw. With the same seed, a smaller fraction is a subset of a
+            larger one.
 
     Returns:
-        The examples, in their order.
+        The drawn examples, in their original order.
 
     Raises:
-        DatasetError: If the share is out of range.
+        DatasetError: If the fraction is out of range.
     """
     if not 0 < fraction <= 1:
         raise sources.DatasetError(
@@ -279,8 +280,8 @@ def draw_fraction(
     rng = np.random.default_rng(seed)
     parts = [np.arange(len(examples))]
     if task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS):
-        numbers = range(len(task.classes))
-        parts = [np.flatnonzero(examples.labels == number) for number in numbers]
+        indices = range(len(task.classes))
+        parts = [np.flatnonzero(examples.labels == index) for index in indices]
     rows = []
     for part in parts:
         count = min(len(part), max(1, round(fraction * len(part))))
@@ -289,11 +290,11 @@ def draw_fraction(
 
 
 def class_weights(examples: Examples, task: tasks.Task) -> npt.NDArray[np.float32]:
-    """Returns a weight for each example, so that all classes weigh the same.
+    """Returns weights of the examples that give all classes the same total weight.
 
     Args:
-        examples: To learn from.
-        task: Of classes.
+        examples: Training examples.
+        task: A task with classes that exclude each other.
 
     Returns:
         float32, (N,), with the mean 1.
@@ -304,43 +305,43 @@ def class_weights(examples: Examples, task: tasks.Task) -> npt.NDArray[np.float3
     _need_classes(task, "class_weights")
     counts = np.bincount(examples.labels, minlength=len(task.classes))
     present = np.count_nonzero(counts)
-    each = len(examples) / (present * np.maximum(counts, 1))
-    return each[examples.labels].astype(np.float32)
+    weights = len(examples) / (present * np.maximum(counts, 1))
+    return weights[examples.labels].astype(np.float32)
 
 
 def overlap(data: Data) -> dict[str, int]:
-    """Counts the rows of other splits that are also in training, on either strand.
+    """Counts the rows of other splits that are also in train, on either strand.
 
     Args:
         data: All splits.
 
     Returns:
-        "validation" and "test", where there are such → number of rows.
+        "validation" and "test", if present → number of rows.
     """
-    seen = set(data[TRAIN].groups())
+    in_training = set(data[TRAIN].groups())
     return {
-        split: sum(group in seen for group in found.groups())
-        for split, found in data.splits.items()
+        split: sum(group in in_training for group in rows.groups())
+        for split, rows in data.splits.items()
         if split != TRAIN
     }
 
 
 def contradictions(data: Data) -> int:
-    """Counts sequences with more than one label, on either strand.
+    """Counts canonical sequences with more than one label.
 
     Args:
         data: All splits.
 
     Returns:
-        Number of different sequences.
+        Number of distinct sequences.
     """
-    found: dict[bytes, bytes] = {}
-    several: set[bytes] = set()
+    labels: dict[bytes, bytes] = {}
+    contradictory: set[bytes] = set()
     for split in data.splits.values():
         for group, label in zip(split.groups(), split.labels, strict=True):
-            if found.setdefault(group, label.tobytes()) != label.tobytes():
-                several.add(group)
-    return len(several)
+            if labels.setdefault(group, label.tobytes()) != label.tobytes():
+                contradictory.add(group)
+    return len(contradictory)
 
 
 def _task(feature: Any, metadata: Any) -> tasks.Task:
@@ -358,15 +359,15 @@ def _task(feature: Any, metadata: Any) -> tasks.Task:
 
 def _examples(rows: Iterable[Mapping[str, Any]], task: tasks.Task) -> Examples:
     """Collects the examples of a prepared split."""
-    parts, found, ids = [], [], []
+    parts, labels, ids = [], [], []
     for row in rows:
         parts.append(alphabet.CODES[np.frombuffer(row["sequence"], np.uint8)])
-        found.append(row["label"])
+        labels.append(row["label"])
         ids.append(row["id"].decode())
     return Examples(
         codes=np.concatenate([np.zeros(0, np.uint8), *parts]),
         offsets=_offsets(parts),
-        labels=_array(found, task),
+        labels=_array(labels, task),
         ids=ids,
     )
 
@@ -382,24 +383,24 @@ def _from_rows(rows: Sequence[tables.Row], task: tasks.Task) -> Examples:
     )
 
 
-def _array(found: Sequence[Any], task: tasks.Task) -> npt.NDArray[Any]:
+def _array(labels: Sequence[Any], task: tasks.Task) -> npt.NDArray[Any]:
     dtype: Any = {task_kinds.REGRESSION: np.float32, task_kinds.MULTI_LABEL: np.uint8}
-    return np.array(found, dtype.get(task.kind, np.int32))
+    return np.array(labels, dtype.get(task.kind, np.int32))
 
 
 def _divided(
     rows: Sequence[tables.Row], path: str, task: str, splits: str, seed: int
 ) -> dict[str, list[tables.Row]]:
-    """Divides one table."""
+    """Divides the rows of one table into splits."""
     survey = tasks.Survey()
     for row in rows:
         survey.add(row, row.split)
-    known = tasks.resolve(task, survey.labels, shown=path)
+    resolved = tasks.resolve(task, survey.labels, shown=path)
     shares = sources.parse_splits(splits)
-    found = tasks.assign(survey, known, shares, seed=seed, shown=path)
+    assigned = tasks.assign(survey, resolved, shares, seed=seed, shown=path)
     divided: dict[str, list[tables.Row]] = {}
     for split in sources.SPLITS:
-        part = [row for row, name in zip(rows, found, strict=True) if name == split]
+        part = [row for row, name in zip(rows, assigned, strict=True) if name == split]
         if part:
             divided[split] = part
     if TRAIN not in divided:
@@ -415,10 +416,10 @@ def _check_empty(rows: Iterable[tables.Row]) -> None:
         raise sources.DatasetError(f"{empty.place}: empty label")
 
 
-def _check_places(rows: Mapping[str, Sequence[tables.Row]]) -> None:
-    """Refuses a row whose column `split` says other than the table's place."""
-    for split, found in rows.items():
-        for row in found:
+def _check_splits(rows: Mapping[str, Sequence[tables.Row]]) -> None:
+    """Refuses a row whose column `split` differs from the split of its table."""
+    for split, split_rows in rows.items():
+        for row in split_rows:
             if row.split not in ("", split):
                 raise sources.DatasetError(
                     f"{row.place}: its split is {row.split}, but the table is given"
@@ -427,7 +428,7 @@ def _check_places(rows: Mapping[str, Sequence[tables.Row]]) -> None:
 
 
 def _kmer_length(path: str) -> int:
-    """Returns the k of the k-mers that a table's first sequence is written in, or 0."""
+    """Returns the k of the k-mers in the first sequence of a table, or 0."""
     required = (tables.SEQUENCE, tables.LABEL)
     for _, values in tables.read_fields(path, required=required):
         lengths = {len(word) for word in values[tables.SEQUENCE].split()}

@@ -1,8 +1,8 @@
-"""Sequence files → an index of usable pieces → units of splits → examples.
+"""Indexes sequence files, assigns units to splits and yields their examples.
 
-The files are read once. Their letters go into a spool, a file of one byte a base,
-from which each split takes its chunks; so memory holds one record at most, and
-standard input needs no second reading.
+The files are read once. Their letters are written to a spool, a file of one byte per
+base, from which the chunks of each split are read. So memory holds at most one record,
+and standard input is read only once.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _BLOCK: Final = 1 << 24  # bases written to the spool at once
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Index:
-    """What is usable in sequence files.
+    """The usable contigs of sequence files.
 
     Attributes:
         contigs: Contigs with at least one piece.
-        offsets: Where the letters of each contig begin in the spool, in bytes.
-        origins: The file and the record that each contig is.
-        num_records: Records in the files.
-        num_bases: Their bases.
-        skipped: What is left out.
-        words: Sampled from the contigs, to tell which are alike.
-        not_wanted: Records that are none of the known sequences asked for.
+        offsets: Offset of the letters of each contig in the spool, in bytes.
+        origins: File and record of each contig.
+        num_records: Number of records in the files.
+        num_bases: Number of bases in these records.
+        skipped: Counts of what is left out.
+        words: Words sampled from the contigs, to detect similar ones.
+        not_wanted: Number of records that are not among the requested sequences.
     """
 
     contigs: Sequence[splits.Contig]
@@ -55,21 +55,21 @@ def index(
     spool: BinaryIO | None = None,
     progress: Callable[[int], Any] = lambda bases: None,
 ) -> Index:
-    """Reads sequence files once and notes what is usable.
+    """Reads sequence files once and indexes their usable contigs.
 
     Args:
         paths: Files, as for `genomenet.dna.reader.read`.
         min_length: Shortest usable piece, in bases.
-        known: Names and identities of the sequences to take. All others are left
-            out, and each of these must be there. None takes every record.
+        known: Names and identities of the requested sequences, all of which must be in
+            the files. Other records are left out. None takes every record.
         spool: File that receives the letters of all usable contigs.
-        progress: Called with the bases of each record.
+        progress: Called with the number of bases of each record.
 
     Returns:
         The index.
 
     Raises:
-        SequenceFileError: If a file is not usable as it is.
+        SequenceFileError: If a file is not usable.
         DatasetError: If nothing is usable, or a known sequence is missing.
     """
     paths = reader.expand(paths)
@@ -89,19 +89,19 @@ def index(
             del record
             continue
         origins[name] = (record.source, record.name)
-        found, left_out = contig(name, record.codes, min_length=min_length)
+        indexed, left_out = contig(name, record.codes, min_length=min_length)
         if left_out != splits.Skipped():
             skipped += left_out
-        if len(found.pieces):
+        if len(indexed.pieces):
             words.add(record.codes, sum_lengths)
-            sum_lengths += found.length
-            contigs.append(found)
+            sum_lengths += indexed.length
+            contigs.append(indexed)
             if spool is not None:
                 offsets[name] = spool.tell()
                 _write(spool, record.codes)
         elif left_out.only_short:
             longest = max(longest, _longest(record.codes))
-        del record  # else it would live while the next one is read
+        del record  # else it stays in memory while the next one is read
     if not contigs:
         raise _nothing(paths, num_records, skipped, min_length, longest)
     return Index(
@@ -119,28 +119,28 @@ def index(
 def contig(
     name: str, codes: npt.NDArray[np.uint8], *, min_length: int
 ) -> tuple[splits.Contig, splits.Skipped]:
-    """Finds what is usable of a contig, and what recognises a copy of it.
+    """Returns the pieces of a contig and the digest that identifies copies of it.
 
     Args:
-        name: Of the contig.
+        name: Name of the contig.
         codes: Codes of `genomenet.dna.alphabet`, uint8, (L,).
         min_length: Shortest usable piece, in bases.
 
     Returns:
-        The contig, perhaps without a piece, and the count of what was left out.
+        The contig, which may have no piece, and the counts of what was left out.
     """
     pieces, left_out = splits.pieces(codes, min_length=min_length)
     digest, is_reverse = b"", False
     if len(pieces):
         digest, is_reverse = sketch.canonical(codes[pieces[0, 0] : pieces[-1, 1]])
-    found = splits.Contig(
+    result = splits.Contig(
         name=name,
         length=codes.size,
         pieces=pieces,
         digest=digest,
         is_reverse=is_reverse,
     )
-    return found, left_out
+    return result, left_out
 
 
 def plan(
@@ -151,27 +151,27 @@ def plan(
     min_length: int,
     seed: int,
 ) -> dict[str, list[splits.Unit]]:
-    """Deals the units of contigs to splits, those of identical contigs to one.
+    """Assigns the units of contigs to splits, with identical contigs in one split.
 
     Args:
         contigs: Contigs with at least one piece.
         shares: Share of each split.
         chunk_length: Bases in a chunk.
         min_length: Shortest usable piece, in bases.
-        seed: Of the splits.
+        seed: Seed of the assignment.
 
     Returns:
         Units of each split.
 
     Raises:
-        DatasetError: If there are fewer units than splits. The message says which
-            options would do.
+        DatasetError: If there are fewer units than splits. The message names options
+            that work.
     """
     contigs, copies = leakage.merged(contigs)
     units = splits.units(contigs, chunk_length=chunk_length, min_length=min_length)
     if len(units) >= len(shares):
-        dealt = splits.assign(units, shares, seed=seed)
-        return {split: leakage.spread(part, copies) for split, part in dealt.items()}
+        assigned = splits.assign(units, shares, seed=seed)
+        return {split: leakage.spread(part, copies) for split, part in assigned.items()}
     advice = "splits=" + ("100" if len(units) == 1 else "90/10")
     shorter = splits.fitting_chunk_length(
         contigs,
@@ -185,7 +185,7 @@ def plan(
     raise sources.DatasetError(
         f"{bases:,} bases are too few for {len(shares)} splits: with "
         f"chunk_length={chunk_length} they make {len(units)} unit"
-        f"{'s' * (len(units) > 1)} that may not be divided; use {advice}"
+        f"{'s' * (len(units) > 1)} that cannot be divided; use {advice}"
     )
 
 
@@ -198,15 +198,15 @@ def examples(
     min_length: int,
     progress: Callable[[int], Any] = lambda bases: None,
 ) -> Iterator[Example]:
-    """Yields the chunks of units, taken from the spool.
+    """Yields the chunks of units, read from the spool.
 
     Args:
         units: Units of one split.
-        offsets: Where the letters of each contig begin.
+        offsets: Offset of the letters of each contig in the spool, in bytes.
         spool: File of letters.
         chunk_length: Bases in a chunk.
-        min_length: Shortest remainder that stands alone, in bases.
-        progress: Called with the bases of each chunk.
+        min_length: Shortest remainder that is a chunk of its own, in bases.
+        progress: Called with the number of bases of each chunk.
 
     Yields:
         A key, unique in the dataset, and the features of the chunk.
@@ -225,13 +225,13 @@ def read_examples(
     chunk_length: int,
     min_length: int,
 ) -> Iterator[Example]:
-    """Yields the chunks of units, read from a sequence file anew.
+    """Yields the chunks of units, read again from a sequence file.
 
     Args:
         path: A sequence file.
         units: Name of a record in this file → its units in one split.
         chunk_length: Bases in a chunk.
-        min_length: Shortest remainder that stands alone, in bases.
+        min_length: Shortest remainder that is a chunk of its own, in bases.
 
     Yields:
         The same examples as `examples`.
@@ -247,12 +247,12 @@ def read_examples(
 def bounds(
     unit: splits.Unit, chunk_length: int, min_length: int
 ) -> Iterator[tuple[int, int]]:
-    """Yields start and end of the chunks of a unit, in its contig."""
+    """Yields the start and end of each chunk of a unit, as positions in its contig."""
     for first, last in unit.pieces.tolist():
-        cuts = splits.chunks(
+        intervals = splits.chunks(
             last - first, chunk_length=chunk_length, min_length=min_length
         )
-        yield from map(tuple, (cuts + first).tolist())
+        yield from map(tuple, (intervals + first).tolist())
 
 
 def example(contig: str, start: int, letters: bytes) -> Example:

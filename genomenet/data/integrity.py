@@ -1,8 +1,8 @@
-"""Prepared datasets are what was built: known features, whole and unchanged files.
+"""Checks that prepared datasets are as built: known features, unchanged files.
 
-A build writes size and checksums of every file into `metadata.json`. They are compared
-whenever a dataset is opened. A dataset from before that is compared with the counts
-and sizes that TFDS keeps.
+A build writes the size and checksums of every file into `metadata.json`. They are
+compared whenever a dataset is opened. An older dataset, without checksums, is compared
+with the counts and sizes that TFDS stores.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ METADATA: Final = "metadata.json"
 
 _FILES: Final = "files"  # key of the metadata
 _ENDS: Final = 1 << 14  # bytes at either end that are always compared
-_SMALL: Final = 1 << 27  # bytes of a dataset that is always read whole
+_SMALL: Final = 1 << 27  # bytes up to which a dataset is always read whole
 _HEADER: Final = 12  # bytes of a TFRecord before its data: length and its checksum
 _FRAME: Final = 16  # with the checksum of the data
 
-# What TFDS may make of features.json: for any other class it would import a module.
+# Feature classes allowed in features.json: TFDS imports the modules of others.
 _KNOWN: Final = frozenset(
     f"tensorflow_datasets.core.features.{name}"
     for name in (
@@ -59,22 +59,22 @@ def seal(directory: str | os.PathLike[str]) -> None:
 
 
 def digest(facts: Mapping[str, Any]) -> str:
-    """Returns what tells the content of a prepared dataset from that of any other.
+    """Returns a digest of the content of a prepared dataset.
 
-    It knows neither the dataset's name nor its place.
+    It does not depend on the name or the folder of the dataset.
 
     Args:
         facts: The metadata of the dataset.
 
     Returns:
-        32 hexadecimal digits: of the checksums of its shards, in their order, or for
-        a dataset from before there were such of its other metadata, which hold its
-        options and the checksums of its sources. Empty where there are no metadata.
+        32 hexadecimal digits: the digest of the checksums of its shards, in their
+        order, or, for an older dataset without them, of its other metadata, which hold
+        its options and the checksums of its sources. Empty if there are no metadata.
     """
     files = facts.get(_FILES)
     if files:
         content: Any = [files[name] for name in sorted(files) if _is_shard(name)]
-        content = [one["sha256"] for one in content]
+        content = [entry["sha256"] for entry in content]
     else:
         content = dict(facts)
     text = json.dumps(content, sort_keys=True)
@@ -82,7 +82,7 @@ def digest(facts: Mapping[str, Any]) -> str:
 
 
 def metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads what a recipe noted about a prepared dataset.
+    """Reads the metadata that a recipe wrote for a prepared dataset.
 
     Args:
         directory: Folder of the dataset.
@@ -102,11 +102,11 @@ def check(directory: str | os.PathLike[str], *, whole: bool = False) -> None:
 
     Args:
         directory: Folder of the dataset.
-        whole: Whether to read all of all files. Else only datasets up to 128 MiB are
-            read whole; of others the sizes and both ends of every file are compared.
+        whole: Whether to read all files completely. Else only datasets up to 128 MiB
+            are; for larger ones the sizes and both ends of every file are compared.
 
     Raises:
-        DatasetError: If a file is missing, cut, empty, changed or another one's.
+        DatasetError: If a file is missing, truncated, empty, changed or another one.
     """
     folder = pathlib.Path(directory)
     files = metadata(folder).get(_FILES)
@@ -128,18 +128,18 @@ def check(directory: str | os.PathLike[str], *, whole: bool = False) -> None:
 
 
 def opened(directory: str | os.PathLike[str], *, whole: bool = False) -> Any:
-    """Opens a prepared dataset, after it has been checked.
+    """Checks a prepared dataset and opens it.
 
     Args:
         directory: Folder of the dataset.
         whole: As for `check`.
 
     Returns:
-        Its builder, of TFDS.
+        The TFDS builder of the dataset.
 
     Raises:
-        DatasetError: If a file is not as it was built, or `features.json` names
-            other classes than those that our datasets have.
+        DatasetError: If a file has changed since it was built, or `features.json` names
+            other classes than those of genomenet's datasets.
     """
     import tensorflow_datasets as tfds  # slow to import
 
@@ -159,7 +159,7 @@ def opened(directory: str | os.PathLike[str], *, whole: bool = False) -> Any:
                 raise _error(labels, "is missing")
     except sources.DatasetError:
         raise
-    except Exception as e:  # of many kinds, by what is wrong in which file
+    except Exception as e:  # its type depends on what is wrong in which file
         raise sources.DatasetError(
             f"{folder} cannot be read as a dataset: {sources.cause(e)}: {_ADVICE}"
         ) from e
@@ -168,7 +168,7 @@ def opened(directory: str | os.PathLike[str], *, whole: bool = False) -> Any:
 
 @contextlib.contextmanager
 def reading(directory: str | os.PathLike[str]) -> Iterator[None]:
-    """Names the file where a record of a prepared dataset cannot be read.
+    """Names the damaged file if a record of a prepared dataset cannot be read.
 
     Args:
         directory: Folder of the dataset that is read in the block.
@@ -190,10 +190,12 @@ def reading(directory: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _compare(folder: pathlib.Path, files: Any, *, whole: bool) -> None:
-    """Compares files with what was noted when they were built."""
+    """Compares files with the sizes and checksums of the build."""
     try:
-        total = sum(one["bytes"] for one in files.values())
-        known = {name: (one["sha256"], one["ends"]) for name, one in files.items()}
+        total = sum(entry["bytes"] for entry in files.values())
+        known = {
+            name: (entry["sha256"], entry["ends"]) for name, entry in files.items()
+        }
     except (TypeError, KeyError, AttributeError):
         raise _error(folder / METADATA, "holds no sizes and checksums") from None
     whole = whole or total <= _SMALL
@@ -203,15 +205,17 @@ def _compare(folder: pathlib.Path, files: Any, *, whole: bool) -> None:
             raise _error(path, "is missing")
         size = path.stat().st_size
         if size != expected["bytes"]:
-            cause = f"has {size:,} bytes, not {expected['bytes']:,}: cut or replaced"
+            cause = (
+                f"has {size:,} bytes, not {expected['bytes']:,}: truncated or replaced"
+            )
             raise _error(path, cause if size else "is empty")
-        found = _described(path, whole=whole)
-        if all(found[key] == expected[key] for key in found):
+        actual = _described(path, whole=whole)
+        if all(actual[key] == expected[key] for key in actual):
             continue
         others = [
             other
             for other, (sha256, ends) in known.items()
-            if found["ends"] == ends and found.get("sha256", sha256) == sha256
+            if actual["ends"] == ends and actual.get("sha256", sha256) == sha256
         ]
         cause = "is damaged: its checksum is not that of the build"
         if others:
@@ -220,44 +224,44 @@ def _compare(folder: pathlib.Path, files: Any, *, whole: bool) -> None:
 
 
 def _described(path: pathlib.Path, *, whole: bool) -> dict[str, Any]:
-    """Returns size and checksums of a file; that of all of it only if wanted."""
+    """Returns the size and checksums of a file; hashes all of it only if `whole`."""
     size = path.stat().st_size
     with path.open("rb") as file:
         ends = file.read(_ENDS)
         file.seek(max(size - _ENDS, 0))
         ends += file.read(_ENDS)
-        found: dict[str, Any] = {
+        description: dict[str, Any] = {
             "bytes": size,
             "ends": hashlib.sha256(ends).hexdigest()[:32],
         }
         if whole:
             file.seek(0)
-            found["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            description["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return description
 
 
 def _shards(info: Mapping[str, Any]) -> dict[str, tuple[int, dict[str, int]]]:
-    """Returns of each split the bytes of its records, and shard → its records."""
+    """Returns, for each split, the bytes of its records and shard → record count."""
     if info.get("fileFormat", "tfrecord") != "tfrecord":
         raise ValueError("only TFRecord files can be read")
-    found = {}
+    shards = {}
     for split in info["splits"]:
         stem = f"{info['name']}-{split['name']}.tfrecord"
         if os.path.basename(stem) != stem:
-            raise ValueError(f"{stem} is no name of a file")
+            raise ValueError(f"{stem} is not a file name")
         lengths = [int(length) for length in split.get("shardLengths", ())]
         names = {
-            f"{stem}-{number:05d}-of-{len(lengths):05d}": length
-            for number, length in enumerate(lengths)
+            f"{stem}-{index:05d}-of-{len(lengths):05d}": length
+            for index, length in enumerate(lengths)
         }
-        found[split["name"]] = int(split.get("numBytes", 0)), names
-    return found
+        shards[split["name"]] = int(split.get("numBytes", 0)), names
+    return shards
 
 
 def _count(
     folder: pathlib.Path, shards: Mapping[str, tuple[int, Mapping[str, int]]]
 ) -> None:
-    """Compares records and bytes of the shards with what TFDS noted of them."""
+    """Compares the shards with the numbers of records and bytes that TFDS stores."""
     for split, (num_bytes, names) in shards.items():
         total = 0
         for name, expected in names.items():
@@ -266,12 +270,12 @@ def _count(
                 raise _error(path, "is missing")
             if not path.stat().st_size:
                 raise _error(path, "is empty")
-            found = _num_records(path)
-            if found is None:
-                raise _error(path, "is cut or damaged")
-            if found != expected:
-                raise _error(path, f"holds {found:,} examples, not {expected:,}")
-            total += path.stat().st_size - _FRAME * found
+            num_records = _num_records(path)
+            if num_records is None:
+                raise _error(path, "is truncated or damaged")
+            if num_records != expected:
+                raise _error(path, f"holds {num_records:,} examples, not {expected:,}")
+            total += path.stat().st_size - _FRAME * num_records
         if num_bytes and total != num_bytes:
             raise sources.DatasetError(
                 f"{folder}: the shards of {split} hold {total:,} bytes, not"
@@ -280,21 +284,21 @@ def _count(
 
 
 def _num_records(path: pathlib.Path) -> int | None:
-    """Returns the number of TFRecords in a file, or None if the last one is cut."""
-    size, place, count = path.stat().st_size, 0, 0
+    """Returns the number of TFRecords in a file; None if the last one is truncated."""
+    size, position, count = path.stat().st_size, 0, 0
     with path.open("rb") as file:
-        while place < size:
+        while position < size:
             length = int.from_bytes(file.read(_HEADER)[:8], "little")
-            place += length + _FRAME
+            position += length + _FRAME
             count += 1
-            if place > size:
+            if position > size:
                 return None
-            file.seek(place)
+            file.seek(position)
     return count
 
 
 def _read(folder: pathlib.Path) -> None:
-    """Reads every example, and raises for the first file in which that fails."""
+    """Reads every example; raises an error for the first file that cannot be read."""
     import tensorflow as tf
 
     builder = opened(folder)
@@ -312,7 +316,7 @@ def _read(folder: pathlib.Path) -> None:
 
 
 def _check_features(path: pathlib.Path) -> None:
-    """Refuses features of other classes than those of our datasets."""
+    """Refuses features of other classes than those of genomenet's datasets."""
     from google.protobuf import json_format
     from tensorflow_datasets.core.proto import feature_pb2
 
@@ -328,12 +332,12 @@ def _check_features(path: pathlib.Path) -> None:
 
 
 def _check_feature(feature: Any) -> None:
-    """Refuses a feature, or one within it, of another class."""
+    """Refuses a feature of another class, also within another feature."""
     kind = feature.WhichOneof("content")
     if feature.python_class_name not in _KNOWN or kind == "json_feature":
         raise ValueError(f"feature class {feature.python_class_name!r} is not known")
-    for one in feature.features_dict.features.values():
-        _check_feature(one)
+    for nested in feature.features_dict.features.values():
+        _check_feature(nested)
 
 
 def _json(path: pathlib.Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Intervals of a genome, as in BED files: read, and cut from it."""
+"""Reads intervals, as in BED files, and extracts their sequences from a genome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REGIONS: Final = {name: REGION for name in ("chrom", "chromosome", "contig")}
 _FORWARD: Final = ("+", ".", "")
 _REVERSE: Final = "-"
 _BED: Final = (".bed", ".narrowpeak", ".broadpeak")
-_FEW_NAMES: Final = 5  # intervals below which each may have a label of its own
+_FEW_NAMES: Final = 5  # intervals below which each may have a different label
 _NARROW_PEAK: Final = 10  # columns
 _SUMMIT: Final = "summit"
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|")
@@ -30,17 +30,17 @@ _NO_DATA: Final = ("track", "browser")  # first words of lines for genome browse
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A labelled stretch of a contig.
+    """A labelled interval of a contig.
 
     Attributes:
         contig: Name of the contig.
-        start: Its first base, from 0.
-        end: The base after its last.
-        is_reverse: Whether it is read on the other strand.
-        label: Its label as it was written.
-        split: Name of its split, where the source says so, else empty.
-        place: Where it comes from, for messages.
-        summit: Of narrowPeak, the base of the summit, counted from the start.
+        start: First base, 0-based.
+        end: One past the last base.
+        is_reverse: Whether it is on the reverse strand.
+        label: Label as written in the source.
+        split: Name of its split, if the source gives one, else empty.
+        place: File and line it comes from, for messages.
+        summit: Position of the summit in narrowPeak files, counted from `start`.
     """
 
     contig: str
@@ -58,10 +58,10 @@ class Record(reader.Record):
     """The sequence of an interval.
 
     Attributes:
-        contig: Its contig, as the genome names it.
-        start: Its first base on the forward strand, from 0; below 0 where a width
-            reaches beyond the contig.
-        is_reverse: Whether it is read on the other strand.
+        contig: Name of the contig in the genome.
+        start: First base on the forward strand, 0-based; negative if the width reaches
+            beyond the contig.
+        is_reverse: Whether it is on the reverse strand.
     """
 
     contig: str
@@ -70,7 +70,7 @@ class Record(reader.Record):
 
 
 def is_bed(path: str | os.PathLike[str]) -> bool:
-    """Returns whether a file is one of intervals by its name."""
+    """Returns whether a file holds intervals, judged by its name."""
     return os.fspath(path).lower().removesuffix(".gz").endswith(_BED)
 
 
@@ -79,15 +79,15 @@ def check(
     genome: str | Sequence[str] | None,
     width: int | None = None,
 ) -> None:
-    """Checks that intervals have a genome, and sequences none.
+    """Checks that a genome is given with intervals, and only then.
 
     Args:
-        paths: What is read.
+        paths: Files to read.
         genome: As for `read_records`.
         width: As for `read_records`.
 
     Raises:
-        ValueError: If that is not so.
+        ValueError: If files and genome do not go together, or the width is below 1.
     """
     if genome is not None:
         if "-" in paths:
@@ -96,28 +96,30 @@ def check(
             raise ValueError(f"width={width} must be at least 1 base")
         return
     if width is not None:
-        raise ValueError("a width goes with intervals: give their genome, too")
+        raise ValueError(f"width={width} needs intervals: give their genome, too")
     for path in filter(is_bed, paths):
         path = os.fspath(path)
         raise files.error(path, "it holds intervals: give their genome, too")
 
 
 def name(contig: str, start: int, end: int, is_reverse: bool) -> str:
-    """Returns the name of a stretch: `chr1:100-300`, or `chr1:100-300(-)`."""
+    """Returns the name of an interval: `chr1:100-300`, or `chr1:100-300(-)`."""
     return f"{contig}:{start}-{end}{'(-)' * is_reverse}"
 
 
-def around(one: Interval, width: int | None) -> tuple[int, int]:
-    """Returns start and end of a width around the summit, or else the middle.
+def around(interval: Interval, width: int | None) -> tuple[int, int]:
+    """Returns start and end of a window around the summit, or else the middle.
 
     Args:
-        one: The interval.
-        width: Bases; None takes the interval as it is.
+        interval: The interval.
+        width: Bases of the window; None returns the interval itself.
     """
     if width is None:
-        return one.start, one.end
-    middle = (one.start + one.end) // 2
-    start = (middle if one.summit is None else one.start + one.summit) - width // 2
+        return interval.start, interval.end
+    middle = (interval.start + interval.end) // 2
+    start = (
+        middle if interval.summit is None else interval.start + interval.summit
+    ) - width // 2
     return start, start + width
 
 
@@ -131,66 +133,70 @@ def read_records(
 ) -> Iterator[reader.Record]:
     """Reads sequence files, or intervals of a genome.
 
-    Of a genome the contigs that are needed are held at 2 bits a base; their names may
-    lack `chr` or have it.
+    Contigs with intervals are kept in memory at 2 bits per base. Their names match
+    with or without `chr`.
 
     Args:
-        paths: As for `dna.reader.read`; with a genome files of intervals, as for
+        paths: As for `dna.reader.read`; with a genome, files of intervals as for
             `read`.
         genome: Sequence files with the contigs; None if `paths` are sequences.
-        width: Bases around the summit or else the middle of each interval, where
-            those beyond the end of its contig are N; None takes it as it is.
-        unique: Of sequence files, whether a name may come but once.
-        on_error: Called with the error of a record that is not usable, or an interval
-            that its genome lacks, which is then left out; None raises it.
+        width: Bases of a window around the summit, or else the middle, of each
+            interval; bases beyond its contig are N. None reads the interval itself.
+        unique: Whether a name that occurs twice in sequence files is an error.
+        on_error: Called with the error of an unusable record, or of an interval that
+            is not in the genome, which is then skipped; None raises it.
 
     Yields:
-        Records in their order; of intervals `Record`, by the name `chr1:100-300`, with
-        `(-)` behind it on that strand, of which the bases are the reverse complement.
+        Records in file order. Those of intervals are `Record`, named `chr1:100-300`, or
+        `chr1:100-300(-)` on the reverse strand, where bases are the reverse complement.
 
     Raises:
-        ValueError: If a file is not usable as it is.
+        ValueError: If a file is not usable.
     """
-    given = [paths] if isinstance(paths, str) else list(paths)
-    contigs = [genome] if isinstance(genome, str) else genome
-    check(given, contigs, width)
-    if contigs is None:
-        yield from reader.read(given, unique=unique, on_error=on_error)
+    input_files = [paths] if isinstance(paths, str) else list(paths)
+    genome_files = [genome] if isinstance(genome, str) else genome
+    check(input_files, genome_files, width)
+    if genome_files is None:
+        yield from reader.read(input_files, unique=unique, on_error=on_error)
         return
-    found = []
-    for path in reader.expand(given):
-        found += read(path, label="interval")
-        if not found:
+    intervals = []
+    for path in reader.expand(input_files):
+        intervals += read(path, label="interval")
+        if not intervals:
             raise files.error(path, "it holds no interval")
-    contigs = reader.expand(contigs)
-    known = genome_lib.Genome.read(contigs, only={one.contig for one in found})
-    for one in found:
-        contig = known.find(one.contig)
-        if contig is not None and one.end <= known.length(contig):
-            yield _record(one, contig, known, width)
+    genome_files = reader.expand(genome_files)
+    loaded = genome_lib.Genome.read(
+        genome_files, only={interval.contig for interval in intervals}
+    )
+    for interval in intervals:
+        contig = loaded.find(interval.contig)
+        if contig is not None and interval.end <= loaded.length(contig):
+            yield _record(interval, contig, loaded, width)
             continue
-        cause = f"contig {one.contig!r} is not in {sources.shown(contigs)}"
+        cause = f"contig {interval.contig!r} is not in {sources.shown(genome_files)}"
         if contig is not None:
-            cause = f"end {one.end} is beyond the {known.length(contig)} of {contig}"
-        error = sources.DatasetError(f"{one.place}: {cause}")
+            cause = (
+                f"end {interval.end} is beyond the {loaded.length(contig)} of {contig}"
+            )
+        error = sources.DatasetError(f"{interval.place}: {cause}")
         if on_error is None:
             raise error
         on_error(error)
 
 
 def _record(
-    one: Interval, contig: str, genome: genome_lib.Genome, width: int | None
+    interval: Interval, contig: str, genome: genome_lib.Genome, width: int | None
 ) -> Record:
-    """Cuts an interval from its genome."""
-    start, end = around(one, width)
+    """Extracts the sequence of an interval."""
+    start, end = around(interval, width)
     codes = genome.take(contig, start, end - start)
     return Record(
-        name=name(contig, start, end, one.is_reverse),
-        codes=encode.reverse_complement(codes) if one.is_reverse else codes,
-        source=one.place,
+        name=name(contig, start, end, interval.is_reverse),
+        codes=encode.reverse_complement(codes) if interval.is_reverse else codes,
+        source=interval.place,
         contig=contig,
         start=start,
-        is_reverse=one.is_reverse,
+        is_reverse=interval.is_reverse,
     )
 
 
@@ -202,23 +208,23 @@ def read(
     split: str = "",
     label_column: int | None = None,
 ) -> Iterator[Interval]:
-    """Reads a file of intervals, BED or a table with a header.
+    """Reads a file of intervals: BED, or a table with a header.
 
     Args:
         path: Existing file, plain or gzip.
         columns: Name of a column in a table → region, start, end, strand, label or
-            split, where they differ.
-        label: Label of all intervals; None for those in the file, or where
-            `is_unnamed` its name up to the first dot.
-        split: Split of all intervals for which the file names none.
-        label_column: Of BED, the column with the label, from 1, instead of the fourth.
+            split, if they differ.
+        label: Label of all intervals. None takes the labels in the file or, if
+            `is_unnamed`, the name of the file up to the first dot.
+        split: Split of the intervals for which the file gives none.
+        label_column: Column of labels in a BED file, from 1, instead of the fourth.
 
     Yields:
         Intervals in file order.
 
     Raises:
-        DatasetError: If the file is not usable as it is: one line with the file, the
-            line and the cause.
+        DatasetError: If the file is not usable: one line with the file, the line and
+            the cause.
     """
     if _is_table(path, columns):
         lines = tables.read_fields(path, required=_REQUIRED, columns=columns)
@@ -234,9 +240,9 @@ def read(
         strand = values.get(STRAND, "")
         if strand not in (*_FORWARD, _REVERSE):
             raise sources.error(path, f"strand {strand!r} is none of + - .", number)
-        own = values.get(tables.SPLIT, "")
-        if own and not tables.split_name(own):
-            cause = f"split {own!r} is none of {', '.join(sources.SPLITS)}"
+        own_split = values.get(tables.SPLIT, "")
+        if own_split and not tables.split_name(own_split):
+            cause = f"split {own_split!r} is none of {', '.join(sources.SPLITS)}"
             raise sources.error(path, cause, number)
         own_label = values.get(tables.LABEL, "") if label is None else label
         if cause := tables.wrong_text(own_label):
@@ -247,82 +253,82 @@ def read(
             end=end,
             is_reverse=strand == _REVERSE,
             label=own_label,
-            split=tables.split_name(own) or split,
+            split=tables.split_name(own_split) or split,
             place=sources.place(path, number),
             summit=_summit(values, end - start, path, number),
         )
 
 
 def cut(
-    found: Iterator[Interval],
+    intervals: Iterator[Interval],
     genome: Sequence[str],
     *,
     may_lack_label: bool = False,
 ) -> Iterator[tables.Row]:
-    """Cuts intervals from a genome, one contig in memory at a time.
+    """Extracts intervals from a genome, with one contig in memory at a time.
 
     Args:
-        found: Intervals, all of which are held.
+        intervals: Intervals, all of which are held in memory.
         genome: Sequence files; they are read up to the last contig that is needed.
         may_lack_label: Whether an empty label is allowed.
 
     Yields:
-        Rows by contigs as they come in the genome, and within one in their order.
+        Rows in the order of the contigs in the genome, then in that of the intervals.
 
     Raises:
         DatasetError: If a contig is not in the genome, an interval ends beyond it,
             or a label is empty: one line with the file, the line and the cause.
-        SequenceFileError: If the genome is not usable as it is.
+        SequenceFileError: If the genome is not usable.
     """
     of_contig: dict[str, list[Interval]] = {}
-    for one in found:
-        if cause := tables.missing_label(one.label, may_lack_label):
-            raise sources.DatasetError(f"{one.place}: {cause}")
-        of_contig.setdefault(one.contig, []).append(one)
-    seen: list[str] = []
+    for interval in intervals:
+        if cause := tables.missing_label(interval.label, may_lack_label):
+            raise sources.DatasetError(f"{interval.place}: {cause}")
+        of_contig.setdefault(interval.contig, []).append(interval)
+    names: list[str] = []
     for record in reader.read(genome):
-        seen.append(record.name)
-        for one in of_contig.pop(record.name, ()):
-            yield _row(one, record)
-        del record  # else it would live while the next one is read
+        names.append(record.name)
+        for interval in of_contig.pop(record.name, ()):
+            yield _row(interval, record)
+        del record  # else it stays in memory while the next one is read
         if not of_contig:
             return
     for missing in of_contig.values():
-        raise _unknown(missing[0], genome, seen)
+        raise _unknown(missing[0], genome, names)
 
 
-def _row(one: Interval, record: reader.Record) -> tables.Row:
-    """Cuts one interval."""
-    if one.end > record.codes.size:
+def _row(interval: Interval, record: reader.Record) -> tables.Row:
+    """Returns the row of an interval."""
+    if interval.end > record.codes.size:
         raise sources.DatasetError(
-            f"{one.place}: end {one.end} is beyond {one.contig}, which has "
-            f"{record.codes.size} bases in {record.source}"
+            f"{interval.place}: end {interval.end} is beyond {interval.contig}, which"
+            f" has {record.codes.size} bases in {record.source}"
         )
-    codes = record.codes[one.start : one.end]
-    if one.is_reverse:
+    codes = record.codes[interval.start : interval.end]
+    if interval.is_reverse:
         codes = encode.reverse_complement(codes)
     return tables.Row(
         sequence=encode.decode(codes),
-        label=one.label,
-        id=name(one.contig, one.start, one.end, one.is_reverse),
-        split=one.split,
-        place=one.place,
+        label=interval.label,
+        id=name(interval.contig, interval.start, interval.end, interval.is_reverse),
+        split=interval.split,
+        place=interval.place,
     )
 
 
 def _unknown(
-    one: Interval, genome: Sequence[str], seen: Sequence[str]
+    interval: Interval, genome: Sequence[str], names: Sequence[str]
 ) -> sources.DatasetError:
-    """Makes the error for a contig that the genome lacks."""
-    bare = one.contig.removeprefix("chr")
-    other = bare if bare != one.contig else f"chr{bare}"
-    if other in seen:
+    """Returns the error for a contig that the genome lacks."""
+    bare = interval.contig.removeprefix("chr")
+    other = bare if bare != interval.contig else f"chr{bare}"
+    if other in names:
         advice = f"it has {other!r}; use the same names in both"
     else:
-        advice = f"it has {', '.join(seen[:5])}{', …' * (len(seen) > 5)}"
+        advice = f"it has {', '.join(names[:5])}{', …' * (len(names) > 5)}"
     return sources.DatasetError(
-        f"{one.place}: contig {one.contig!r} is not in {sources.shown(genome)}: "
-        f"{advice}"
+        f"{interval.place}: contig {interval.contig!r} is not in"
+        f" {sources.shown(genome)}: {advice}"
     )
 
 
@@ -336,11 +342,11 @@ def is_unnamed(
         columns: As for `read`.
 
     Returns:
-        Of a table whether it lacks the column; of BED whether names are missing in all
-        lines, or most lines have a name of their own.
+        For a table, whether it lacks the column of labels; for BED, whether names are
+        missing in all lines, or at least half of them differ.
 
     Raises:
-        DatasetError: If the file is not usable as it is.
+        DatasetError: If the file is not usable.
     """
     path = os.fspath(path)
     if _is_table(path, columns):
@@ -355,33 +361,33 @@ def is_unnamed(
 
 
 def _header(line: str, columns: Mapping[str, str]) -> list[str]:
-    """Returns the columns that a first line names."""
+    """Returns the names of the columns in a first line."""
     line = line.strip().lstrip("#")
-    for sign in "\t,;":
-        line = line.replace(sign, " ")
+    for separator in "\t,;":
+        line = line.replace(separator, " ")
     return [tables.column(name.strip('"'), columns) for name in line.split()]
 
 
 def _is_table(path: str, columns: Mapping[str, str]) -> bool:
-    """Returns whether the first line names columns, and not those of BED."""
+    """Returns whether the first line is a header, other than that of BED."""
     with text_files.opened(path) as text:
         names = _header(text.readline(), columns)
     return START in names and END in names and not _is_bed(names)
 
 
 def _is_bed(names: Sequence[str]) -> bool:
-    """Returns whether columns are those of BED, in its order."""
-    own = [{"chromstart": START, "chromend": END}.get(name, name) for name in names]
+    """Returns whether columns are those of BED, in this order."""
+    renamed = [{"chromstart": START, "chromend": END}.get(name, name) for name in names]
     expected = [*_REQUIRED, "name", "score", STRAND]
-    return len(own) >= len(_REQUIRED) and all(
-        name == wanted for name, wanted in zip(own, expected, strict=False)
+    return len(renamed) >= len(_REQUIRED) and all(
+        name == wanted for name, wanted in zip(renamed, expected, strict=False)
     )
 
 
 def _bed(
     path: str, label_column: int | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields the number of a line of a BED file, from 1, and its fields."""
+    """Yields the line number, from 1, and the fields of each line of a BED file."""
     names = (*_REQUIRED, tables.LABEL, "score", STRAND)
     with text_files.opened(path) as text:
         for number, line in enumerate(text_files.lines(text, path), 1):
@@ -403,7 +409,9 @@ def _bed(
                 raise sources.error(path, cause, number)
             score = values.get("score", ".")
             if score != "." and not _NUMBER.fullmatch(score):
-                cause = f"score {score!r} is no number; BED has the strand in column 6"
+                cause = (
+                    f"score {score!r} is not a number; BED has the strand in column 6"
+                )
                 raise sources.error(path, cause, number)
             if label_column is not None:
                 if not len(_REQUIRED) < label_column <= len(fields):
@@ -416,7 +424,7 @@ def _bed(
 def _summit(
     values: Mapping[str, str], length: int, path: str, number: int
 ) -> int | None:
-    """Reads the summit of narrowPeak, -1 where there is none."""
+    """Returns the summit of a narrowPeak line; -1 in the file stands for None."""
     text = values.get(_SUMMIT, "-1")
     if text == "-1":
         return None

@@ -1,4 +1,4 @@
-"""Which k-mers stand together: counts and normalised pointwise mutual information."""
+"""Counts k-mers and ranks them by normalised pointwise mutual information (NPMI)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from genomenet.data import prepared, progress, text_files
 from genomenet.dna import alphabet, kmer, ranking, reader, tiling
 
 SEGMENTS: Final = ("1,2", "all")
-_BLOCK: Final = 2**16  # bases counted at once: what a core's cache holds
+_BLOCK: Final = 2**16  # bases counted at once: these fit the cache of a core
 _TRANSLATION: Final = kmer.DIGITS.tobytes().ljust(256, b"\0")  # others count as A
 _LETTERS: Final = frozenset((b"ACGT" + alphabet.AMBIGUOUS).decode())
 _COMPLEMENT: Final = str.maketrans("ACGT", "TGCA")
 _LIMITS: Final = (255, 65_535, 2**32 - 1)  # largest counts of 1, 2 and 4 bytes
-_ENOUGH: Final = 6  # canonical k-mers that tell a table of them
+_ENOUGH: Final = 6  # canonical k-mers needed to recognise a table of them
 _SMALL: Final = 20  # counts below which many k-mers may share the largest
 _INCONSISTENT: Final = 0.1  # share of counts by which overlapping k-mers may differ
-_LARGEST_TOTAL: Final = 2**53  # up to here a float64 holds every count
+_LARGEST_TOTAL: Final = 2**53  # a float64 holds every count up to this one
 
 
 class Ranking(NamedTuple):
@@ -34,9 +34,9 @@ class Ranking(NamedTuple):
 
     Attributes:
         words: The k-mers.
-        counts: int64, of each.
-        pmi: float64, in nats.
-        npmi: float64, in nats.
+        counts: Count of each k-mer, int64.
+        pmi: PMI of each k-mer, float64, in nats.
+        npmi: NPMI of each k-mer, float64, in nats.
     """
 
     words: list[str]
@@ -55,9 +55,9 @@ class Counter:
         k: Bases of a k-mer, 1 to 8.
 
     Attributes:
-        k: As given.
+        k: Bases of a k-mer.
         counts: int64, (4^k,), in the order of `dna.kmer.vocabulary`.
-        notes: What the reader of the counts should know, a sentence each.
+        notes: Notes on the counts, one sentence each.
     """
 
     def __init__(self, k: int):
@@ -74,22 +74,22 @@ class Counter:
         overlap = self.k - 1
         for start in range(0, max(len(codes) - overlap, 0), _BLOCK):
             block = codes[start : start + _BLOCK + overlap]
-            numbers = self._numbers(block)
+            indices = self._indices(block)
             if (block >= alphabet.N).any():
-                numbers = numbers[tiling.starts_without_n(block, self.k)]
-            self.counts += np.bincount(numbers, minlength=len(self.counts))
+                indices = indices[tiling.starts_without_n(block, self.k)]
+            self.counts += np.bincount(indices, minlength=len(self.counts))
 
-    def _numbers(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
-        """Returns every k-mer as a number, first base most significant."""
+    def _indices(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+        """Returns the index of every k-mer, first base most significant."""
         digits = np.frombuffer(codes.tobytes().translate(_TRANSLATION), np.uint8)
-        numbers, width = digits.astype(np.uint16), 1  # 2 bits a base: 8 bases fit
+        indices, width = digits.astype(np.uint16), 1  # 2 bits a base: 8 bases fit
         for bit in f"{self.k:b}"[1:]:  # a k-mer is two shorter ones side by side
-            numbers = numbers[:-width] << np.uint16(2 * width) | numbers[width:]
+            indices = indices[:-width] << np.uint16(2 * width) | indices[width:]
             width *= 2
             if bit == "1":
-                numbers = numbers[:-1] << np.uint16(2) | digits[width:]
+                indices = indices[:-1] << np.uint16(2) | digits[width:]
                 width += 1
-        return numbers
+        return indices
 
 
 def count_files(
@@ -100,18 +100,18 @@ def count_files(
     Args:
         inputs: Files, patterns, or - for standard input; see `dna.reader.read`.
         k: Bases of a k-mer.
-        show_progress: Whether to show a bar.
+        show_progress: Whether to show a progress bar.
 
     Returns:
         The counts.
 
     Raises:
-        SequenceFileError: If a file is none, or damaged.
+        SequenceFileError: If a file is not a sequence file, or is damaged.
     """
     counter = Counter(k)
     paths = reader.expand(inputs)
-    guess = progress.guessed_bases(paths)
-    with progress.bar("counting", guess, show=show_progress) as update:
+    expected_bases = progress.guessed_bases(paths)
+    with progress.bar("counting", expected_bases, show=show_progress) as update:
         for record in reader.read(paths):
             counter.add(record.codes)
             update(len(record.codes))
@@ -122,9 +122,9 @@ def count_dataset(directory: str | os.PathLike[str], k: int) -> Counter:
     """Counts the k-mers of the training split of a prepared dataset.
 
     Args:
-        directory: Its folder.
-        k: Bases of a k-mer. Those that would begin in one chunk and end in the next
-            are not counted.
+        directory: Folder of the dataset.
+        k: Bases of a k-mer. K-mers that begin in one chunk and end in the next are
+            not counted.
 
     Returns:
         The counts.
@@ -147,19 +147,19 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
     """Reads counts from a table of two columns, k-mer and count.
 
     Args:
-        path: Columns apart by tabs or spaces, as `jellyfish dump -c` and `kmc_dump`
-            write them, plain or gzip; a first line without k-mer and number is a
-            header, lines that begin with # are skipped.
+        path: Table with columns separated by tabs or spaces, as `jellyfish dump -c` and
+            `kmc_dump` write it, plain or gzip. A first line with neither a k-mer nor a
+            number is a header; lines that begin with # are skipped.
         k: Bases of a k-mer.
 
     Returns:
-        The counts; a k-mer that the table lacks counts 0, one with N is skipped. A
-        table of canonical k-mers, of which only one of a k-mer and its reverse
-        complement is there, is counted on both strands, which `notes` says.
+        The counts. A k-mer that the table lacks has the count 0, and one with N is
+        skipped. If the table holds canonical k-mers, only one of each k-mer and its
+        reverse complement, both get the count, and `notes` says so.
 
     Raises:
-        ValueError: If a line is wrong, with its number, the file cannot be read, its
-            counts are cut off at a largest one, or k-mers are missing.
+        ValueError: If a line is wrong (the message gives its number), the file cannot
+            be read, its counts are capped at a maximum, or k-mers are missing.
     """
     path = pathlib.Path(path)
     counter = Counter(k)
@@ -177,25 +177,25 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
     if rows and not any(text.isdecimal() or text.upper() in ids for text in rows[0][1]):
         del rows[0]  # the header
     total = repeated = 0
-    seen: set[str] = set()
+    known_words: set[str] = set()
     for where, fields in rows:
         if len(fields) < 2 or not fields[1].isdecimal():
             raise ValueError(
-                f"{where}: not a k-mer and a whole number, apart by a tab or blanks:"
+                f"{where}: not a k-mer and a whole number, separated by blanks:"
                 f" {' '.join(fields)[:40]!a}"
             )
         word = fields[0].upper().replace("U", "T")
         if len(word) != k or not set(word) <= _LETTERS:
-            raise ValueError(f"{where}: {fields[0][:40]!a} is no {k}-mer")
+            raise ValueError(f"{where}: {fields[0][:40]!a} is not a {k}-mer")
         total += int(fields[1])
         if total > _LARGEST_TOTAL:
             raise ValueError(f"{where}: the counts add up to more than 2^53")
         if word in ids:
-            repeated += word in seen
-            seen.add(word)
+            repeated += word in known_words
+            known_words.add(word)
             counter.counts[ids[word]] += int(fields[1])
     if repeated:
-        counter.notes.append(f"{repeated} k-mers are there again: counts are added")
+        counter.notes.append(f"{repeated} lines repeat a k-mer: counts are added")
     _check_capped(counter, path)
     _spread(counter)
     _check_complete(counter, path)
@@ -203,7 +203,7 @@ def read_counts(path: str | os.PathLike[str], k: int) -> Counter:
 
 
 def _check_capped(counter: Counter, path: pathlib.Path) -> None:
-    """Refuses counts that are cut off at a largest one, as KMC does at 255."""
+    """Refuses counts that are capped at a maximum, as KMC does at 255."""
     largest = int(counter.counts.max(initial=0))
     at_largest = int((counter.counts == largest).sum())
     below = (counter.counts < largest) & (counter.counts > 0.9 * largest)
@@ -217,27 +217,27 @@ def _check_capped(counter: Counter, path: pathlib.Path) -> None:
 
 
 def _spread(counter: Counter) -> None:
-    """Gives the counts to both strands if they are those of canonical k-mers.
+    """Adds the reverse complements if the counts are those of canonical k-mers.
 
     A palindrome is its own reverse complement: over both strands it counts twice.
     """
     words = kmer.vocabulary(counter.k)[kmer.NUM_SPECIAL :]
-    number = {word: i for i, word in enumerate(words)}
-    other = np.array([number[w.translate(_COMPLEMENT)[::-1]] for w in words])
-    there = counter.counts > 0
-    is_single = other != np.arange(len(other))
-    is_smaller = np.array([words[i] < words[j] for i, j in enumerate(other)])
-    has_pairs = (there & there[other] & is_single).any()
-    # That one of two is never there, or always the smaller, is chance in few words.
+    ids = {word: i for i, word in enumerate(words)}
+    reverse = np.array([ids[w.translate(_COMPLEMENT)[::-1]] for w in words])
+    is_counted = counter.counts > 0
+    is_single = reverse != np.arange(len(reverse))
+    is_smaller = np.array([words[i] < words[j] for i, j in enumerate(reverse)])
+    has_pairs = (is_counted & is_counted[reverse] & is_single).any()
+    # With few k-mers it can be chance that only one of two is there, or the smaller.
     num_pairs = is_single.sum() / 2
-    expected = num_pairs * float((there & is_single).mean()) ** 2
-    is_canonical = (there & is_smaller).sum() >= _ENOUGH
-    is_canonical &= not (there & is_single & ~is_smaller).any()
+    expected = num_pairs * float((is_counted & is_single).mean()) ** 2
+    is_canonical = (is_counted & is_smaller).sum() >= _ENOUGH
+    is_canonical &= not (is_counted & is_single & ~is_smaller).any()
     if has_pairs or not (is_canonical or expected >= _ENOUGH):
         return
-    counter.counts += counter.counts[other]
+    counter.counts += counter.counts[reverse]
     counter.notes.append(
-        "canonical k-mers: their counts are given to both strands, to palindromes twice"
+        "canonical k-mers: counts are added for both strands, for palindromes twice"
     )
 
 
@@ -248,7 +248,7 @@ def _check_complete(counter: Counter, path: pathlib.Path) -> None:
         int(counts.sum()),
         int(counts[counts > 0].min(initial=_LARGEST_TOTAL)),
     )
-    # Each stretch of k - 1 bases is followed as often as it is preceded, but at ends.
+    # Each (k - 1)-mer is followed by a base as often as preceded by one, but at ends.
     words = np.array(kmer.vocabulary(k)[kmer.NUM_SPECIAL :])
     _, first = np.unique([w[:-1] for w in words], return_inverse=True)
     _, last = np.unique([w[1:] for w in words], return_inverse=True)
@@ -281,9 +281,9 @@ def rank(
     """Ranks k-mers by normalised PMI.
 
     Args:
-        counts: int64, (4^k,), in the order of `dna.kmer.vocabulary`. Shorter k-mers
-            are counted by what follows them, so those of the last bases of a
-            sequence are not.
+        counts: int64, (4^k,), in the order of `dna.kmer.vocabulary`. The count of a
+            shorter k-mer is the sum over the k-mers that begin with it, so those of
+            the last bases of a sequence are not counted.
         k: Bases of a k-mer, 2 or more.
         segments: "1,2" compares a k-mer with parts of one and two bases, whose
             probabilities share one denominator, all single bases and pairs; "all"
@@ -291,11 +291,11 @@ def rank(
         min_count: K-mers that occur less often are left out.
 
     Returns:
-        The ranking; ties in the order of the vocabulary.
+        The ranking; ties are in the order of the vocabulary.
 
     Raises:
-        ValueError: If k is below 2, a word is unknown, no k-mer is frequent enough,
-            or a part of one was never counted.
+        ValueError: If k is below 2, `segments` is unknown, no k-mer is frequent
+            enough, or a part of one was never counted.
 
     Source:
         Roy et al., GeneMask (2023), with `segments="1,2"`: PMI(w) is the least of
@@ -305,7 +305,9 @@ def rank(
     if k < 2:
         raise ValueError(f"k must be 2 or more, got {k}")
     if segments not in SEGMENTS:
-        raise ValueError(f"segments must be one of {', '.join(SEGMENTS)}: {segments!r}")
+        raise ValueError(
+            f"segments must be one of {', '.join(SEGMENTS)}, got {segments!r}"
+        )
     if min_count < 1:
         raise ValueError(f"min_count must be 1 or more, got {min_count}")
     if not counts.any():
@@ -319,15 +321,15 @@ def rank(
     by_length = {k: counts.astype(np.float64)}
     for length in range(k - 1, 0, -1):
         by_length[length] = by_length[length + 1].reshape(-1, 4).sum(axis=1)
-    totals = {length: found.sum() for length, found in by_length.items()}
+    totals = {length: values.sum() for length, values in by_length.items()}
     lengths = (1, 2) if segments == "1,2" else tuple(range(1, k))
     if segments == "1,2":
         shared = totals[1] + totals[2]
         totals = dict.fromkeys(totals, shared)
     with np.errstate(divide="ignore"):
         logs = {n: np.log(by_length[n] / totals[n]) for n in by_length}
-    # The sum of parts that is largest: over where the last part begins, for every
-    # prefix of every k-mer.
+    # The largest sum over parts, for every prefix of every k-mer: the maximum over the
+    # lengths of the last part.
     best: dict[int, npt.NDArray[np.float64]] = {0: np.zeros(1)}
     for end in range(1, k + 1):
         prefix = np.arange(4**end)
@@ -353,42 +355,42 @@ def rank(
 
 
 def write(
-    found: Ranking, path: str | os.PathLike[str], *, header: Sequence[str] = ()
+    result: Ranking, path: str | os.PathLike[str], *, header: Sequence[str] = ()
 ) -> None:
-    """Writes a ranking as `dna.ranking.read` reads it, whole or not at all.
+    """Writes a ranking as `dna.ranking.read` reads it, in one atomic step.
 
     Args:
-        found: The ranking.
+        result: The ranking.
         path: The file.
-        header: Lines about where it comes from.
+        header: Lines about the origin of the ranking.
     """
     text = io.StringIO(newline="")
     for line in header:
         text.write(f"# {' '.join(line.split())}\n")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(ranking.COLUMNS)
-    columns = zip(found.words, found.counts, found.pmi, found.npmi, strict=True)
-    for number, (word, count, pmi, npmi) in enumerate(columns, 1):
-        rows.writerow([word, count, f"{pmi:.6f}", f"{npmi:.6f}", number])
+    columns = zip(result.words, result.counts, result.pmi, result.npmi, strict=True)
+    for position, (word, count, pmi, npmi) in enumerate(columns, 1):
+        rows.writerow([word, count, f"{pmi:.6f}", f"{npmi:.6f}", position])
     atomic.write_text(path, text.getvalue())
 
 
-def draw(found: Ranking, path: str | os.PathLike[str]) -> None:
-    """Draws NPMI against rank as a PNG, whole or not at all.
+def draw(result: Ranking, path: str | os.PathLike[str]) -> None:
+    """Draws NPMI against rank as a PNG, in one atomic step.
 
     Args:
-        found: The ranking.
+        result: The ranking.
         path: The file.
     """
     from matplotlib import figure as figure_lib  # slow to import
 
     figure = figure_lib.Figure(figsize=(6.4, 3.8), layout="constrained")
     axis = figure.subplots()
-    axis.plot(np.arange(1, len(found.words) + 1), found.npmi, linewidth=1.5)
+    axis.plot(np.arange(1, len(result.words) + 1), result.npmi, linewidth=1.5)
     axis.axhline(0, color="grey", linewidth=0.8, linestyle=":")
-    for place, va in ((0, "bottom"), (len(found.words) - 1, "top")):
+    for index, va in ((0, "bottom"), (len(result.words) - 1, "top")):
         axis.annotate(
-            found.words[place], (place + 1, found.npmi[place]), va=va, fontsize=8
+            result.words[index], (index + 1, result.npmi[index]), va=va, fontsize=8
         )
     axis.set_xlabel("rank")
     axis.set_ylabel("NPMI (nats)")

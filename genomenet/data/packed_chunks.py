@@ -1,7 +1,7 @@
-"""The chunks of a prepared genome at 2 bits a base, in one file that is memory-mapped.
+"""Stores the chunks of a prepared genome at 2 bits per base in a memory-mapped file.
 
-It is a cache of the TFRecord shards, which stay the format of record: what training
-reads, on every backend. NumPy only.
+Training reads this file on every backend. It is a cache of the TFRecord shards, which
+stay the format of record. NumPy only.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _BLOCK: Final = 1 << 24  # bytes copied at once
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class PackedChunks:
-    """Chunks in the order of their contigs' names and their starts.
+    """Chunks ordered by the name of their contig and their start.
 
     Attributes:
-        genome: Their bases.
+        genome: Bases of the chunks.
         splits: Names of the splits.
         contigs: Names of the contigs, sorted.
         contig: Index of each chunk's contig, int64, (C,).
-        start: Its first base in the contig, from 0, int64, (C,).
-        length: Its bases, int64, (C,).
-        split: Index of its split, int64, (C,).
-        position: Its first base in `genome`, int64, (C,).
-        digest: Checksum of all of this but the positions: the same for the same
-            chunks, in whatever order they were written.
-        about: What was noted of them.
+        start: First base of each chunk in its contig, 0-based, int64, (C,).
+        length: Bases of each chunk, int64, (C,).
+        split: Index of each chunk's split, int64, (C,).
+        position: First base of each chunk in `genome`, int64, (C,).
+        digest: Checksum of all but the positions: the same for the same chunks,
+            whatever the order in which they were written.
+        about: Notes that were stored with the chunks.
     """
 
     genome: packed.Packed
@@ -63,35 +63,35 @@ class PackedChunks:
     about: Mapping[str, Any]
 
     def intervals(self, split: str) -> npt.NDArray[np.int64]:
-        """Returns where the chunks of a split lie in `genome`: int64, (C, 2).
+        """Returns the intervals of the chunks of a split in `genome`: int64, (C, 2).
 
         Raises:
             ValueError: If there is no such split.
         """
         if split not in self.splits:
             raise ValueError(f"no split {split!r}; there are {', '.join(self.splits)}")
-        own = np.flatnonzero(self.split == self.splits.index(split))
-        found = np.empty((len(own), 2), np.int64)
-        found[:, 0] = self.position[own]
-        found[:, 1] = self.length[own]
-        found[:, 1] += found[:, 0]
-        return found
+        indices = np.flatnonzero(self.split == self.splits.index(split))
+        result = np.empty((len(indices), 2), np.int64)
+        result[:, 0] = self.position[indices]
+        result[:, 1] = self.length[indices]
+        result[:, 1] += result[:, 0]
+        return result
 
     def bases(self) -> dict[str, int]:
-        """Returns the bases of each split."""
+        """Returns the number of bases of each split."""
         counts = np.bincount(self.split, self.length, minlength=len(self.splits))
         return dict(zip(self.splits, map(int, counts), strict=True))
 
 
 class Writer:
-    """Writes chunks as they come; the file appears whole or not at all.
+    """Writes chunks one by one; the file appears only when it is complete.
 
     Args:
         path: The file.
-        about: What to note of them, JSON values.
+        about: Notes to store with the chunks, JSON values.
 
     Attributes:
-        digest: Of the file, once it is there.
+        digest: Checksum of the chunks, once the file is complete.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Writer:
     def __enter__(self) -> Self:
         self._partial = self._replacing.__enter__()
         self._spool = self._partial.with_suffix(".codes").open("w+b")
-        os.unlink(self._spool.name)  # gone whatever ends this process
+        os.unlink(self._spool.name)  # removed however this process ends
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -136,10 +136,10 @@ class Writer:
         self._position += packed.BASES_PER_BYTE * len(data)
 
     def packing(self, split: str, examples: Iterable[Example]) -> Iterator[Example]:
-        """Adds chunks on their way: yields what it is given.
+        """Adds chunks and yields them unchanged.
 
         Args:
-            split: Of the chunks.
+            split: Split of the chunks.
             examples: Key and features of each chunk, as `data.genome_index.examples`.
         """
         for key, chunk in examples:
@@ -148,8 +148,8 @@ class Writer:
             yield key, chunk
 
     def _finish(self) -> None:
-        names, split_names, *numbers = zip(*self._rows, strict=True)
-        start, length, position = (np.array(x, np.int64) for x in numbers)
+        names, split_names, *columns = zip(*self._rows, strict=True)
+        start, length, position = (np.array(column, np.int64) for column in columns)
         contigs, contig = np.unique(np.array(names), return_inverse=True)
         splits, split = np.unique(np.array(split_names), return_inverse=True)
         order = np.lexsort((start, contig))
@@ -178,17 +178,17 @@ class Writer:
 
 
 def load(path: str | os.PathLike[str]) -> PackedChunks:
-    """Maps a file of chunks into memory; nothing that is pickled is read.
+    """Maps a file of chunks into memory; pickled arrays are refused.
 
     Args:
-        path: What `Writer` wrote.
+        path: File that `Writer` wrote.
 
     Returns:
-        The chunks. Of a large genome only what is asked for is read from the disk.
+        The chunks. Only the accessed parts of a large genome are read from the disk.
 
     Raises:
-        ValueError: If it is no such file, or damaged; what is larger than 128 MiB is
-            not read whole for that.
+        ValueError: If the file holds no chunks or is damaged. Files above 128 MiB are
+            not read completely to check this.
     """
     try:
         arrays = mapped(path)
@@ -200,8 +200,8 @@ def load(path: str | os.PathLike[str]) -> PackedChunks:
         end = arrays["position"] + arrays["length"]
         limit = packed.BASES_PER_BYTE * len(arrays["codes"])
         if len(end) and (end.max() > limit or arrays["position"].min() < 0):
-            raise ValueError("a chunk lies beyond its ends")
-        found = PackedChunks(
+            raise ValueError("a chunk lies beyond the bases")
+        chunks = PackedChunks(
             genome=packed.Packed(codes=arrays["codes"], n_runs=arrays["n_runs"]),
             splits=tuple(arrays["splits"].tolist()),
             contigs=tuple(arrays["contigs"].tolist()),
@@ -209,22 +209,22 @@ def load(path: str | os.PathLike[str]) -> PackedChunks:
             about=json.loads(str(arrays["about"])),
             **{name: arrays[name] for name in _ARRAYS[2:]},
         )
-        if os.path.getsize(path) <= _SMALL and not verify(found):
+        if os.path.getsize(path) <= _SMALL and not verify(chunks):
             raise ValueError("its checksum is not that of its content")
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror or e}") from e
-    except Exception as e:  # of many kinds, by what is wrong in the archive
+    except Exception as e:  # its type depends on what is wrong in the archive
         raise ValueError(f"{path} holds no packed chunks: {sources.cause(e)}") from e
-    return found
+    return chunks
 
 
-def verify(found: PackedChunks) -> bool:
-    """Returns whether all bases are those that were written, by reading them all."""
-    arrays = {name: getattr(found, name) for name in _ARRAYS[2:]}
-    arrays["n_runs"] = found.genome.n_runs
-    arrays["contigs"] = np.array(found.contigs)
-    arrays["splits"] = np.array(found.splits)
-    return _digest(found.genome.codes, arrays) == found.digest
+def verify(chunks: PackedChunks) -> bool:
+    """Reads all bases and returns whether they are those that were written."""
+    arrays = {name: getattr(chunks, name) for name in _ARRAYS[2:]}
+    arrays["n_runs"] = chunks.genome.n_runs
+    arrays["contigs"] = np.array(chunks.contigs)
+    arrays["splits"] = np.array(chunks.splits)
+    return _digest(chunks.genome.codes, arrays) == chunks.digest
 
 
 def mapped(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
@@ -240,7 +240,7 @@ def mapped(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
         ValueError: If a member is compressed, pickled, or longer than the file.
         OSError: If it cannot be read.
     """
-    found: dict[str, npt.NDArray[Any]] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
     path = os.fspath(path)
     size = os.path.getsize(path)
     with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
@@ -254,25 +254,25 @@ def mapped(path: str | os.PathLike[str]) -> dict[str, npt.NDArray[Any]]:
             skip += int.from_bytes(head[28:30], "little")
             file.seek(info.header_offset + 30 + skip)
             version = np.lib.format.read_magic(file)
-            read = {
+            read_header = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
-            shape, is_fortran, dtype = read(file)
+            shape, is_fortran, dtype = read_header(file)
             if dtype.hasobject or is_fortran:
-                raise ValueError(f"{name} is no plain array")
+                raise ValueError(f"{name} is not a plain array")
             offset = file.tell()
             count = int(np.prod(shape, dtype=object))
             if offset + count * dtype.itemsize > size:
                 raise ValueError(f"{name} is longer than the file")
-            if info.file_size <= _HEAD:  # with its checksum
+            if info.file_size <= _HEAD:  # reading it verifies its checksum
                 content = io.BytesIO(archive.read(info))
-                found[name] = np.lib.format.read_array(content, allow_pickle=False)
+                arrays[name] = np.lib.format.read_array(content, allow_pickle=False)
             elif count:
-                found[name] = np.memmap(path, dtype, "r", offset, shape)
+                arrays[name] = np.memmap(path, dtype, "r", offset, shape)
             else:
-                found[name] = np.empty(shape, dtype)
-    return found
+                arrays[name] = np.empty(shape, dtype)
+    return arrays
 
 
 def _write(archive: zipfile.ZipFile, name: str, array: Any) -> None:
@@ -287,23 +287,23 @@ def _write(archive: zipfile.ZipFile, name: str, array: Any) -> None:
 
 
 def _digest(codes: npt.NDArray[np.uint8], arrays: dict[str, npt.NDArray[Any]]) -> str:
-    """Returns a checksum of chunks that does not depend on where they lie."""
-    found = hashlib.blake2b(digest_size=16)
+    """Returns a checksum of chunks that does not depend on their positions."""
+    checksum = hashlib.blake2b(digest_size=16)
     for name in ("contig", "start", "length", "split"):
-        found.update(np.ascontiguousarray(arrays[name], "<i8").data)
+        checksum.update(np.ascontiguousarray(arrays[name], "<i8").data)
     for name in ("contigs", "splits"):
-        found.update("\n".join(arrays[name].tolist()).encode() + b"\0")
+        checksum.update("\n".join(arrays[name].tolist()).encode() + b"\0")
     position, length = arrays["position"], arrays["length"]
     runs = np.asarray(arrays["n_runs"])
     first = np.searchsorted(runs[:, 0], position)
     last = np.searchsorted(runs[:, 0], position + length)
-    for at, bases, i, j in zip(
+    for start, bases, i, j in zip(
         position.tolist(), length.tolist(), first.tolist(), last.tolist(), strict=True
     ):
-        found.update(codes[at >> 2 : (at + bases + 3) >> 2].data)
+        checksum.update(codes[start >> 2 : (start + bases + 3) >> 2].data)
         if i < j:
-            found.update((runs[i:j] - at).astype("<i8").tobytes())
-    return found.hexdigest()
+            checksum.update((runs[i:j] - start).astype("<i8").tobytes())
+    return checksum.hexdigest()
 
 
 def of(

@@ -1,7 +1,7 @@
 """Rows of a packed genome by their index; NumPy only.
 
-Row n is a function of the genome, the seed and n. So a run goes on from any row, and a
-worker computes only its own rows, at the same cost.
+Row n is a function of the genome, the seed and n. So a run can resume at any row, and a
+worker computes only its own rows, at the same cost per row.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ Words = npt.NDArray[np.uint64]
 _UINT32: Final = 0xFFFFFFFF
 _ROUNDS: Final = 6
 _BLOCK_BASES: Final = 1 << 19  # computed at once by the background thread
-# What is drawn: streams of `_hash` that are independent of each other.
+# Independent streams of `_hash`, one for each kind of draw.
 _ORDER, _PHASE, _CUT, _STRAND = range(4)
 
 
 class Rows:
     """The rows of one split.
 
-    An epoch has each window of the grid once, in an order of its own. A window with
+    Every epoch holds each window of the grid once, in a different order. A window with
     too many N is replaced by the next one in that order.
 
     Args:
         genome: The bases.
-        chunks: Half-open intervals of the split in the genome, int64, (C, 2), that no
-            window may leave.
-        window: How chunks become rows.
-        seed: Of the order, the phases, the cuts and the keys.
+        chunks: Half-open intervals of the split in the genome, int64, (C, 2). Each
+            window lies inside one chunk.
+        window: How chunks are divided into rows.
+        seed: Seed of the order, the phases, the segments and the keys.
 
     Raises:
         ValueError: If no chunk is as long as a window.
@@ -65,23 +65,24 @@ class Rows:
         counts //= window.stride
         counts += 1
         np.maximum(counts, 0, out=counts)
-        self._after = np.cumsum(counts, out=counts)  # windows up to and with a chunk
+        # Windows up to and including each chunk.
+        self._after = np.cumsum(counts, out=counts)
         if not len(chunks) or not self._after[-1]:
             raise ValueError(f"there is no window of {self._bases} bases")
 
     def __len__(self) -> int:
-        """Returns the number of rows of an epoch, the same in each."""
+        """Returns the number of rows of an epoch."""
         return int(self._after[-1])
 
     def at(self, rows: Index) -> Batch:
-        """Returns rows by their indices, which run on over the epochs.
+        """Returns rows by their indices, which continue over epochs.
 
         Args:
             rows: Indices from 0, int64, (B,).
 
         Returns:
-            "bases", uint8, (B, L), "key", uint32, (B, 2), and where a row holds
-            segments "segment", uint8, (B, L).
+            "bases", uint8, (B, L), "key", uint32, (B, 2), and, if rows hold segments,
+            "segment", uint8, (B, L).
         """
         batch = {"bases": self._genome.take(self._positions(rows), self._bases)}
         if self.window.both_strands and self.window.cut == "crop":
@@ -99,22 +100,22 @@ class Rows:
         return self.at(first + np.arange(size, dtype=np.int64))
 
     def _positions(self, rows: Index) -> Index:
-        """Returns where the windows of rows begin in the genome."""
+        """Returns the start of the window of each row in the genome."""
         epoch, slot = np.divmod(rows, len(self))
-        found = self._window(epoch, slot)
+        positions = self._window(epoch, slot)
         if self.window.max_n == 1:
-            return found
+            return positions
         for _ in range(len(self)):
-            num_n = self._genome.count_n(found, found + self._bases)
-            (bad,) = np.nonzero(num_n > self.window.max_n * self._bases)
-            if not len(bad):
-                return found
-            slot[bad] = (slot[bad] + 1) % len(self)
-            found[bad] = self._window(epoch[bad], slot[bad])
+            num_n = self._genome.count_n(positions, positions + self._bases)
+            (rejected,) = np.nonzero(num_n > self.window.max_n * self._bases)
+            if not len(rejected):
+                return positions
+            slot[rejected] = (slot[rejected] + 1) % len(self)
+            positions[rejected] = self._window(epoch[rejected], slot[rejected])
         raise ValueError(f"no window has a share of N up to {self.window.max_n}")
 
     def _window(self, epoch: Index, slot: Index) -> Index:
-        """Returns where the window of each slot of an epoch's order begins."""
+        """Returns the start of the window in each slot of the order of an epoch."""
         index = permuted(slot, len(self), _hash(self._seed, _ORDER, epoch))
         chunk = np.searchsorted(self._after, index, side="right")
         start, end = self._starts[chunk], self._ends[chunk]
@@ -127,18 +128,18 @@ class Rows:
 
 
 def permuted(index: Index, size: int, key: Words) -> Index:
-    """Returns where a keyed permutation of `range(size)` sends indices.
+    """Applies a keyed permutation of `range(size)` to indices.
 
-    Nothing is stored: a Feistel network over pairs of digits, of which one counts to
-    about the root of `size`; what falls beyond the end goes through again.
+    Nothing is stored: this is a Feistel network over pairs of digits, one of which is
+    below about the square root of `size`. Results beyond the end are permuted again.
 
     Args:
-        index: In [0, size), int64, (B,).
+        index: Indices in [0, size), int64, (B,).
         size: Number of indices.
-        key: Of the permutation, for each index, uint64, (B,).
+        key: Key of the permutation, for each index, uint64, (B,).
 
     Returns:
-        int64, (B,).
+        Permuted indices, int64, (B,).
 
     Source:
         Black and Rogaway, "Ciphers with Arbitrary Finite Domains" (2002), methods 2
@@ -150,31 +151,31 @@ def permuted(index: Index, size: int, key: Words) -> Index:
 
     def once(x: Words, key: Words) -> Words:
         b, a = np.divmod(x, low_)
-        for number in range(_ROUNDS):
-            if number % 2:
-                b = (b + _mix(a + key * np.uint64(2 * number + 1))) % high_
+        for step in range(_ROUNDS):
+            if step % 2:
+                b = (b + _mix(a + key * np.uint64(2 * step + 1))) % high_
             else:
-                a = (a + _mix(b + key * np.uint64(2 * number + 1))) % low_
+                a = (a + _mix(b + key * np.uint64(2 * step + 1))) % low_
         return b * low_ + a
 
-    found = once(index.astype(np.uint64), key)
-    beyond = np.flatnonzero(found >= size)
+    result = once(index.astype(np.uint64), key)
+    beyond = np.flatnonzero(result >= size)
     while len(beyond):
-        found[beyond] = once(found[beyond], key[beyond])
-        beyond = beyond[found[beyond] >= size]
-    return found.astype(np.int64)
+        result[beyond] = once(result[beyond], key[beyond])
+        beyond = beyond[result[beyond] >= size]
+    return result.astype(np.int64)
 
 
 def cuts(bases: npt.NDArray[np.uint8], draws: Index, window: tiling.Window) -> Batch:
-    """Cuts windows into one or two segments.
+    """Divides windows into one or two segments.
 
-    Half of the segments have L - 1 bases, and half any smaller number from
-    `shortest_cut` on, all equally often, as GeneMask's.
+    As in GeneMask, half of the segments have L - 1 bases; the lengths of the other half
+    are uniform from `shortest_cut` to L - 2 bases.
 
     Args:
         bases: Codes, uint8, (B, L - 1).
-        draws: Below the sum of the weights of all lengths, int64, (B,).
-        window: With `shortest_cut`.
+        draws: From 0 to below the sum of the weights of all lengths, int64, (B,).
+        window: A window with `shortest_cut`.
 
     Returns:
         "bases" and "segment", uint8, (B, L): 1 and 2 for the segments of a row, 0
@@ -188,18 +189,18 @@ def cuts(bases: npt.NDArray[np.uint8], draws: Index, window: tiling.Window) -> B
 
 
 def keys(rows: Index, seed: int) -> npt.NDArray[np.uint32]:
-    """Returns what every draw for a row derives from: uint32, (B, 2)."""
-    found = np.stack([(rows >> 32) ^ (seed & _UINT32), rows & _UINT32], axis=1)
-    return found.astype(np.uint32)
+    """Returns the keys of rows, from which all their draws derive: uint32, (B, 2)."""
+    words = np.stack([(rows >> 32) ^ (seed & _UINT32), rows & _UINT32], axis=1)
+    return words.astype(np.uint32)
 
 
 def stream(
     rows: Rows, first: int, size: int, *, worker: int = 0, num_workers: int = 1
 ) -> Generator[Batch]:
-    """Computes batches ahead, in a background thread, until it is closed.
+    """Computes batches ahead in a background thread until it is closed.
 
     Args:
-        rows: Of a split.
+        rows: Rows of a split.
         first: Index of the first row of the first global batch.
         size: Rows of a global batch, B.
         worker: Index of this worker.
@@ -208,8 +209,8 @@ def stream(
     Yields:
         This worker's rows of each batch, without end.
     """
-    own = size // num_workers
-    at_once = max(1, _BLOCK_BASES // (own * rows.window.length))
+    num_rows = size // num_workers
+    at_once = max(1, _BLOCK_BASES // (num_rows * rows.window.length))
     ready: queue.Queue[Batch | Exception] = queue.Queue(2 * at_once)
     is_over = threading.Event()
 
@@ -219,17 +220,17 @@ def stream(
                 return ready.put(item, timeout=0.1)
 
     def compute() -> None:
-        within = np.arange(own, dtype=np.int64) + worker * own
-        number = 0
+        within = np.arange(num_rows, dtype=np.int64) + worker * num_rows
+        step = 0
         try:
             while not is_over.is_set():
-                batches = first + size * (number + np.arange(at_once, dtype=np.int64))
+                batches = first + size * (step + np.arange(at_once, dtype=np.int64))
                 block = rows.at((batches[:, None] + within).ravel())
                 for i in range(at_once):
-                    part = slice(i * own, (i + 1) * own)
+                    part = slice(i * num_rows, (i + 1) * num_rows)
                     put({name: values[part] for name, values in block.items()})
-                number += at_once
-        except Exception as e:  # is raised where the batch is wanted
+                step += at_once
+        except Exception as e:  # it is raised by the consumer
             put(e)
 
     thread = threading.Thread(target=compute, name="rows", daemon=True)
@@ -262,18 +263,18 @@ def _segments(window: tiling.Window) -> npt.NDArray[np.uint8]:
 
 
 def _weights(window: tiling.Window) -> tuple[int, int, int]:
-    """Returns how often a segment is one of a pair, alone but shorter, and whole."""
+    """Returns the weights of rows with a pair, one shorter and one whole segment."""
     longest, shortest = window.length - 1, window.shortest_cut
     pairs = longest - 2 * shortest + 1
     alone = shortest - 1
-    # A pair's two lengths come up twice, once in either order: it weighs half.
+    # Each pair of lengths occurs twice, once in either order, so it has half weight.
     return pairs, 2 * alone, 2 * (pairs + alone)
 
 
 def _draw(seed: int, stream: int, index: Index, below: Any) -> Index:
-    """Returns whole numbers in [0, below), a function of seed, stream and index."""
+    """Returns integers in [0, below), a function of seed, stream and index."""
     upper = _hash(seed, stream, index) >> np.uint64(32)
-    # The upper half times the bound: without the bias and the cost of a remainder.
+    # Multiplying the upper half by the bound avoids the bias and cost of a remainder.
     return (upper * np.asarray(below, np.uint64) >> np.uint64(32)).astype(np.int64)
 
 
@@ -284,7 +285,7 @@ def _hash(seed: int, stream: int, index: Index) -> Words:
 
 
 def _mix(x: Words) -> Words:
-    """Scrambles 64 bits one to one.
+    """Mixes 64 bits one to one.
 
     Source:
         The finaliser of Steele, Lea and Flood, "Fast splittable pseudorandom number

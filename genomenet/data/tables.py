@@ -1,4 +1,4 @@
-"""Labelled sequences from tables and from one FASTA file a class, row by row."""
+"""Reads labelled sequences row by row, from tables or one FASTA file per class."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LABEL: Final = "label"
 ID: Final = "id"
 SPLIT: Final = "split"
 SEPARATOR: Final = ";"
-"""Of the classes in a label of several."""
+"""Separates the classes of a multi-label label."""
 
 _REQUIRED: Final = (SEQUENCE, LABEL)
 _DELIMITERS: Final = "\t,;"
 _ENDINGS: Final = (".tsv", ".tsv.gz", ".csv", ".csv.gz")
-_MAX_HEADER: Final = 1 << 20  # letters of a first line
+_MAX_HEADER: Final = 1 << 20  # characters of a first line
 _MISSING: Final = frozenset(
     (
         *("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "nat", "none"),
@@ -45,11 +45,11 @@ class Row:
     """One labelled sequence.
 
     Attributes:
-        sequence: Its letters, upper-case `ACGTN`.
-        label: Its label as it was written, without blanks at the ends.
-        id: Its name.
-        split: Name of its split, where the source says so, else empty.
-        place: Where it comes from, for messages.
+        sequence: Letters, upper-case `ACGTN`.
+        label: Label as written in the source, without blanks at the ends.
+        id: Name of the sequence.
+        split: Name of its split, if the source gives one, else empty.
+        place: File and line it comes from, for messages.
     """
 
     sequence: bytes
@@ -68,25 +68,25 @@ def read_tables(
 ) -> Iterator[Row]:
     """Reads TSV and CSV files, plain or gzip.
 
-    The first line names the columns `sequence`, `label`, and where wanted `id` and
-    `split`; others are left alone. It also tells the delimiter: tab, comma or
-    semicolon. Fields may be quoted as in spreadsheets. A sequence or label that is
-    missing, which programs write as NA, nan, None or null, is an error of its line.
+    The first line names the columns `sequence`, `label`, and optionally `id` and
+    `split`; others are ignored. It also determines the delimiter: tab, comma or
+    semicolon. Fields may be quoted as in spreadsheets. A missing sequence or label,
+    also if written as NA, nan, None or null, is an error of its line.
 
     Args:
         paths: Existing files.
-        columns: Name of a column in the file → one of the four names above, where
-            they differ.
+        columns: Name of a column in the file → one of the four names above, if they
+            differ.
         may_lack_label: Whether an empty label is allowed.
-        kmer: Bases in each of the overlapping k-mers, set apart by blanks, of which
-            the sequences are written; they are joined. 0 for plain bases.
+        kmer: Bases of a k-mer, if sequences are written as overlapping k-mers separated
+            by blanks, which are joined; 0 for plain bases.
 
     Yields:
         Rows in file order.
 
     Raises:
-        DatasetError: If a file is not usable as it is: one line with the file, the
-            line and the cause.
+        DatasetError: If a file is not usable: one line with the file, the line and the
+            cause.
     """
     for path in paths:
         for number, values in read_fields(path, required=_REQUIRED, columns=columns):
@@ -98,20 +98,20 @@ def read_sequences(
     *,
     on_error: Callable[[sources.DatasetError], None] | None = None,
 ) -> Iterator[Row]:
-    """Reads the sequences of tables, as `read_tables` does, which need no label.
+    """Reads the sequences of tables as `read_tables` does, but needs no labels.
 
-    Overlapping k-mers, set apart by blanks, are joined.
+    Overlapping k-mers, separated by blanks, are joined.
 
     Args:
         paths: Existing files.
-        on_error: Called with what is wrong with a row, which is then left out,
-            instead of raising it. What makes a file unreadable is raised anyway.
+        on_error: Called with the error of a row, which is then skipped, instead of
+            raising it. Errors that make a file unreadable are always raised.
 
     Yields:
         Rows in file order, without label and split.
 
     Raises:
-        DatasetError: If a file is not usable as it is.
+        DatasetError: If a file is not usable.
     """
     for path in paths:
         lines = read_fields(path, required=[SEQUENCE], on_error=on_error)
@@ -134,18 +134,18 @@ def read_fields(
     columns: Mapping[str, str] | None = None,
     on_error: Callable[[sources.DatasetError], None] | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Reads the lines of a TSV or CSV file, as `read_tables` does, unchecked.
+    """Reads the lines of a TSV or CSV file as `read_tables` does, without its checks.
 
     Args:
         path: Existing file.
-        required: Columns that must be there.
-        columns: Name of a column in the file → the name wanted, where they differ;
-            upper and lower case are the same.
-        on_error: Called with what is wrong with a line, which is then left out,
-            instead of raising it.
+        required: Columns that must be present.
+        columns: Name of a column in the file → column type, if they differ; upper and
+            lower case are the same.
+        on_error: Called with the error of a line, which is then skipped, instead of
+            raising it.
 
     Yields:
-        Number of a line, from 1, and its fields by column, without blanks at the
+        The line number, from 1, and the fields by column type, without blanks at the
         ends.
 
     Raises:
@@ -164,7 +164,7 @@ def read_fields(
 
 
 def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
-    """Reads sequence files of which each holds one class.
+    """Reads sequence files, each of which holds one class.
 
     Args:
         paths: Class → its files, as for `genomenet.dna.reader.read`.
@@ -173,14 +173,16 @@ def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
         Rows, class by class.
 
     Raises:
-        SequenceFileError: If a file is not usable as it is.
+        SequenceFileError: If a file is not usable.
     """
-    for label, of_class in paths.items():
+    for label, class_files in paths.items():
         if cause := wrong_text(label):
             raise sources.DatasetError(f"class {label!r} {cause}")
         if is_missing(label):
-            raise sources.DatasetError(f"class {label!r} says that there is none")
-        for record in reader.read(of_class, unique=False):
+            raise sources.DatasetError(
+                f"class {label!r} means a missing value: rename it"
+            )
+        for record in reader.read(class_files, unique=False):
             yield Row(
                 sequence=encode.decode(record.codes),
                 label=label,
@@ -190,15 +192,15 @@ def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
 
 
 def is_table(path: str) -> bool:
-    """Tells a table of sequences from a sequence file.
+    """Returns whether a file is a table of sequences, not a sequence file.
 
     Args:
         path: Existing file.
 
     Returns:
-        Whether the first line names a column `sequence`, or the file is called a
-        table and does not begin like FASTA. A pipe, which could be read only once,
-        is no table.
+        True if the first line names a column `sequence`, or the file has the extension
+        of a table and does not begin like FASTA. False for a pipe, which could be read
+        only once.
     """
     if not os.path.isfile(path):
         return False
@@ -215,52 +217,53 @@ def is_table(path: str) -> bool:
 
 
 def is_missing(text: str) -> bool:
-    """Returns whether a text says that there is no value, such as NA, nan or null."""
+    """Returns whether a text stands for a missing value, such as NA, nan or null."""
     return text.strip().casefold() in _MISSING
 
 
 def wrong_text(text: str) -> str:
-    """Returns what is wrong with a name: characters that cannot be seen; or nothing."""
+    """Returns what is wrong with a name that has invisible characters, else empty."""
     return "" if text.isprintable() else "holds a control or invisible character"
 
 
-def unique_columns(own: Collection[str], names: Sequence[str]) -> list[str]:
-    """Returns the columns of classes beside others, all different.
+def unique_columns(other: Collection[str], names: Sequence[str]) -> list[str]:
+    """Returns names of columns for classes that differ from other columns.
 
     Args:
-        own: Other columns.
-        names: Of the classes, all different.
+        other: Names of the other columns.
+        names: Names of the classes, all different.
 
     Returns:
-        The names; to one that is taken "class_" is added, as often as needed.
+        The names of the classes; "class_" is put before a name that is taken, as often
+        as needed.
     """
-    taken = {*own, *names}
-    found = []
+    taken = {*other, *names}
+    columns = []
     for name in names:
         column = name
-        if column in own:
+        if column in other:
             while column in taken:
                 column = f"class_{column}"
             taken.add(column)
-        found.append(column)
-    return found
+        columns.append(column)
+    return columns
 
 
 def column(name: str, columns: Mapping[str, str]) -> str:
-    """Returns what a column is for.
+    """Returns the type of a column.
 
     Args:
-        name: Its name in a file.
-        columns: Names in files → names wanted; upper and lower case may differ.
+        name: Name of the column in a file.
+        columns: Names in files → column types; upper and lower case may differ.
 
     Returns:
-        The name wanted, or the same name in lower case.
+        The column type, or the name in lower case if it is not in `columns`.
     """
     return columns.get(name, columns.get(name.lower(), name.lower()))
 
 
 def split_name(name: str) -> str:
-    """Returns the split that a word means, as val or dev; empty for none."""
+    """Returns the split that a word such as val or dev stands for; empty if none."""
     return _SPLITS.get(name.lower(), "")
 
 
@@ -275,7 +278,7 @@ def _lines(
     columns: Mapping[str, str],
     on_error: Callable[[sources.DatasetError], None],
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields the number of the last line read, and its fields."""
+    """Yields the number of the last line of each record, and its fields."""
     first = text.readline(_MAX_HEADER)
     if len(first) == _MAX_HEADER:
         cause = f"its first line is longer than {_MAX_HEADER >> 20} MB"
@@ -308,7 +311,7 @@ def _lines(
 
 
 def _records(parsed: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Yields records; the limit of their fields, which a process has, is put back."""
+    """Yields records; restores the limit on fields, which is one per process."""
     record: list[str] | None = []
     while record is not None:
         before = csv.field_size_limit(text_files.MAX_LINE)
@@ -366,18 +369,18 @@ def _checked(
 
 
 def missing_label(label: str, may_be_empty: bool) -> str:
-    """Returns what is wrong with a label that is missing; or nothing.
+    """Returns what is wrong with a missing label, else an empty string.
 
     Args:
-        label: As it was written.
-        may_be_empty: Whether an empty one is allowed.
+        label: Label as written in the source.
+        may_be_empty: Whether an empty label is allowed.
     """
     parts = [part.strip() for part in label.split(SEPARATOR) if part.strip()]
     if len(parts) > 1 and any(map(is_missing, parts)):
         return f"empty label in {label[:40]!r}"
     if not is_missing(label) or (may_be_empty and not label):
         return ""
-    advice = "; a class of this name has to be called otherwise" if label else ""
+    advice = "; rename a class of this name" if label else ""
     return f"empty label{_written(label)}{advice}"
 
 
@@ -386,7 +389,7 @@ def _written(text: str) -> str:
 
 
 def _identifier(values: Mapping[str, str]) -> str:
-    """Returns the id of a row, or nothing where it is missing."""
+    """Returns the id of a row, empty if it is missing."""
     return "" if is_missing(values.get(ID, "")) else values[ID]
 
 
@@ -398,7 +401,7 @@ def _joined(sequence: str, kmer: int) -> str:
         return joined
     for i, word in enumerate(words):
         if len(word) != kmer:
-            raise ValueError(f"{word[:20]!r} is no {kmer}-mer")
+            raise ValueError(f"{word[:20]!r} is not a {kmer}-mer")
         if i and words[i - 1][1:] != word[:-1]:
             raise ValueError(
                 f"{kmer}-mers {i} and {i + 1} do not overlap: {words[i - 1]} {word}"
@@ -407,7 +410,7 @@ def _joined(sequence: str, kmer: int) -> str:
 
 
 def _listed(header: Sequence[str]) -> str:
-    """Shows the columns of a header, which may be a row of data."""
-    cut = [name[:20] + "…" * (len(name) > 20) for name in header[:8]]
-    shown = [name if name.isprintable() else repr(name) for name in cut]
+    """Lists the columns of a header, which may be a row of data."""
+    shortened = [name[:20] + "…" * (len(name) > 20) for name in header[:8]]
+    shown = [name if name.isprintable() else repr(name) for name in shortened]
     return ", ".join(shown) + (", …" if len(header) > 8 else "")

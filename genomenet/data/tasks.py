@@ -1,4 +1,4 @@
-"""What labels mean, and which split a labelled sequence belongs to."""
+"""Infers tasks from labels and assigns labelled sequences to splits."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _WHOLE: Final = re.compile(r"([+-]?)(0|[1-9][0-9]*)(\.0*)?")
 _AMOUNT: Final = re.compile(
     r"[-+−]?([0-9]+|[0-9]{1,3}([.,'’ \u00a0\u202f][0-9]{3})+)([.,][0-9]+)?\s*[%‰]?"
 )
-_APART: Final = re.compile(r"[;,|/:_\s]+")  # of numbers in a vector
+_APART: Final = re.compile(r"[;,|/:_\s]+")  # separators of the numbers in a vector
 _WRAPPED: Final = re.compile(r"(?:\w+\()?[\[({]*(.*?)[\])}]*")
 _LIST: Final = re.compile(r"[\[{(].*[\]})]")
 _BITS: Final = re.compile(r"[01]{2,}")
 _DIGITS: Final = {"true": "1", "false": "0"}
-_SAME: Final = re.compile(r"[\s_-]+")  # what spellings of one name differ in
-_FEW: Final = 10  # rows below which classes may have one row each
+_SAME: Final = re.compile(r"[\s_-]+")  # characters in which spellings may differ
+_FEW: Final = 10  # rows below which each class may have a single row
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is to be learnt.
+    """What labels stand for: a kind of task and its classes.
 
     Attributes:
         kind: One of `TASKS`, but not "auto".
-        classes: Names of the classes in the order of their numbers; none for
+        classes: Names of the classes in the order of their indices; empty for
             regression.
-        positive: Of two classes the one that F1, AUPRC, precision and recall are
-            about; by default as `data.positive.choose` says. Empty for other tasks.
+        positive: The class of a binary task to which F1, AUPRC, precision and recall
+            refer; by default that of `data.positive.choose`. Empty for other tasks.
 
     Raises:
-        ValueError: If `positive` is none of two classes.
+        ValueError: If `positive` is given and is not one of two classes.
     """
 
     kind: str
@@ -58,8 +58,8 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.kind == task_kinds.BINARY and len(self.classes) == 2:
-            found = positive.choose(self.classes, self.positive)
-            object.__setattr__(self, "positive", found)
+            chosen = positive.choose(self.classes, self.positive)
+            object.__setattr__(self, "positive", chosen)
         elif self.positive:
             raise ValueError(
                 f"positive={self.positive} is for two classes, not for a {self.kind}"
@@ -68,21 +68,21 @@ class Task:
 
     @property
     def positive_number(self) -> int:
-        """Number of the positive class."""
+        """Index of the positive class."""
         return self.classes.index(self.positive)
 
     def encode(self, row: tables.Row) -> Any:
-        """Reads the label of a row.
+        """Encodes the label of a row.
 
         Args:
             row: A labelled sequence.
 
         Returns:
-            Number of the class; uint8 (classes,) for several labels; a float32 for
+            Index of the class; uint8 (classes,) for multi-label tasks; a float32 for
             regression.
 
         Raises:
-            DatasetError: If the label is none of the classes, or no number.
+            DatasetError: If the label is not one of the classes, or not a number.
         """
         if self.kind == task_kinds.REGRESSION:
             value = _number(row.label)
@@ -91,13 +91,13 @@ class Task:
                 raise sources.DatasetError(f"{row.place}: label {row.label!r} {cause}")
             return np.float32(value)
         if self.kind == task_kinds.MULTI_LABEL:
-            found = np.zeros(len(self.classes), np.uint8)
-            found[[self._number(name, row) for name in _parts(row.label)]] = 1
-            return found
-        return self._number(class_name(row.label), row)
+            encoded = np.zeros(len(self.classes), np.uint8)
+            encoded[[self._index(name, row) for name in _parts(row.label)]] = 1
+            return encoded
+        return self._index(class_name(row.label), row)
 
-    def _number(self, name: str, row: tables.Row) -> int:
-        """Returns the number of a class."""
+    def _index(self, name: str, row: tables.Row) -> int:
+        """Returns the index of a class."""
         if name not in self.classes:
             listed = ", ".join(self.classes[:_SHOWN])
             listed += ", …" * (len(self.classes) > _SHOWN)
@@ -110,15 +110,15 @@ class Task:
 
 
 def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
-    """Finds the task and the classes of a set of labels.
+    """Infers the task and the classes of a set of labels.
 
-    "auto" is multi-label where a label holds a semicolon, regression where most labels
-    are numbers and one has a fraction (what is no number is then an error of its row),
-    and classes otherwise. Classes are sorted; whole numbers by value.
+    "auto" is multi-label if a label holds a semicolon, regression if most labels are
+    numbers and one has a fraction (a label that is not a number is then an error of its
+    row), and classes otherwise. Classes are sorted, numbers by value.
 
-    What is likely to be something else is refused: two spellings of one name, vectors
-    of numbers, amounts that are not written with a decimal point, and, unless the task
-    says "multiclass", classes most of which have a single row.
+    Labels that are likely to mean something else are refused: two spellings of one
+    name, vectors of numbers, amounts that are not written with a decimal point, and,
+    unless the task is "multiclass", classes most of which have a single row.
 
     Args:
         kind: One of `TASKS`.
@@ -160,7 +160,7 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
         if len(names) > 1 and len({frozenset(_parts(label)) for label in labels}) == 1:
             raise sources.DatasetError(
                 f"{shown}: all rows have the same labels, {', '.join(sorted(names))};"
-                " there is nothing to tell apart"
+                " at least one row must differ"
             )
     else:
         names = set(map(class_name, labels))
@@ -170,7 +170,7 @@ def resolve(kind: str, labels: Iterable[str], *, shown: str) -> Task:
     if len(names) < 2:
         raise sources.DatasetError(
             f"{shown}: one class only, {', '.join(names) or 'without a name'}; "
-            "there is nothing to tell apart"
+            "at least two are needed"
         )
     if kind == task_kinds.BINARY and len(names) != 2:
         raise sources.DatasetError(
@@ -200,14 +200,14 @@ def _check_vectors(labels: set[str], shown: str) -> None:
         is_vector &= any(x.startswith("0") for x in vectors)
     else:
         rows = [list(map(_value, parts)) for parts in vectors.values()]
-        each = [value for row in rows for value in row]
+        values = [value for row in rows for value in row]
         repeats = any(len(set(row)) < len(row) for row in rows)
-        # Whole numbers with ; between them are names of classes, unless one is there
+        # Whole numbers with ; between them are names of classes, unless one occurs
         # twice; 0 1 and 1 0 alone are two classes.
         is_list = all(tables.SEPARATOR in x for x in vectors)
-        is_whole = all(x is not None and x.is_integer() for x in each)
-        is_bits = {x for x in each if x is not None} <= {0.0, 1.0}
-        is_vector = len(sizes) == 1 and None not in each
+        is_whole = all(x is not None and x.is_integer() for x in values)
+        is_bits = {x for x in values if x is not None} <= {0.0, 1.0}
+        is_vector = len(sizes) == 1 and None not in values
         is_vector &= repeats or not is_whole or not (is_list or is_bits)
     lists = [x for x in labels if _LIST.fullmatch(x)]
     if 2 * len(lists) > len(labels) and not is_vector:
@@ -224,7 +224,7 @@ def _check_vectors(labels: set[str], shown: str) -> None:
 
 
 def _bare(label: str) -> str:
-    """Returns a label without what programs write around a vector."""
+    """Returns a label without the brackets and names that surround a vector."""
     match = _WRAPPED.fullmatch(label.strip())
     return (match[1] if match else label).strip().rstrip(".,;")
 
@@ -245,8 +245,8 @@ def _check_repeated(
     advice = "task=regression if they are amounts, else " if is_number else ""
     raise sources.DatasetError(
         f"{shown}: {len(rows):,} different labels in {rows.total():,} rows, such as"
-        f" {min(rows)!r}: these are no classes; give {advice}a column of classes, or"
-        " task=multiclass if they are meant"
+        f" {min(rows)!r}: these are not classes; give {advice}a column of classes, or"
+        " task=multiclass if they are"
     )
 
 
@@ -266,13 +266,13 @@ def _check_spellings(names: set[str], shown: str) -> None:
 
 @dataclasses.dataclass(kw_only=True)
 class Survey:
-    """What one reading of the rows tells; 16 bytes a sequence.
+    """The labels, splits and digests of all rows; 16 bytes per sequence.
 
     Attributes:
-        groups: One digest a row, the same for a sequence and its reverse complement.
+        groups: Digest of the canonical sequence of each row.
         labels: Label of each row.
-        splits: Split of each row, empty where the source does not say it.
-        bases: Bases of all rows.
+        splits: Split of each row, empty if the source does not give it.
+        bases: Number of bases of all rows.
     """
 
     groups: list[bytes] = dataclasses.field(default_factory=list)
@@ -281,7 +281,7 @@ class Survey:
     bases: int = 0
 
     def add(self, row: tables.Row, split: str) -> None:
-        """Notes a row."""
+        """Adds a row."""
         self.groups.append(group(row.sequence))
         self.labels.append(row.label)
         self.splits.append(split)
@@ -289,9 +289,9 @@ class Survey:
 
 
 def group(sequence: bytes) -> bytes:
-    """Returns a digest that a sequence shares with its reverse complement only.
+    """Returns the digest of the canonical sequence.
 
-    N at the ends do not count: they are padding, or were not trimmed.
+    N at the ends are ignored: they are padding, or were not trimmed.
     """
     sequence = sequence.strip(b"N")
     other = encode.decode(encode.reverse_complement(encode.encode(sequence)))
@@ -306,17 +306,17 @@ def assign(
     seed: int,
     shown: str,
 ) -> list[str]:
-    """Gives every row a split.
+    """Assigns every row to a split.
 
-    Splits of the source are kept. Else rows are dealt by a seeded hash, class by
-    class, so that each split has its share of every class to within a row; rows with
-    the same sequence, read on either strand, stay together, and no split is empty.
+    Splits of the source are kept. Else rows are assigned by a seeded hash, class by
+    class, so that each split has its share of every class to within one row. Rows with
+    the same canonical sequence stay together, and no split is empty.
 
     Args:
-        survey: What is known of the rows.
-        task: What is to be learnt.
+        survey: Labels, splits and digests of the rows.
+        task: Task of the labels.
         shares: Share of each split.
-        seed: Of the hash.
+        seed: Seed of the hash.
         shown: The source, for messages.
 
     Returns:
@@ -331,8 +331,8 @@ def assign(
     if any(survey.splits):
         raise sources.DatasetError(f"{shown}: some rows have a split and some have not")
     rows: dict[bytes, list[int]] = collections.defaultdict(list)
-    for number, name in enumerate(survey.groups):
-        rows[name].append(number)
+    for index, key in enumerate(survey.groups):
+        rows[key].append(index)
     if len(rows) < len(shares):
         advice = "100" if len(rows) == 1 else "90/10"
         raise sources.DatasetError(
@@ -340,72 +340,72 @@ def assign(
             f"splits; use splits={advice}"
         )
 
-    def order(name: bytes) -> tuple[str, bytes]:
-        label = survey.labels[rows[name][0]]
+    def order(key: bytes) -> tuple[str, bytes]:
+        label = survey.labels[rows[key][0]]
         stratum = (
             label if task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS) else ""
         )
-        digest = hashlib.blake2b(name, digest_size=16, key=str(seed).encode()).digest()
+        digest = hashlib.blake2b(key, digest_size=16, key=str(seed).encode()).digest()
         return stratum, digest
 
-    dealt: dict[str, list[bytes]] = {split: [] for split in shares}
-    have = dict.fromkeys(shares, 0)
+    by_split: dict[str, list[bytes]] = {split: [] for split in shares}
+    counts = dict.fromkeys(shares, 0)
     total, whole = 0, sum(shares.values())
-    for name in sorted(rows, key=order):
-        total += len(rows[name])
-        split = max(shares, key=lambda s: shares[s] / whole * total - have[s])
-        dealt[split].append(name)
-        have[split] += len(rows[name])
+    for key in sorted(rows, key=order):
+        total += len(rows[key])
+        split = max(shares, key=lambda s: shares[s] / whole * total - counts[s])
+        by_split[split].append(key)
+        counts[split] += len(rows[key])
     for split in shares:
-        if not dealt[split]:
-            largest = max(dealt, key=lambda s: len(dealt[s]))
-            dealt[split].append(dealt[largest].pop())
-    found = [""] * len(survey.groups)
-    for split, names in dealt.items():
-        for number in (number for name in names for number in rows[name]):
-            found[number] = split
-    return found
+        if not by_split[split]:
+            largest = max(by_split, key=lambda s: len(by_split[s]))
+            by_split[split].append(by_split[largest].pop())
+    assigned = [""] * len(survey.groups)
+    for split, keys in by_split.items():
+        for index in (index for key in keys for index in rows[key]):
+            assigned[index] = split
+    return assigned
 
 
 def repeats(survey: Survey, splits: Sequence[str]) -> dict[str, int]:
-    """Counts sequences that occur more than once, read on either strand.
+    """Counts canonical sequences that occur more than once.
 
     Args:
-        survey: What is known of the rows.
+        survey: Labels, splits and digests of the rows.
         splits: Split of each row.
 
     Returns:
-        Rows whose sequence was there before; sequences with more than one label, and
-        with more than one split.
+        The number of rows whose sequence occurs before, of sequences with more than one
+        label, and of sequences in more than one split.
     """
     labels: dict[bytes, set[str]] = collections.defaultdict(set)
-    places: dict[bytes, set[str]] = collections.defaultdict(set)
+    splits_of: dict[bytes, set[str]] = collections.defaultdict(set)
     rows = zip(survey.groups, survey.labels, splits, strict=True)
-    for name, label, split in rows:
-        labels[name].add(label)
-        places[name].add(split)
+    for key, label, split in rows:
+        labels[key].add(label)
+        splits_of[key].add(split)
     return {
         "repeated_rows": len(survey.groups) - len(labels),
-        "with_several_labels": sum(len(found) > 1 for found in labels.values()),
-        "in_several_splits": sum(len(found) > 1 for found in places.values()),
+        "with_several_labels": sum(len(values) > 1 for values in labels.values()),
+        "in_several_splits": sum(len(values) > 1 for values in splits_of.values()),
     }
 
 
 def class_name(label: str) -> str:
-    """Returns the name of the class that a label means.
+    """Returns the name of the class that a label stands for.
 
     Args:
         label: The label as it was written.
 
     Returns:
-        The same text, but whole numbers without a fraction: 1.0 is 1.
+        The same text, but whole numbers without a fraction: 1.0 becomes 1.
     """
-    found = _WHOLE.fullmatch(label)
-    return str(int(found[1] + found[2])) if found else label
+    match = _WHOLE.fullmatch(label)
+    return str(int(match[1] + match[2])) if match else label
 
 
 def _parts(label: str) -> list[str]:
-    """Returns the classes in a label of several."""
+    """Returns the classes of a multi-label label."""
     parts = [class_name(part.strip()) for part in label.split(tables.SEPARATOR)]
     return [part for part in parts if part]
 

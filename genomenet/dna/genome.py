@@ -32,7 +32,7 @@ class Names:
         """Adds a contig."""
         self._exact.add(name)
         plain = _plain(name)
-        # Contigs that differ only in this way are found by their full names only.
+        # Contigs that differ only in this way are identified by their full names only.
         self._known[plain] = None if plain in self._known else name
 
     def find(self, name: str) -> str | None:

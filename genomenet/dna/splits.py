@@ -275,7 +275,7 @@ def chunks(length: int, *, chunk_length: int, min_length: int = 100) -> Interval
     Args:
         length: Bases of the piece.
         chunk_length: Bases in a chunk, at most.
-        min_length: Shortest remainder that stands alone, in bases.
+        min_length: Shortest remainder that is a chunk of its own, in bases.
 
     Returns:
         Intervals within the piece, int64, (C, 2).

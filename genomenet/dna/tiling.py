@@ -19,11 +19,11 @@ class Window:
         length: Bases of a row.
         stride: Bases between the starts of neighbouring windows.
         cut: "tile" cuts at multiples of the stride; "crop" shifts each window by a
-            random phase below the stride, drawn anew in every epoch.
+            random phase below the stride, redrawn in every epoch.
         max_n: Largest share of N in a window that is used, in [0, 1].
         shortest_cut: Bases of the shortest segment, if rows are divided into segments
             of mixed lengths, as in GeneMask; 0 if a row is one window.
-        both_strands: Whether a window is read from either strand, drawn anew in every
+        both_strands: Whether a window is read from either strand, redrawn in every
             epoch. Tiled windows are always read from the given strand.
 
     Raises:

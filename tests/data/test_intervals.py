@@ -62,7 +62,7 @@ def test_what_the_genome_lacks(genome, tmp_path):
     ("paths", "options", "cause"),
     [
         (["x.bed.gz"], {}, "x.bed.gz: it holds intervals: give their genome"),
-        (["x.fa"], {"width": 4}, "a width goes with intervals"),
+        (["x.fa"], {"width": 4}, "width=4 needs intervals"),
         (["-"], {"genome": "g.fa"}, "not from standard input"),
         (["x.bed"], {"genome": "g.fa", "width": 0}, "width=0"),
     ],

@@ -268,8 +268,8 @@ def test_a_table_of_counts(tmp_path, header, gap):
         ("ACG\t7\nAAA\t1.5", "line 2: not a k-mer and a whole number, .*: 'AAA 1.5'"),
         ("AAA\t-1\nACG\t7", "line 1: not a k-mer and a whole number"),
         ("kmer,count\nACG,7", "line 2: not a k-mer and a whole number, .*: 'ACG,7'"),
-        ("# a\n\nACGT\t7", "line 3: 'ACGT' is no 3-mer"),
-        ("kmer\tcount\nAC*\t7", r"line 2: 'AC\*' is no 3-mer"),
+        ("# a\n\nACGT\t7", "line 3: 'ACGT' is not a 3-mer"),
+        ("kmer\tcount\nAC*\t7", r"line 2: 'AC\*' is not a 3-mer"),
         (f"AAA\t{2**53}\nAAC\t1", "line 2: the counts add up to more than 2"),
     ],
 )

@@ -87,7 +87,7 @@ def test_what_is_no_file_of_chunks(chunks, tmp_path):
     with pytest.raises(ValueError, match=r"x.npz holds no packed chunks"):
         packed_chunks.load(path)
     np.savez(path, format=2, codes=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match=r"codes is no plain array"):
+    with pytest.raises(ValueError, match=r"codes is not a plain array"):
         packed_chunks.load(path)
     np.savez(path, format=1)
     with pytest.raises(ValueError, match=r"format 1 is not 2"):

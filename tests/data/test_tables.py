@@ -123,8 +123,8 @@ def test_kmers_are_joined_to_bases(tmp_path):
     ("sequence", "expected"),
     [
         ("ACG CGT TTT", "3-mers 2 and 3 do not overlap: CGT TTT"),
-        ("ACG CG", "'CG' is no 3-mer"),
-        ("ACGTT", "'ACGTT' is no 3-mer"),
+        ("ACG CG", "'CG' is not a 3-mer"),
+        ("ACGTT", "'ACGTT' is not a 3-mer"),
         ("ACG CG! G!T", "'!' at position 4 is not a nucleotide letter"),
     ],
 )

@@ -248,7 +248,7 @@ def test_a_line_of_names_is_no_interval(tmp_path, first, second):
 
 def test_a_strand_in_the_place_of_the_score_is_an_error(tmp_path):
     path = write(tmp_path / "x.bed", "chr1\t10\t20\tpos\t-\n")
-    with pytest.raises(sources.DatasetError, match="line 1: score '-' is no number"):
+    with pytest.raises(sources.DatasetError, match="line 1: score '-' is not"):
         list(intervals_lib.read(str(path)))
 
 
