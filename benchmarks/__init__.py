@@ -1,4 +1,4 @@
-"""Measurements against peers: `python -m benchmarks.NAME`, one JSON line each."""
+"""Benchmarks: `python -m benchmarks.NAME` prints one JSON line per measurement."""
 
 import statistics
 import time
@@ -7,14 +7,14 @@ from typing import Any
 
 
 def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Runs functions one after the other, several times.
+    """Times functions in alternation.
 
     Args:
-        sides: Name → function, called before so that it is warm.
-        rounds: Times that each is called.
+        sides: Name → function. Each was called before, so that it is warm.
+        rounds: Number of calls of each function.
 
     Returns:
-        Name → median of its seconds.
+        Name → median time of its calls, in seconds.
     """
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):
@@ -22,4 +22,4 @@ def in_turn(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, fl
             start = time.perf_counter()
             call()
             seconds[side].append(time.perf_counter() - start)
-    return {side: statistics.median(found) for side, found in seconds.items()}
+    return {side: statistics.median(times) for side, times in seconds.items()}

@@ -3,10 +3,11 @@ r"""Measures a pretraining step of BERT for DNA on an accelerator, with JAX.
     KERAS_BACKEND=jax python -m benchmarks.accelerator_step --model=dnabert6 \
       --batch_size=64
 
-The step is the one of `genomenet.train`, in mixed_bfloat16, on random rows of
-GeneMask's lengths. One JSON line: tokens a second, and the share of the rate at which
-the device multiplies matrices of 8,192 × 8,192 in bfloat16, measured beside it. The
-operations of a step are counted by a formula (`benchmarks.bert_step`).
+The step is that of `genomenet.train`, in mixed_bfloat16, on random rows with the
+lengths of GeneMask. Prints one JSON line with the tokens per second and their share of
+the rate at which the device multiplies matrices of 8,192 × 8,192 in bfloat16, which is
+measured in the same run. The operations of a step are counted by a formula
+(`benchmarks.bert_step`).
 """
 
 import json
@@ -29,10 +30,12 @@ from genomenet.training import settings as settings_lib
 from genomenet.training.engines import jax as engine
 
 _MODEL = flags.DEFINE_string("model", "dnabert6", "A preset of BERT.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Rows a step.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.", lower_bound=1)
-_MATRIX = flags.DEFINE_integer("matrix", 8192, "Rows of the matrices.", lower_bound=1)
-_DROPOUT = flags.DEFINE_float("dropout", None, "Instead of the preset's.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Rows per step.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 20, "Number of timed steps.", lower_bound=1)
+_MATRIX = flags.DEFINE_integer("matrix", 8192, "Rows of a matrix.", lower_bound=1)
+_DROPOUT = flags.DEFINE_float(
+    "dropout", None, "Dropout rate; None: that of the preset."
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -69,7 +72,7 @@ def main(argv: Sequence[str]) -> None:
     second = statistics.median(seconds)
     rate = _matmul_rate(_MATRIX.value)
     count = bert_step.flop(config, _BATCH_SIZE.value)
-    found = {
+    result = {
         "model": _MODEL.value,
         "device": jax.devices()[0].device_kind,
         "batch_size": _BATCH_SIZE.value,
@@ -81,11 +84,11 @@ def main(argv: Sequence[str]) -> None:
         "matmul_tflop_per_second": round(rate / 1e12, 1),
         "share": round(count / second / rate, 3),
     }
-    print(json.dumps(found), flush=True)
+    print(json.dumps(result), flush=True)
 
 
 def _matmul_rate(size: int, repeats: int = 10) -> float:
-    """Returns the operations a second of a large product in bfloat16."""
+    """Returns the operations per second of a large product in bfloat16."""
     key = jax.random.key(0)
     x = jax.random.normal(key, (size, size), jnp.bfloat16)
     product = jax.jit(lambda a, b: a @ b)

@@ -1,4 +1,4 @@
-"""Rows of a pretraining step of BERT, and what it must compute."""
+"""Random rows for a pretraining step of BERT, and the operations of a step."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from genomenet.models import bert
 
 
 def mixed_rows(config: bert.Config, size: int, seed: int) -> rows_lib.Batch:
-    """Returns a batch of random bases, divided into cuts of GeneMask's lengths.
+    """Returns a batch of random bases in segments with the lengths of GeneMask.
 
     Args:
-        config: The numbers of the model.
+        config: Hyperparameters of the model.
         size: Rows of the batch.
-        seed: Of all that is drawn.
+        seed: Seed of all random draws.
     """
     rng = np.random.default_rng(seed)
     window = bert.window(config)
@@ -23,15 +23,18 @@ def mixed_rows(config: bert.Config, size: int, seed: int) -> rows_lib.Batch:
 
 
 def flop(config: bert.Config, rows: int) -> float:
-    """Counts the matrix products of a step of BERT: 2 a multiply-add, thrice in all.
+    """Counts the floating-point operations of the matrix products of a step of BERT.
+
+    A multiply-add counts as 2 operations. The backward pass takes twice the operations
+    of the forward pass.
 
     Args:
-        config: The numbers of the model.
-        rows: Of the batch.
+        config: Hyperparameters of the model.
+        rows: Rows of the batch.
 
     Returns:
-        Floating-point operations of a model that computes every token in every block,
-        and the head at targets; ours leaves out more of the last block.
+        Floating-point operations of a model that computes every token in every block
+        and the head at targets. The model of genomenet computes less of the last block.
     """
     tokens, width = rows * config.length, config.hidden_size
     block = 4 * width**2 + 2 * width * config.intermediate_size

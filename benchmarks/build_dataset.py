@@ -1,9 +1,9 @@
-r"""Measures a build: from sequence files to a prepared dataset, start-up and all.
+r"""Measures the build of a prepared dataset from sequence files, with start-up.
 
     python -m benchmarks.build_dataset --fasta=chr20.fa.gz
 
-The build is the user's own command, in a process of its own. `processor_seconds`
-tells a slow build from a busy machine.
+The build runs the command `genomenet.build_dataset` in a separate process.
+`processor_seconds` distinguishes a slow build from a busy machine.
 """
 
 import json
@@ -23,7 +23,7 @@ _FASTA = flags.DEFINE_string(
     "fasta", None, "Sequence files or patterns, comma-separated.", required=True
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder in which a temporary one is made; the system's if None."
+    "data_dir", None, "Parent of the temporary folder; None: that of the system."
 )
 
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         if status:
-            sys.exit("the build failed")
+            sys.exit(f"the build of {_FASTA.value} failed: see the messages above")
         path = pathlib.Path(root, "measured", "1.0.0")
         size = sum(file.stat().st_size for file in path.iterdir())
         facts = building.metadata(path)

@@ -1,16 +1,16 @@
-r"""Compares what a model says of mutations in the lac promoter with what was measured.
+r"""Compares predicted with measured effects of mutations in the lac promoter.
 
     python -m genomenet.finetune --model=selfgenomenet_bacteria2 \
       --dataset=lac_promoter --strands=forward --workdir=lac
     python -m benchmarks.lac_promoter --model=lac/export/lac
 
-Measured is, for each position and each of the three other bases, the mean label of the
-held-out sequences with that base less the mean of those with the wild type's. Predicted
-is the mean over some held-out sequences of the difference that the base makes, by
-`genomenet.saturation_mutagenesis`. Beside the model stands a ridge regression on the
-bases, with the training sequences. One JSON line: Spearman correlation of all 225
-mutations and of those in each site, and the mean size of effects in each site; and of
-the predictions of the test sequences themselves.
+A mutation is one of the three other bases at a position of the wild type. Its measured
+effect is the mean label of the held-out sequences with this base minus the mean label
+of those with the base of the wild type. Its predicted effect is the mean difference
+over some held-out sequences, from `genomenet.saturation_mutagenesis`. A ridge
+regression on the bases of the training sequences is the baseline. Prints one JSON line
+with the Spearman correlation over all 225 mutations and in each site, the mean size of
+effects in each site, and the correlation of predictions with the test labels.
 """
 
 import json
@@ -33,7 +33,7 @@ from genomenet.data import tables
 from genomenet.dna import alphabet, encode
 
 _MODEL = flags.DEFINE_string("model", None, "Name or release folder.", required=True)
-_COUNT = flags.DEFINE_integer("count", 200, "Sequences that are mutated.")
+_COUNT = flags.DEFINE_integer("count", 200, "Number of mutated sequences.")
 
 WILD_TYPE: Final = encode.encode(
     "AATTAATGTGAGTTAGCTCACTCATTAGGCACCCCAGGCTTTACACTTTATGCTTCCGGCTCGTATGTTGTGTGG"
@@ -58,10 +58,10 @@ def main(argv: Sequence[str]) -> None:
     rng = np.random.default_rng(0)
     chosen = rng.choice(np.flatnonzero(held_out), _COUNT.value, replace=False)
     regression = genomenet.load_model(_MODEL.value)
-    found = genomenet.saturation_mutagenesis(regression, list(codes[chosen]))
-    there = WILD_TYPE[None, :, None].astype(np.intp)
-    own = np.take_along_axis(found.effects, there.repeat(len(chosen), 0), 2)
-    model = (found.effects - own).mean(0)
+    effects = genomenet.saturation_mutagenesis(regression, list(codes[chosen])).effects
+    wild_type = WILD_TYPE[None, :, None].astype(np.intp)
+    reference = np.take_along_axis(effects, wild_type.repeat(len(chosen), 0), 2)
+    model = (effects - reference).mean(0)
 
     size = len(WILD_TYPE) * alphabet.NUM_BASES
     ridge = linear_model.Ridge(_PENALTY)
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> None:
         labels[splits == "train"],
     )
     weights = ridge.coef_.reshape(len(WILD_TYPE), alphabet.NUM_BASES)
-    linear = weights - np.take_along_axis(weights, there[0], 1)
+    linear = weights - np.take_along_axis(weights, wild_type[0], 1)
 
     values = np.asarray(regression.predict(codes[is_test]))
     print(
@@ -93,34 +93,35 @@ def main(argv: Sequence[str]) -> None:
 def _measured(
     codes: npt.NDArray[np.uint8], labels: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Returns the mean label of each base less that of the wild type, (L, 4)."""
+    """Returns the mean label of each base minus that of the wild type, (L, 4)."""
     one_hot = encode.one_hot(codes)
     means = np.einsum("nlb,n->lb", one_hot, labels) / one_hot.sum(0)
     return means - means[np.arange(len(WILD_TYPE)), WILD_TYPE][:, None]
 
 
-def _compare(found: Any, measured: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """Returns correlations, and mean sizes of effects, by site."""
+def _compare(predicted: Any, measured: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Returns the correlation and the mean sizes of effects, by site."""
     is_mutation = WILD_TYPE[:, None] != np.arange(alphabet.NUM_BASES)
-    place = np.arange(len(WILD_TYPE))
+    positions = np.arange(len(WILD_TYPE))
     parts = {
-        name: (place >= start) & (place < end) for name, (start, end) in SITES.items()
+        name: (positions >= start) & (positions < end)
+        for name, (start, end) in SITES.items()
     }
     parts["elsewhere"] = ~np.any(list(parts.values()), axis=0)
-    parts = {"all": place >= 0, **parts}
-    answer: dict[str, Any] = {}
+    parts = {"all": positions >= 0, **parts}
+    result: dict[str, Any] = {}
     for name, is_in in parts.items():
         cells = is_mutation & is_in[:, None]
-        answer[name] = {
-            "spearman": _spearman(found[cells], measured[cells]),
-            "size": round(float(np.abs(found[cells]).mean()), 3),
+        result[name] = {
+            "spearman": _spearman(predicted[cells], measured[cells]),
+            "size": round(float(np.abs(predicted[cells]).mean()), 3),
             "measured_size": round(float(np.abs(measured[cells]).mean()), 3),
         }
-    return answer
+    return result
 
 
-def _spearman(found: Any, truth: Any) -> float:
-    return round(float(stats.spearmanr(found, truth)[0]), 3)
+def _spearman(predicted: Any, truth: Any) -> float:
+    return round(float(stats.spearmanr(predicted, truth)[0]), 3)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@ r"""Measures a pretraining step of BERT for DNA against `transformers` on PyTorc
     python -m benchmarks.masked_lm_step --model=logo6 --batch_size=10
     python -m benchmarks.masked_lm_step --model=dnabert6 --batch_size=2
 
-Both sides in one process, in turn, with the same weights and the same masked tokens,
-AdamW included. Two JSON lines: "full", rows of one sequence that fills them; "mix",
-sequences of GeneMask's lengths, which we pack into rows and the other side pads to the
-longest of its batch, as it does by default; each step reads another batch. Needs the
-extra `peers`.
+Both sides run alternately in one process, with the same weights and the same masked
+tokens, and with AdamW. Each step reads another batch. Prints two JSON lines. In "full",
+each row is one sequence. In "mix", sequences have the lengths of GeneMask; genomenet
+packs them into rows, and `transformers` pads them to the longest of the batch, as it
+does by default. Needs the extra `peers`.
 """
 
 import json
@@ -35,14 +35,14 @@ from genomenet.porting import hf_bert, hf_config
 from genomenet.release import folder
 
 _MODEL = flags.DEFINE_string("model", "logo6", "A preset of BERT.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 10, "Rows a step.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 7, "Steps of each side that are timed.")
-_JIT_COMPILE = flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles our step.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 10, "Rows per step.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 7, "Number of timed steps of each side.")
+_JIT_COMPILE = flags.DEFINE_bool("jit_compile", True, "Whether XLA compiles the step.")
 _ADAM = {"lr": 1e-4, "betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.01}
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints one JSON line for full rows, and one for the mix of lengths."""
+    """Prints one JSON line for full rows and one for the mix of lengths."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     values = folder.read_config(catalog.model_folder(_MODEL.value))["model"]
@@ -70,7 +70,7 @@ def _compare(config: bert.Config, kind: str) -> dict[str, Any]:
             start = time.perf_counter()
             step()
             seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
     counts = [_counted(model, batch) for batch in batches[1:]]
     tokens, bases = (
         {name: statistics.mean(c[part][name] for c in counts) for name in sides}
@@ -105,7 +105,7 @@ def _compare(config: bert.Config, kind: str) -> dict[str, Any]:
 
 
 def _batch(config: bert.Config, kind: str, seed: int) -> dict[str, np.ndarray]:
-    """Returns random rows, full or divided into cuts."""
+    """Returns random rows, each of one sequence or of several segments."""
     size = _BATCH_SIZE.value
     if kind == "mix":
         return bert_step.mixed_rows(config, size, seed)
@@ -117,7 +117,7 @@ def _batch(config: bert.Config, kind: str, seed: int) -> dict[str, np.ndarray]:
 
 
 def _ours(model: bert.BertMaskedLM) -> Callable:
-    """Returns what makes a step of a batch; both sides prepare it untimed."""
+    """Returns a function that prepares a step of a batch; preparation is not timed."""
     weights = model.trainable_variables
     values = [weight.value for weight in weights]
     optimizer = keras.optimizers.AdamW(
@@ -132,9 +132,9 @@ def _ours(model: bert.BertMaskedLM) -> Callable:
     @tf.function(jit_compile=_JIT_COMPILE.value)
     def differentiate(rows: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            found = bert.loss(model, rows, training=True)
-            total = tf.reduce_sum(found.per_example * found.weight)
-            loss = total / tf.reduce_sum(found.weight)
+            losses = bert.loss(model, rows, training=True)
+            total = tf.reduce_sum(losses.per_example * losses.weight)
+            loss = total / tf.reduce_sum(losses.weight)
         gradients = tape.gradient(loss, values)
         return loss, [tf.convert_to_tensor(g) for g in gradients]
 
@@ -170,7 +170,7 @@ def _peer(model: bert.BertMaskedLM) -> Any:
 
 
 def _theirs(model: bert.BertMaskedLM) -> Callable:
-    """Returns a step on as many sequences as we have rows, padded to the longest."""
+    """Returns a function that prepares a step on B sequences, padded to the longest."""
     theirs = _peer(model)
     optimizer = torch.optim.AdamW(theirs.parameters(), **_ADAM)
 
@@ -192,7 +192,7 @@ def _theirs(model: bert.BertMaskedLM) -> Callable:
 def _padded(
     model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]
 ) -> dict[str, torch.Tensor]:
-    """Returns the arguments of the other side: sequences, masks and labels."""
+    """Returns the arguments of `transformers`: sequences, masks and labels."""
     ids, inputs, selected = _sequences(model, batch)
     longest = max(map(len, ids))
     padded = np.zeros((len(ids), longest), "int64")
@@ -214,38 +214,38 @@ def _padded(
 def _sequences(
     model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]
 ) -> tuple[list, list, list]:
-    """Returns ids, masked ids and targets of the first sequences of a batch."""
+    """Returns ids, masked ids and targets of the first B sequences of a batch."""
     tokens = model.tokens(batch["bases"], segment=batch.get("segment"))
     masked = objective.mask(model.config, tokens, batch["key"])
-    found: tuple[list, list, list] = ([], [], [])
+    sequences: tuple[list, list, list] = ([], [], [])
     segments = np.asarray(tokens["segment_ids"])
     for row, segment in enumerate(segments):
-        for number in range(1, int(segment.max()) + 1):
-            is_here = segment == number
-            if not is_here.any():
+        for index in range(1, int(segment.max()) + 1):
+            is_in = segment == index
+            if not is_in.any():
                 continue
             for part, whole in zip(
-                found,
+                sequences,
                 (tokens["token_ids"], masked.inputs, masked.selected),
                 strict=True,
             ):
-                part.append(np.asarray(whole)[row][is_here])
+                part.append(np.asarray(whole)[row][is_in])
     rows = _BATCH_SIZE.value
-    return found[0][:rows], found[1][:rows], found[2][:rows]
+    return sequences[0][:rows], sequences[1][:rows], sequences[2][:rows]
 
 
 def _counted(
     model: bert.BertMaskedLM, batch: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Returns token positions (padding too) and real bases of a step of each side."""
+    """Returns token positions (with padding) and real bases of a step of each side."""
     ids, _, _ = _sequences(model, batch)
-    overlap = 3 - model.config.kmer  # [CLS] and [SEP] more, k - 1 tokens fewer
+    overlap = 3 - model.config.kmer  # [CLS] and [SEP], minus k - 1 tokens
     longest = max(map(len, ids))
     slots = model.tokens(batch["bases"], segment=batch.get("segment"))["token_ids"]
     tokens = {"ours": int(np.prod(slots.shape)), "transformers": len(ids) * longest}
     return tokens, {
         "ours": int((batch["bases"] < 5).sum()),
-        "transformers": sum(len(found) - overlap for found in ids),
+        "transformers": sum(len(sequence) - overlap for sequence in ids),
     }
 
 

@@ -2,10 +2,11 @@ r"""Measures masking in the training graph against a plain loop over sequences.
 
     python -m benchmarks.masking
 
-GeneMask, k = 6, on random k-mers. One JSON line each batch size: seconds a batch of
-the loop, of a call of ours compiled by XLA, of ours as a part of a compiled graph
-that masks many batches (so without the cost of a call from Python), and of a call of
-ours as a plain graph; on one thread, all in turn, medians. A last line: seconds of a
+GeneMask, k = 6, on random k-mers, on one thread. Prints one JSON line per batch size
+with the median seconds per batch of four alternating sides: the loop ("loop"), a call
+of genomenet's masking compiled by XLA ("call"), the same masking inside a compiled
+graph that masks many batches, without the cost of a call from Python ("in_graph"), and
+a call of it as a plain graph ("plain_graph"). The last line holds the seconds of a
 training step of a model, without the optimizer, with the first batch size.
 """
 
@@ -30,18 +31,18 @@ from genomenet.models import bert
 from genomenet.release import folder
 
 _K: Final = 6
-_SPAN: Final = (0, -2, -1, 1, 2, 3)  # the centre first: it wins among equals
+_SPAN: Final = (0, -2, -1, 1, 2, 3)  # the centre comes first, so it wins ties
 _LOOPED: Final = 20  # batches masked in one graph
 
-_BATCH_SIZES = flags.DEFINE_multi_integer("batch_size", [10, 250], "Rows a batch.")
+_BATCH_SIZES = flags.DEFINE_multi_integer("batch_size", [10, 250], "Rows per batch.")
 _LENGTH = flags.DEFINE_integer("length", 512, "Tokens of a row.", lower_bound=16)
 _RATE = flags.DEFINE_float("rate", 0.0176, "Probability of a centre.")
 _MODEL = flags.DEFINE_string("model", "logo3", "A preset of BERT, for the step.")
-_ROUNDS = flags.DEFINE_integer("rounds", 15, "Times each is run.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 15, "Number of runs of each.", lower_bound=1)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints one JSON line a batch size."""
+    """Prints one JSON line per batch size and one for a training step."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -52,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _step(batch_size: int) -> dict[str, Any]:
-    """Returns the seconds of a step of a model, its masking included."""
+    """Returns the seconds of a step of a model, with its masking."""
     content = folder.read_config(catalog.model_folder(_MODEL.value))
     model = bert.build(bert.from_dict(content["model"]))
     rng = np.random.default_rng(0)
@@ -63,14 +64,14 @@ def _step(batch_size: int) -> dict[str, Any]:
     @tf.function(jit_compile=True, autograph=False)
     def step() -> Any:
         with tf.GradientTape() as tape:
-            found = bert.loss(model, {"bases": bases, "key": key}, training=True)
-            loss = tf.reduce_mean(found.per_example)
+            losses = bert.loss(model, {"bases": bases, "key": key}, training=True)
+            loss = tf.reduce_mean(losses.per_example)
         weights = [weight.value for weight in model.trainable_variables]
         return [tf.convert_to_tensor(g) for g in tape.gradient(loss, weights)]
 
     step()
-    found = benchmarks.in_turn({"step": lambda: step()[0].numpy()}, _ROUNDS.value)
-    return {"model": _MODEL.value, "batch_size": batch_size, "seconds": found}
+    seconds = benchmarks.in_turn({"step": lambda: step()[0].numpy()}, _ROUNDS.value)
+    return {"model": _MODEL.value, "batch_size": batch_size, "seconds": seconds}
 
 
 def _measure(batch_size: int) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _measure(batch_size: int) -> dict[str, Any]:
     def ours(
         ids: tf.Tensor, segment: tf.Tensor, position: tf.Tensor, key: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        found = masking.mask_tokens(
+        masked = masking.mask_tokens(
             ids,
             segment,
             position,
@@ -97,16 +98,17 @@ def _measure(batch_size: int) -> dict[str, Any]:
             rate=_RATE.value,
             ranks=ranks,
         )
-        return found.inputs, found.selected
+        return masked.inputs, masked.selected
 
     def repeated(
         ids: tf.Tensor, segment: tf.Tensor, position: tf.Tensor, key: tf.Tensor
     ) -> tf.Tensor:
         inputs = ids
-        for number in tf.range(_LOOPED):
-            # A new key and the last batch's result: nothing can be left out.
-            now = key + tf.cast(number, tf.uint32)
-            inputs, selected = ours(ids, segment, position, now)
+        for index in tf.range(_LOOPED):
+            # Each batch has a new key and depends on the result of the last batch, so
+            # XLA cannot leave out any.
+            batch_key = key + tf.cast(index, tf.uint32)
+            inputs, selected = ours(ids, segment, position, batch_key)
             segment = tf.where(selected & (inputs < 0), 2, segment)
         return inputs
 
@@ -141,9 +143,9 @@ def _measure(batch_size: int) -> dict[str, Any]:
 def _mask_batch(
     ids: np.ndarray, segment: np.ndarray, ranks: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Masks one row after another: inputs and targets, (B, T)."""
+    """Masks rows one by one and returns inputs and targets, (B, T)."""
     pairs = zip(ids.tolist(), segment.tolist(), strict=True)
-    rows = [_mask_row(row, number, ranks) for row, number in pairs]
+    rows = [_mask_row(row, segments, ranks) for row, segments in pairs]
     inputs, selected = zip(*rows, strict=True)
     return np.array(inputs, "int32"), np.array(selected)
 
@@ -151,7 +153,7 @@ def _mask_batch(
 def _mask_row(
     ids: list[int], segment: list[int], ranks: list[int]
 ) -> tuple[list[int], list[bool]]:
-    """GeneMask as a loop over tokens, spans and neighbours."""
+    """Applies GeneMask as a loop over tokens, spans and neighbours."""
     rate, length = _RATE.value, len(ids)
     selected = [False] * length
     centres: dict[int, list[int]] = {}
@@ -168,9 +170,9 @@ def _mask_row(
             and ids[i + d] >= kmer.NUM_SPECIAL
         ]
 
-    for found in centres.values():
+    for positions in centres.values():
         best = []
-        for centre in found:
+        for centre in positions:
             span = around(centre, _SPAN)
             for i in span:
                 selected[i] = True

@@ -1,12 +1,13 @@
-r"""Measures every substitution of a sequence against predicting each mutant.
+r"""Measures the prediction of all substitutions of a sequence.
 
     python -m benchmarks.mutagenesis
     python -m benchmarks.mutagenesis --model=selfgenomenet_1000 --length=1000
 
 An untrained classifier of Self-GenomeNet reads the sequence as one window. One side
-is what `genomenet.saturation_mutagenesis` does; the other predicts each mutant as
-`score_variants` does, in batches of the same size. Both run in turn; one JSON line
-with mutants a second, medians, the first call left out.
+computes as `genomenet.saturation_mutagenesis` does. The other side predicts each mutant
+completely, as `score_variants` does, in batches of the same size. Both run alternately.
+Prints one JSON line with the median number of mutants per second, without the first
+call.
 """
 
 import json
@@ -29,9 +30,11 @@ from genomenet.release import folder
 
 _MODEL = flags.DEFINE_string("model", "selfgenomenet", "Name of a preset.")
 _LENGTH = flags.DEFINE_integer("length", 150, "Bases of the sequence.", lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Mutants at once.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Mutants per batch.", lower_bound=1
+)
 _BOTH_STRANDS = flags.DEFINE_bool("both_strands", True, "Whether to read both strands.")
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Times each is run.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of runs of each.", lower_bound=1)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -52,10 +55,10 @@ def main(argv: Sequence[str]) -> None:
     ours = substitutions.Substitutions(model, **options)
     plain = outputs.Outputs(model, window=_LENGTH.value, **options)
     codes = np.random.default_rng(0).integers(0, 4, _LENGTH.value).astype(np.uint8)
-    places, bases = encode.substitutions(codes)
-    mutants = encode.substituted(codes, places, bases)
+    positions, bases = encode.substitutions(codes)
+    mutants = encode.substituted(codes, positions, bases)
     sides = {
-        "ours": lambda: ours.rows(codes, places, bases)[1],
+        "ours": lambda: ours.rows(codes, positions, bases)[1],
         "each_mutant": lambda: plain.rows(mutants),
     }
     rows = {side: call() for side, call in sides.items()}

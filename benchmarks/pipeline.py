@@ -1,4 +1,4 @@
-"""Measures the data: prepared genome → batches of rows.
+"""Measures the reading of batches of rows from a prepared genome.
 
 python -m benchmarks.pipeline --dataset=DIR
 """
@@ -12,11 +12,15 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-_DATASET = flags.DEFINE_string("dataset", None, "Prepared folder.", required=True)
-_LENGTH = flags.DEFINE_integer("length", 150, "Bases a window.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Windows a batch.")
-_SHORTEST_CUT = flags.DEFINE_integer("shortest_cut", 0, "As GeneMask cuts: 6.")
-_SECONDS = flags.DEFINE_float("seconds", 10.0, "Time to measure.")
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Folder of a prepared dataset.", required=True
+)
+_LENGTH = flags.DEFINE_integer("length", 150, "Bases of a window.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Windows per batch.")
+_SHORTEST_CUT = flags.DEFINE_integer(
+    "shortest_cut", 0, "Bases of the shortest segment; GeneMask: 6."
+)
+_SECONDS = flags.DEFINE_float("seconds", 10.0, "Seconds to measure.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -30,8 +34,8 @@ def main(argv: Sequence[str]) -> None:
         stride=_LENGTH.value,
         shortest_cut=_SHORTEST_CUT.value,
     )
-    found = prepared.read(_DATASET.value).rows("train", window, seed=0)
-    batches = rows.stream(found, 0, _BATCH_SIZE.value)
+    train = prepared.read(_DATASET.value).rows("train", window, seed=0)
+    batches = rows.stream(train, 0, _BATCH_SIZE.value)
     for _ in range(100):
         next(batches)
     begin, count = time.perf_counter(), 0

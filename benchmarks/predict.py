@@ -3,11 +3,11 @@ r"""Measures predicting a file against calling the SavedModel on strings.
     python -m benchmarks.predict
     python -m benchmarks.predict --model=runs/x/export/x --input=x.fa --window=1000
 
-The other side cuts the same windows with Biopython and Python's slices, calls the
-endpoint `predict` a batch at a time and writes a TSV with `csv`. Both read the same
-file, in turn; one JSON line with windows a second, medians, loading of models and
-the first call left out. Without --model it is an untrained `selfgenomenet`, and
-without --input 300 kb in three records.
+The other side extracts the same windows with Biopython and Python's slices, calls the
+endpoint `predict` for one batch at a time, and writes a TSV file with `csv`. Both read
+the same file alternately. Prints one JSON line with the median number of windows per
+second, without the loading of models and the first call. The default model is an
+untrained `selfgenomenet`, and the default input has 300 kb in three records.
 """
 
 import csv
@@ -38,9 +38,9 @@ from genomenet.release import export, folder
 _MODEL = flags.DEFINE_string("model", None, "Release folder of a classifier.")
 _INPUT = flags.DEFINE_string("input", None, "A FASTA file, not compressed.")
 _WINDOW = flags.DEFINE_integer("window", 150, "Bases of a window.", lower_bound=1)
-_STRIDE = flags.DEFINE_integer("stride", None, "Bases between windows.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Windows at once.")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Times each is run.", lower_bound=1)
+_STRIDE = flags.DEFINE_integer("stride", None, "Bases between starts of windows.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Windows per batch.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of runs of each.", lower_bound=1)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -83,8 +83,8 @@ def _measure(scratch: pathlib.Path) -> dict[str, Any]:
             rows[side] = call(fasta)
             seconds[side].append(time.perf_counter() - start)
     if rows["ours"] != rows["naive"]:
-        raise ValueError(f"the two sides wrote {rows} rows")
-    medians = {side: statistics.median(found) for side, found in seconds.items()}
+        raise ValueError(f"both sides must write the same number of rows, got {rows}")
+    medians = {side: statistics.median(times) for side, times in seconds.items()}
     return {
         "model": os.fspath(_MODEL.value or "selfgenomenet, untrained"),
         "window": _WINDOW.value,
@@ -102,31 +102,31 @@ def _measure(scratch: pathlib.Path) -> dict[str, Any]:
 
 def _naive(endpoint: Any, output: pathlib.Path, stride: int, path: pathlib.Path) -> int:
     window, size = _WINDOW.value, _BATCH_SIZE.value
-    places, pieces = [], []
+    intervals, windows = [], []
     for record in SeqIO.parse(path, "fasta"):
         bases = str(record.seq)
         for start in tiling.starts(len(bases), window=window, stride=stride):
-            pieces.append(bases[start : start + window])
-            places.append((record.id, start, start + len(pieces[-1])))
+            windows.append(bases[start : start + window])
+            intervals.append((record.id, start, start + len(windows[-1])))
     with output.open("w", newline="") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        for start in range(0, len(pieces), size):
-            found = endpoint.predict(tf.constant(pieces[start : start + size]))
-            labels = found["label"].numpy()
-            values = found["probabilities"].numpy()
-            for number, row in enumerate(values):
-                label = labels[number].decode()
-                place = places[start + number]
-                writer.writerow([*place, label, *(f"{p:.6g}" for p in row)])
-    return len(pieces)
+        for start in range(0, len(windows), size):
+            outputs = endpoint.predict(tf.constant(windows[start : start + size]))
+            labels = outputs["label"].numpy()
+            values = outputs["probabilities"].numpy()
+            for index, row in enumerate(values):
+                label = labels[index].decode()
+                interval = intervals[start + index]
+                writer.writerow([*interval, label, *(f"{p:.6g}" for p in row)])
+    return len(windows)
 
 
 def _difference(scratch: pathlib.Path) -> float:
-    """Returns how far the probabilities of both sides are apart."""
+    """Returns the largest difference between the probabilities of both sides."""
     ours = (scratch / "ours.tsv").read_text().splitlines()[1:]
     naive = (scratch / "naive.tsv").read_text().splitlines()
-    found = [[row.split("\t")[4:] for row in rows] for rows in (ours, naive)]
-    first, second = np.array(found, float)
+    values = [[row.split("\t")[4:] for row in rows] for rows in (ours, naive)]
+    first, second = np.array(values, float)
     return float(np.abs(first - second).max())
 
 
@@ -150,9 +150,9 @@ def _untrained(path: pathlib.Path) -> str:
 def _random_bases(path: pathlib.Path, *, length: int = 100_000) -> pathlib.Path:
     rng = np.random.default_rng(0)
     with path.open("w") as file:
-        for number in range(3):
+        for index in range(3):
             bases = "".join(rng.choice(list("ACGT"), length))
-            file.write(f">r{number}\n{bases}\n")
+            file.write(f">r{index}\n{bases}\n")
     return path
 
 

@@ -1,14 +1,14 @@
-r"""Measures a training step of Self-GenomeNet against two plain ways to write it.
+r"""Measures a training step of Self-GenomeNet against two plain implementations.
 
     python -m benchmarks.pretrain_step
 
-Comparisons, one JSON line each, with the same weights and the same batch:
+Prints one JSON line per comparison. Both sides have the same weights, the same batch
+and an optimizer. The other side is one of two:
 
 *   layers: Conv1D → keras.layers.LSTM, with the same loss;
 *   loop: the same network, but the loss as a Python loop over gaps and positions.
 
-Steps of both sides are run in turn, so that a busy machine slows both; medians
-count. Optimizer included.
+Steps of both sides alternate, so that a busy machine slows both. Medians are reported.
 """
 
 import json
@@ -29,7 +29,7 @@ from genomenet.layers import strand
 from genomenet.losses import reverse_complement
 from genomenet.models import selfgenomenet
 
-# Name → opponent, and what differs from the default model.
+# Name → other side, and fields that differ from the default model.
 _CASES: Final = {
     "layers_150": ("layers", {}),
     "layers_1000": (
@@ -42,9 +42,11 @@ _CASES: Final = {
 _COMPARE = flags.DEFINE_multi_enum(
     "compare", list(_CASES), list(_CASES), "Comparisons to run."
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Sequences a step.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Sequences per step.", lower_bound=1
+)
 _STEPS = flags.DEFINE_integer(
-    "steps", 15, "Steps of each side that are timed.", lower_bound=1
+    "steps", 15, "Number of timed steps of each side.", lower_bound=1
 )
 _UNITS = flags.DEFINE_integer("units", 512, "Channels of the LSTM.", lower_bound=1)
 _JIT_COMPILE = flags.DEFINE_bool(
@@ -88,7 +90,7 @@ def _compare(opponent: str, fields: dict[str, Any]) -> dict[str, Any]:
             last = float(step(bases))
             seconds[side].append(time.perf_counter() - start)
             if not np.isfinite(last):
-                raise ValueError(f"{side}: the loss is {last}")
+                raise ValueError(f"the loss of {side} is not finite: {last}")
     medians = {side: statistics.median(values) for side, values in seconds.items()}
     rate, flop = statistics.median(rates), _flop(config)
     return {
@@ -111,14 +113,14 @@ def _compare(opponent: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _warm_up() -> None:
-    """Pays what a process pays once, so that it counts for neither side."""
+    """Runs a small step, so that the start-up of TensorFlow counts for neither side."""
     dense = keras.layers.Dense(1)
     dense.build((None, 1))
     _step(lambda x: dense(x)[:, 0], dense.trainable_variables)(tf.ones((2, 1)))
 
 
 def _step(loss: Loss, weights: list[keras.Variable]) -> Loss:
-    """Returns one training step as a graph."""
+    """Returns one training step as a compiled function."""
     optimizer = keras.optimizers.Adam(1e-4)
     optimizer.build(weights)
     values = [weight.value for weight in weights]
@@ -134,7 +136,7 @@ def _step(loss: Loss, weights: list[keras.Variable]) -> Loss:
 
 
 def _ours(model: selfgenomenet.SelfGenomeNet) -> Side:
-    """The library as it is."""
+    """Returns the loss of genomenet."""
 
     def loss(bases: tf.Tensor) -> tf.Tensor:
         return selfgenomenet.loss(model, {"bases": bases}, training=True).per_example
@@ -143,7 +145,7 @@ def _ours(model: selfgenomenet.SelfGenomeNet) -> Side:
 
 
 def _layers(model: selfgenomenet.SelfGenomeNet) -> Side:
-    """The same weights in the layers of Keras, and the same loss."""
+    """Returns the same loss over Keras layers with the same weights."""
     config, net = model.config, model.context_net
     convolution = keras.layers.Conv1D(
         config.filters, config.kernel_size, strides=config.stride
@@ -174,7 +176,7 @@ def _layers(model: selfgenomenet.SelfGenomeNet) -> Side:
 
 
 def _loop(model: selfgenomenet.SelfGenomeNet) -> Side:
-    """The same network; one (2B, 2B) product for every gap and position."""
+    """Returns a loss with one (2B, 2B) product for every gap and position."""
     config = model.config
 
     def loss(bases: tf.Tensor) -> tf.Tensor:
@@ -203,7 +205,10 @@ _OPPONENTS: Final = {"layers": _layers, "loop": _loop}
 
 
 def _flop(config: selfgenomenet.Config) -> float:
-    """Counts our matrix products: 2 a multiply-add, the backward pass twice that."""
+    """Counts the floating-point operations of our matrix products in a step.
+
+    A multiply-add counts as 2. The backward pass takes twice the forward pass.
+    """
     rows, patches, units = 2 * _BATCH_SIZE.value, config.num_patches, config.units
     width, gates = 4 * config.kernel_size, 4 * units
     fold = width * config.filters * gates
@@ -215,7 +220,7 @@ def _flop(config: selfgenomenet.Config) -> float:
 
 
 def _matmul_rate(size: int = 2048) -> float:
-    """Returns floating-point operations a second of one float32 product."""
+    """Returns the floating-point operations per second of a float32 product."""
     x = tf.random.stateless_normal((size, size), (0, 0))
     start = time.perf_counter()
     tf.matmul(x, x).numpy()

@@ -1,10 +1,10 @@
-r"""Measures counting k-mers, beside jellyfish and KMC where they are installed.
+r"""Measures the counting of k-mers, also with jellyfish and KMC if installed.
 
     python -m benchmarks.rank_kmers --input=chr20.fa
 
-Ours is timed from bases in memory to counts and the ranking, without reading and
-decompression; the others read a plain FASTA file that lies in the page cache, and
-write their table. All count the given strand only, each k-mer that occurs.
+genomenet is timed from bases in memory to the counts and the ranking, without reading
+and decompression. The other programs read a plain FASTA file from the page cache and
+write their table. All programs count every k-mer of the given strand only.
 """
 
 import json
@@ -26,11 +26,13 @@ from genomenet.dna import encode, kmer, reader
 
 _INPUT = flags.DEFINE_string("input", None, "A sequence file.", required=True)
 _K = flags.DEFINE_integer("k", 6, "Bases of a k-mer.", lower_bound=3, upper_bound=8)
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Runs; medians count.", lower_bound=1)
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 3, "Number of runs; medians are reported.", lower_bound=1
+)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Counts with each program in turn and prints one JSON line."""
+    """Counts with each program alternately and prints one JSON line."""
     if len(argv) > 1:
         raise app.UsageError(f"Unexpected arguments: {argv[1:]}")
     k = _K.value
@@ -49,9 +51,9 @@ def main(argv: Sequence[str]) -> None:
         folder = pathlib.Path(name)
         fasta = folder / "input.fa"
         with fasta.open("wb") as file:
-            for number, record in enumerate(records):
+            for index, record in enumerate(records):
                 letters = encode.decode(record.codes)
-                file.write(b">%d\n" % number)
+                file.write(b">%d\n" % index)
                 for start in range(0, len(letters), 80):
                     file.write(letters[start : start + 80] + b"\n")
         programs: dict[str, Callable[[], None]] = {
@@ -100,7 +102,8 @@ def _jellyfish(fasta: pathlib.Path, k: int) -> None:
 
 
 def _kmc(fasta: pathlib.Path, k: int) -> None:
-    # Else it drops k-mers that occur once, stops at 255, and joins both strands.
+    # Without these flags, KMC drops k-mers that occur once, caps counts at 255, and
+    # joins both strands.
     limits = ["-ci1", "-cs4294967295", "-b"]
     threads = len(os.sched_getaffinity(0))
     table = fasta.with_name("kmc")
@@ -110,15 +113,15 @@ def _kmc(fasta: pathlib.Path, k: int) -> None:
 
 
 def _table(program: str, folder: pathlib.Path, k: int) -> list[int]:
-    """Returns the counts that a program wrote, in our order."""
+    """Returns the counts that a program wrote, in the order of our vocabulary."""
     text = folder / f"{program}.tsv"
     if program == "jellyfish":
         _quietly(["jellyfish", "dump", "-c", "-o", text, folder / "jellyfish.jf"])
     else:
         _quietly(["kmc_dump", "-ci1", folder / "kmc", text])
     pairs = (line.split() for line in text.read_text().splitlines())
-    found = {word: int(number) for word, number in pairs}
-    return [found.get(word, 0) for word in kmer.vocabulary(k)[kmer.NUM_SPECIAL :]]
+    counts = {word: int(count) for word, count in pairs}
+    return [counts.get(word, 0) for word in kmer.vocabulary(k)[kmer.NUM_SPECIAL :]]
 
 
 def _quietly(command: Sequence[Any]) -> None:
@@ -126,7 +129,7 @@ def _quietly(command: Sequence[Any]) -> None:
 
 
 def _timed(function: Callable[[], None]) -> tuple[float, float]:
-    """Returns seconds and CPU seconds, those of finished programs included."""
+    """Returns seconds and CPU seconds, including those of finished subprocesses."""
     cpu, start = _cpu(), time.perf_counter()
     function()
     return time.perf_counter() - start, _cpu() - cpu

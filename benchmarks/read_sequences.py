@@ -1,8 +1,8 @@
-r"""Measures reading: from sequence files to uint8 codes, on one core.
+r"""Measures the reading of sequence files into uint8 codes, on one core.
 
     python -m benchmarks.read_sequences --input=chr20.fa
 
-The file should have been read once before, so that the disk is not measured.
+Read the file once before, so that the speed of the disk is not measured.
 """
 
 import json

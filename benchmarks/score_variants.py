@@ -1,13 +1,14 @@
-r"""Measures scoring SNVs, and its share of what two matrices multiply at.
+r"""Measures the scoring of SNVs and its share of the rate of a matrix product.
 
     python -m benchmarks.score_variants
     python -m benchmarks.score_variants --model=logo6 --window=200
 
-An untrained classifier scores random SNVs of a random genome, three at a position, as
-`genomenet.variant_effects` does: genome, windows and table included, loading and the
-first call left out. `share` is the floating-point operations of the rows read, as
-TensorFlow counts those of the graph, a second, against those of a product of two
-matrices of 2,048 × 2,048 in float32, measured in turn. One JSON line, medians.
+An untrained classifier scores random SNVs of a random genome, three at each position,
+as `genomenet.variant_effects` does. The time includes genome, windows and table, but
+not loading and the first call. `share` is a ratio of rates: the floating-point
+operations per second of the rows that are read, as TensorFlow counts them in the graph,
+divided by those of a float32 product of two matrices of 2,048 × 2,048, measured
+alternately. Prints one JSON line of medians.
 """
 
 import json
@@ -32,10 +33,14 @@ from genomenet.variants import effects, scores, vcf
 
 _MODEL = flags.DEFINE_string("model", "selfgenomenet", "Name of a preset.")
 _WINDOW = flags.DEFINE_integer("window", 150, "Bases of a window.", lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Windows at once.", lower_bound=1)
-_POSITIONS = flags.DEFINE_integer("positions", 700, "With 3 SNVs each.", lower_bound=1)
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Times each is run.", lower_bound=1)
-_SIZE = flags.DEFINE_integer("size", 2048, "Rows of the matrices.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Windows per batch.", lower_bound=1
+)
+_POSITIONS = flags.DEFINE_integer(
+    "positions", 700, "Positions of 3 SNVs.", lower_bound=1
+)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of runs of each.", lower_bound=1)
+_SIZE = flags.DEFINE_integer("size", 2048, "Rows of a matrix.", lower_bound=1)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -79,17 +84,17 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _sites(codes: Any) -> list[vcf.Site]:
-    """Returns every SNV of the middle of a contig."""
+    """Returns all SNVs at the middle positions of a contig."""
     first = _WINDOW.value // 2
     letters = encode.decode(codes).decode()
     return [
         vcf.Site(
             contig="chr",
-            position=at + 1,
-            ref=letters[at],
-            alts=tuple(b for b in "ACGT" if b != letters[at]),
+            position=index + 1,
+            ref=letters[index],
+            alts=tuple(b for b in "ACGT" if b != letters[index]),
         )
-        for at in range(first, first + _POSITIONS.value)
+        for index in range(first, first + _POSITIONS.value)
     ]
 
 
@@ -103,11 +108,11 @@ def _operations(model: Any) -> float:
 
     graph = tf.function(call, autograph=False).get_concrete_function(rows).graph
     profile = tf.compat.v1.profiler
-    logging.set_verbosity(logging.ERROR)  # that it is an old interface
+    logging.set_verbosity(logging.ERROR)  # hides the warning of an old interface
     options = profile.ProfileOptionBuilder.float_operation()
     options["output"] = "none"
-    found = profile.profile(graph, options=options)
-    return found.total_float_ops / count
+    result = profile.profile(graph, options=options)
+    return result.total_float_ops / count
 
 
 if __name__ == "__main__":
