@@ -107,14 +107,15 @@ def select(
     """
     counts: collections.Counter[str] = collections.Counter()
     blocked = negatives.Blocked(genome)
-    is_used = True
-    for index, interval in enumerate(excluded):
+    is_used = not excluded
+    for interval in excluded:
         contig = genome.find(interval.contig)
-        is_used = (index > 0 and is_used) or contig is not None
+        is_used = is_used or contig is not None
         blocked.add(contig, interval.start, interval.end)
     if not is_used:
         raise sources.DatasetError(
-            "exclude: the genome has none of its contigs: is it of another assembly?"
+            "exclude: the genome has none of its contigs, such as"
+            f" {excluded[0].contig!r}: is it of another assembly?"
         )
     blocked.join()
     placed: list[_Placed] = []

@@ -40,7 +40,7 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """The worst verdict of all checks: "PASS", "WARN" or "FAIL"."""
+        """The worst verdict of all checks; "SKIP" if all were skipped."""
         return max(
             (c.verdict for c in self.checks),
             key=checks_lib.ORDER.index,
@@ -140,7 +140,7 @@ def warn(data: examples.Data) -> Iterator[str]:
         data: The splits. Large ones are sampled.
 
     Yields:
-        One line if the verdict is not PASS. Nothing if seqleak is not installed or
+        One line if the verdict is WARN or FAIL. Nothing if seqleak is not installed or
         there are fewer than 50 sequences.
     """
     total = sum(map(len, data.splits.values()))
@@ -162,7 +162,7 @@ def warn(data: examples.Data) -> Iterator[str]:
     except Exception as e:  # advice must not end a training run
         yield f"the audit failed: {e}"
         return
-    if result.verdict != checks_lib.PASS:
+    if result.verdict in (checks_lib.WARN, checks_lib.FAIL):
         names = ", ".join([*result.of(checks_lib.FAIL), *result.of(checks_lib.WARN)])
         drawn = sum(result.sizes.values())
         sample = f" of {drawn:,} sampled sequences" if drawn < total else ""

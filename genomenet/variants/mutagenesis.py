@@ -282,6 +282,8 @@ def _checked(score: str | None, scorer: scores.Scorer, model: Any) -> str:
         for name in (scores.VALUE, scores.LIKELIHOOD, scores.L2):
             if name in keys:
                 return name
+    if score is None:
+        raise ValueError(f"this model needs a score: one of {', '.join(keys)}")
     if score not in keys:
         raise ValueError(f"score={score!r} must be one of {', '.join(keys)}")
     return score
