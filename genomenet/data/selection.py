@@ -107,6 +107,7 @@ def select(
     """
     counts: collections.Counter[str] = collections.Counter()
     blocked = negatives.Blocked(genome)
+    excluded = list(excluded)
     is_used = not excluded
     for interval in excluded:
         contig = genome.find(interval.contig)
