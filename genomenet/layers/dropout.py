@@ -1,4 +1,4 @@
-"""Dropout that XLA compiles to a few operations a channel; keras only."""
+"""Dropout that XLA compiles to a few operations per channel; keras only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from genomenet.layers import random
 class Dropout(keras.layers.Layer):
     """Sets a random share of the input to 0 and scales the rest, in training only.
 
-    As `keras.layers.Dropout`, but drawn with `layers.random`: compiled by XLA for a
-    CPU, the generator of Keras took eight times as long as all else in a step of
-    DNABERT.
+    Like `keras.layers.Dropout`, but drawn with `layers.random`: compiled by XLA for a
+    CPU, the generator of Keras took eight times as long as everything else in a step
+    of DNABERT.
 
     Args:
         rate: Share that is dropped, in [0, 1).

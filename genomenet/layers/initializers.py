@@ -1,7 +1,7 @@
-"""Initial weights that depend on the seed alone, not on Keras's backend.
+"""Initial weights that depend only on the seed, not on Keras's backend.
 
-Keras draws with its backend's generator: one seed gives other weights on TensorFlow
-than on JAX. These draw with NumPy.
+The initializers of Keras draw with the generator of the backend, so that a seed gives
+different weights on TensorFlow and JAX. These draw with NumPy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class Normal(keras.initializers.RandomNormal):
-    """Draws from a normal distribution of mean 0; `stddev` as in Keras."""
+    """Draws from a normal distribution with mean 0; `stddev` as in Keras."""
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         draws = _generator(self).normal(self.mean, self.stddev, shape)
@@ -26,9 +26,9 @@ class Normal(keras.initializers.RandomNormal):
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class GlorotUniform(keras.initializers.GlorotUniform):
-    """Draws uniformly; the width of the interval follows from the shape.
+    """Draws uniformly from an interval whose width depends on the shape.
 
-    The last two axes are channels in and out; those before them, if any, are the
+    The last two axes are input and output channels; any axes before them are the
     positions of a kernel.
     """
 
@@ -53,9 +53,9 @@ class Orthogonal(keras.initializers.Orthogonal):
 
 
 def _generator(initializer: Any) -> np.random.Generator:
-    """Returns the generator of an initializer's seed.
+    """Returns a generator with the initializer's seed.
 
-    Keras takes the seed from Python's generator, which `keras.utils.set_random_seed`
-    sets, where none is given.
+    If none is given, Keras draws the seed from Python's generator, which
+    `keras.utils.set_random_seed` seeds.
     """
     return np.random.default_rng(initializer.seed)

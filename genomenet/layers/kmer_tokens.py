@@ -1,4 +1,4 @@
-"""Bases → overlapping k-mer tokens, inside the graph; keras only."""
+"""Tokenization of bases into overlapping k-mers, inside the graph; keras only."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from keras import ops
 from genomenet.dna import alphabet, kmer
 
 MIN_K: Final = 3  # below it [CLS] and [SEP] need more slots than there are bases
-# Code → digit of a k-mer's number; with N or padding it stays below zero, k <= 8.
+# Code → base-4 digit of a k-mer's index; N and padding keep it below zero, k <= 8.
 _DIGITS: Final = np.array([*kmer.DIGITS[: alphabet.NUM_BASES], -(2**16), -(2**16)])
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class KmerTokens(keras.layers.Layer):
-    """Reads bases as [CLS], overlapping k-mers with stride 1, [SEP].
+    """Turns bases into [CLS], overlapping k-mers with stride 1, [SEP].
 
-    A sequence that begins at column o has its [CLS] in slot o, the k-mer that begins
-    at base j in slot j + 1, and its [SEP] in the slot after its last k-mer. As
-    k >= 3 every token of a sequence has a slot among the columns of that sequence,
-    so rows that hold several sequences need no moving of tokens, and T is static.
+    The [CLS] of a sequence that begins at column o is in slot o, the k-mer that begins
+    at base j is in slot j + 1, and [SEP] is in the slot after the last k-mer. As
+    k >= 3, all tokens of a sequence fit into the columns of that sequence, so that rows
+    may hold several sequences without moving tokens, and T is static.
 
     Args:
         k: Bases of a k-mer, 3 to 8.
 
     Call arguments:
         bases: Codes of `dna.alphabet`, (B, L), each sequence at least k bases long.
-        segment: Optional, int, (B, L), L static: the number, 1 and up, of the
-            sequence to which a base belongs, 0 for padding; neighbours differ.
-            Without it a row is one sequence, padded on the right with code 5.
+        segment: Optional int, (B, L), L static: the 1-based index of the sequence to
+            which a base belongs, 0 for padding; neighbouring sequences differ. Without
+            it a row is one sequence, padded on the right with code 5.
 
     Returns:
-        Dict of (B, T): "token_ids", int32, in the vocabulary of `dna.kmer`, [UNK]
-        where a k-mer holds N; "padding_mask", bool, False at [PAD]; "segment_ids",
+        Dict of (B, T): "token_ids", int32, in the vocabulary of `dna.kmer`, [UNK] for
+        k-mers that contain N; "padding_mask", bool, False at [PAD]; "segment_ids",
         int32, 0 at [PAD]; "position_ids", int32, counted from each [CLS]. T is
         L - k + 3; with `segment` it is L.
 
@@ -49,7 +49,7 @@ class KmerTokens(keras.layers.Layer):
         [[2, 16, 50, 3]]
 
     Source:
-        Ji et al., DNABERT (2021). Differences: case is folded before; 510 tokens
+        Ji et al., DNABERT (2021). Differences: case is folded beforehand; 510 tokens
         make 512 ids, not 514.
     """
 
@@ -68,18 +68,18 @@ class KmerTokens(keras.layers.Layer):
         if segment is None:
             segment = bases != alphabet.PAD
         segment = ops.cast(segment, "int32")  # (B, L)
-        # What stands at the start of each k-mer, (B, L - k + 1).
+        # Ids at the first base of each k-mer, (B, L - k + 1).
         is_same = segment[:, : 1 - k] == segment[:, k - 1 :]
         is_whole = ops.logical_and(is_same, segment[:, : 1 - k] > 0)
         ids = ops.where(is_whole, self._ids(bases), kmer.PAD_ID)
-        # A k-mer's slot is one past its first base.
+        # The slot of a k-mer is one after its first base.
         ids = ops.pad(ids, ((0, 0), (1, 1)))  # (B, L - k + 3)
         num_slots = ops.shape(ids)[1]
         at_slot = segment[:, :num_slots]
         before = ops.pad(at_slot[:, :-1], ((0, 0), (1, 0)))
         is_first = ops.logical_and(at_slot != before, at_slot > 0)
         is_kmer = ids != kmer.PAD_ID
-        # The first slot without a k-mer after one that has one.
+        # The first slot after the last k-mer.
         follows = ops.pad(is_kmer[:, :-1], ((0, 0), (1, 0)))
         is_last = ops.logical_and(follows, ops.logical_not(is_kmer))
         ids = ops.where(is_first, kmer.CLS_ID, ids)
@@ -88,7 +88,7 @@ class KmerTokens(keras.layers.Layer):
             ops.arange(num_slots, dtype="int32")[None], ops.shape(ids)
         )
         if is_packed:
-            # The columns that a [SEP] less than k - 3 slots before the end leaves.
+            # Fill up to L slots.
             start = ops.where(is_first, columns, 0)
             columns = columns - _running_maximum(start)
             rest = ((0, 0), (0, k - 3))
@@ -102,7 +102,7 @@ class KmerTokens(keras.layers.Layer):
         }
 
     def _ids(self, bases: Any) -> Any:
-        """Returns the ids of all k-mers, [UNK] with N: (B, L) → (B, L - k + 1)."""
+        """Returns the ids of all k-mers, [UNK] if with N: (B, L) → (B, L - k + 1)."""
         count = ops.shape(bases)[1] - self.k + 1
         digits = ops.take(ops.convert_to_tensor(_DIGITS, "int32"), bases, axis=0)
         ids = ops.zeros_like(digits[:, :count])
@@ -130,9 +130,10 @@ class KmerTokens(keras.layers.Layer):
 
 
 def _running_maximum(x: Any) -> Any:
-    """Returns the largest value so far, int (B, T); T static.
+    """Returns the cumulative maximum along each row, int (B, T); T static.
 
-    By doubling: `ops.associative_scan` is none that XLA compiles on TensorFlow.
+    It doubles the reach in each step. On TensorFlow, XLA does not compile
+    `ops.associative_scan`.
     """
     step = 1
     while step < x.shape[1]:

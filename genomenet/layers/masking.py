@@ -1,12 +1,12 @@
-"""Which tokens a masked language model has to predict; keras only.
+"""Selection and masking of the target tokens of masked language models; keras only.
 
-A strategy draws centres and turns each into a span of tokens. Everything is a
-function of (tokens, row key), static in shape, and free of (B, T, T) tensors unless
-far more centres are drawn than expected.
+A strategy draws centres and turns each into a span of tokens. The result is a function
+of (tokens, row key) with static shapes. It needs no (B, T, T) tensors unless far more
+centres are drawn than expected.
 
 Whole batches are masked at once, without a loop over sequences, because masking is part
-of the compiled training graph. `oracle` in tests/layers/test_masking.py reads the same
-rules literally for one sequence, and a test compares all targets of both.
+of the compiled training graph. `oracle` in tests/layers/test_masking.py implements the
+same rules literally for one sequence, and a test compares all targets of both.
 """
 
 from __future__ import annotations
@@ -23,52 +23,52 @@ from genomenet.layers import random
 
 
 class Strategy(NamedTuple):
-    """What a centre makes a target."""
+    """Rules by which centres determine targets."""
 
     has_span: bool = True
-    """The k tokens from -(k-1)//2 to +k//2 around it, as far as they are of the same
-    sequence; else itself only."""
+    """Whether the targets of a centre are the k tokens from -(k-1)//2 to +k//2 around
+    it that belong to the same sequence; otherwise only the centre itself."""
     ranks_by: str = ""
-    """By what tokens are ranked: "token", what they are; "position", the vocabulary
+    """Key by which tokens are ranked: "token", their k-mer; "position", the vocabulary
     entry whose id is their position in the sequence, [CLS] being 0, so that 1 to 4 rank
     best and those beyond the vocabulary worst; or empty for no ranks. In the half of
     the spans whose best token ranks best (all, if a sequence has at most 8), the k-1
     tokens on either side of that token, which share a base with it, are targets too."""
     is_global: bool = False
-    """Whether a sequence's best tokens take the place of its centres, as many as were
-    drawn; each makes itself and the k-1 tokens on either side targets."""
+    """Whether the centres of a sequence are replaced by the same number of its best
+    tokens; the targets are then these and the k-1 tokens on either side of each."""
 
 
 STRATEGIES: Final = {
     "token": Strategy(has_span=False),
     "kmer_span": Strategy(),  # DNABERT's
     "genemask": Strategy(ranks_by="token"),
-    "genemask_released": Strategy(ranks_by="position"),  # as its code does it
+    "genemask_released": Strategy(ranks_by="position"),  # as in its released code
     "genemask_global": Strategy(ranks_by="token", is_global=True),
 }
-"""The maskings of `mask_tokens` and of BERT's config, by name."""
+"""The strategies of `mask_tokens` and of BERT's config, by name."""
 
 CENTRE_STREAM: Final = 0
 CHOICE_STREAM: Final = 1
 TOKEN_STREAM: Final = 2
-"""The streams of `layers.random` that are drawn from."""
+"""The streams of `layers.random` that masking uses."""
 
 _SHARE_MASKED: Final = 0.8
-_SHARE_KEPT: Final = 0.1
-_NONE: Final = 2**29  # the order of what is no span: behind every other
-_LONGEST: Final = 2**11  # tokens; so that rank · T + token is below _NONE / 2
-_FEW: Final = 5  # up to here every span is kept
+_SHARE_UNCHANGED: Final = 0.1
+_NONE: Final = 2**29  # order of columns without a span: after all spans
+_LONGEST: Final = 2**11  # tokens of a row, so that rank · T + token is below _NONE / 2
+_FEW_SPANS: Final = 5  # if half of the spans are fewer, all are kept
 
 
 class Masked(NamedTuple):
-    """What `mask_tokens` returns."""
+    """The result of `mask_tokens`."""
 
     inputs: Any
-    """int32, (B, T): ids for the encoder."""
+    """int32, (B, T): input ids of the encoder."""
     selected: Any
-    """bool, (B, T): the tokens to predict."""
+    """bool, (B, T): True for tokens to predict."""
     num_dropped: Any
-    """int32, (B,): spans given up because of `max_predictions`."""
+    """int32, (B,): spans dropped because of `max_predictions`."""
 
 
 def mask_tokens(
@@ -83,30 +83,30 @@ def mask_tokens(
     ranks: Any = None,
     max_predictions: int | None = None,
 ) -> Masked:
-    """Chooses the tokens to predict and hides them.
+    """Selects the tokens to predict and masks them.
 
-    Centres: each k-mer with probability `rate`; [UNK] and the other specials are
-    never masked and never targets. `STRATEGIES` says what a centre makes a target.
+    Each k-mer is a centre with probability `rate`; [UNK] and the other special tokens
+    are never masked and never targets. `STRATEGIES` defines the targets of a centre.
 
-    Of the targets 80 % become [MASK], 10 % a k-mer drawn from all 4^k, 10 % stay.
-    Draws depend on the key, the number of the segment and the position in it, not
-    on the column: packed into one row or not, a sequence is masked in the same way.
+    Of the targets 80 % become [MASK], 10 % a k-mer drawn from all 4^k, and 10 % stay
+    unchanged. Draws depend on the key, the index of the segment and the position in it,
+    not on the column, so that a sequence is masked alike in packed and unpacked rows.
 
     Args:
         token_ids: Int, (B, T), in the vocabulary of `dna.kmer`.
-        segment_ids: Int, (B, T): the number of the sequence that a token belongs
-            to, 1 to 32767, 0 for padding. The k-mers of a sequence are contiguous.
+        segment_ids: Int, (B, T): the index of the sequence to which a token belongs,
+            1 to 32767, 0 for padding. The k-mers of a sequence are contiguous.
         position_ids: Int, (B, T): 0 at the [CLS] of each sequence.
         key: The key of each row, uint32, (B, 2).
         k: Bases of a k-mer, 1 to 8.
         strategy: One of `STRATEGIES`.
         rate: Probability of a centre, in [0, 1].
-        ranks: Where the strategy ranks tokens: int, (4^k,), of the k-mers in the order
-            of the vocabulary; 1 is the best, 4^k + 1 the largest allowed.
-        max_predictions: Targets a row may have, or None: any number. A row with
-            more drops whole spans until it has not: where spans are ranked first those
-            that were not among the best half, then the worst rank first; else, and
-            among equals, the last position first.
+        ranks: Ranks of the k-mers in the order of the vocabulary, int, (4^k,), needed
+            if the strategy ranks tokens; 1 is the best, 4^k + 1 the largest allowed.
+        max_predictions: Largest number of targets in a row; no limit if None. A row
+            with more drops whole spans. Ranked spans outside the best half are dropped
+            first, then those of the worst rank; unranked spans, and those of equal
+            rank, are dropped from the last position on.
 
     Returns:
         `Masked`.
@@ -117,53 +117,53 @@ def mask_tokens(
 
     Source:
         kmer_span: Ji et al., DNABERT (2021); genemask: Roy et al., GeneMask (ECAI
-        2023); genemask_global, with which a run goes on from genemask: Roy et al.,
+        2023); genemask_global, which continues a run of genemask: Roy et al.,
         CM-GEMS (ECAI 2024). Differences: [UNK] is never masked, random tokens are
         k-mers only, `max_predictions` exists; spans of other k than 3 to 6 follow the
         same rule; CM-GEMS' code ranks tokens by their positions.
     """
-    chosen = _check(token_ids, k, strategy, rate, ranks, max_predictions)
+    rules = _check(token_ids, k, strategy, rate, ranks, max_predictions)
     token_ids = ops.cast(token_ids, "int32")
     segment_ids = ops.cast(segment_ids, "int32")
     position_ids = ops.cast(position_ids, "int32")
-    # The segment where a token may be masked, else 0.
-    places = ops.where(token_ids >= kmer.NUM_SPECIAL, segment_ids, 0)  # (B, T)
+    # The segment of tokens that may be masked, else 0.
+    segments = ops.where(token_ids >= kmer.NUM_SPECIAL, segment_ids, 0)  # (B, T)
     counters = segment_ids * 2**16 + position_ids
     draws = random.uniform(key, counters, stream=CENTRE_STREAM)
-    is_centre = ops.logical_and(places > 0, draws < rate)
-    before, after = ((k - 1) // 2, k // 2) if chosen.has_span else (0, 0)
-    if chosen.ranks_by:
-        entries = token_ids if chosen.ranks_by == "token" else position_ids
+    is_centre = ops.logical_and(segments > 0, draws < rate)
+    before, after = ((k - 1) // 2, k // 2) if rules.has_span else (0, 0)
+    if rules.ranks_by:
+        entries = token_ids if rules.ranks_by == "token" else position_ids
         rank = _rank(entries - kmer.NUM_SPECIAL, ranks, k)
-    if chosen.is_global:
-        order = _order_best(rank, places, is_centre)
-        priority = _spread(order, places, k - 1, k - 1)
-    elif chosen.ranks_by:
-        value = _best_in_span(rank, places, before, after)
-        order, at_token = _order_spans(is_centre, places, value, rate)
+    if rules.is_global:
+        order = _order_best(rank, segments, is_centre)
+        priority = _spread(order, segments, k - 1, k - 1)
+    elif rules.ranks_by:
+        value = _best_in_span(rank, segments, before, after)
+        order, at_token = _order_spans(is_centre, segments, value, rate)
         priority = ops.minimum(
-            _spread(order, places, after, before),
-            _spread(at_token, places, k - 1, k - 1),
+            _spread(order, segments, after, before),
+            _spread(at_token, segments, k - 1, k - 1),
         )
     else:
         columns = ops.arange(token_ids.shape[1], dtype="int32")[None]
         order = ops.where(is_centre, columns, _NONE)
-        priority = _spread(order, places, after, before)
+        priority = _spread(order, segments, after, before)
     selected, num_dropped = _limit(order, priority, max_predictions)
     inputs = _replace(token_ids, selected, key, counters, k)
     return Masked(inputs, selected, num_dropped)
 
 
 def gather_targets(selected: Any, max_predictions: int) -> tuple[Any, Any]:
-    """Returns the columns of the targets, from left to right, and filling.
+    """Returns the columns of the targets, from left to right, padded to P.
 
     Args:
         selected: Bool, (B, T).
-        max_predictions: P, at most T; a row with more loses the last ones.
+        max_predictions: P, at most T; further targets of a row are ignored.
 
     Returns:
-        Columns, int32, (B, P), 0 where there is no target; and weights, float32,
-        (B, P): 1 for a target, 0 for filling.
+        Columns, int32, (B, P), 0 for fillers; and weights, float32, (B, P): 1 for a
+        target, 0 for a filler.
 
     Raises:
         ValueError: If T is not static, or P is not 1 to T.
@@ -178,9 +178,9 @@ def gather_targets(selected: Any, max_predictions: int) -> tuple[Any, Any]:
 
 
 def num_slots(rate: float, length: int) -> int:
-    """Returns how many centres of a row fit into the short way.
+    """Returns the number of centres per row for which the fast path has slots.
 
-    More are drawn about once in 10^8 rows, and then the long way is taken.
+    A row has more about once in 10^8 rows; then the slow path is taken.
 
     Args:
         rate: Probability of a centre.
@@ -190,76 +190,76 @@ def num_slots(rate: float, length: int) -> int:
     return min(length, 8 * math.ceil((mean + 6 * math.sqrt(mean) + 4) / 8))
 
 
-def _best_in_span(rank: Any, places: Any, before: int, after: int) -> Any:
-    """Returns the rank and the column of the best token of the span of each, (B, T).
+def _best_in_span(rank: Any, segments: Any, before: int, after: int) -> Any:
+    """Returns rank and column of the best token in the span of each token, (B, T).
 
-    Both in one number, rank · T + column: the least is the best. Among tokens of one
-    rank the best is the middle of the span, then the leftmost.
+    Both are encoded as rank · T + column; the smallest code is the best. Among tokens
+    of equal rank the middle of the span is best, then the leftmost token.
     """
     length = rank.shape[1]
     offsets = [0, *range(-before, 0), *range(1, after + 1)]
     best = ops.full_like(rank, _NONE)
-    for number, (near, place) in enumerate(
-        zip(_shifts(rank, offsets), _shifts(places, offsets), strict=True)
+    for index, (near, near_segment) in enumerate(
+        zip(_shifts(rank, offsets), _shifts(segments, offsets), strict=True)
     ):
-        code = 16 * near + number
-        best = ops.minimum(best, ops.where(place == places, code, _NONE))
+        code = 16 * near + index
+        best = ops.minimum(best, ops.where(near_segment == segments, code, _NONE))
     columns = ops.arange(length, dtype="int32")[None]
     offset = ops.take(np.array(offsets, "int32"), ops.bitwise_and(best, 15))
     return ops.right_shift(best, 4) * length + columns + offset
 
 
-def _order_best(rank: Any, places: Any, is_centre: Any) -> Any:
-    """Returns the order of the best tokens of each sequence, as many as centres.
+def _order_best(rank: Any, segments: Any, is_centre: Any) -> Any:
+    """Returns the order of the best tokens of each sequence, one per centre.
 
     Args:
-        rank: Of each token, (B, T).
-        places: As for `_spread`.
+        rank: Rank of each token, (B, T).
+        segments: As for `_spread`.
         is_centre: Bool, (B, T).
 
     Returns:
-        Int, (B, T): 0 for the token of the row that ranks best, and of equals stands
-        first; `_NONE` for all others.
+        Int, (B, T): 0 for the token of the row that ranks best, the first of equals;
+        `_NONE` for tokens that are not chosen.
     """
     length = rank.shape[1]
     columns = ops.arange(length, dtype="int32")[None]
     order = _inverse(ops.argsort(rank * length + columns, axis=1))
-    # By sequence, and within each once by order, once those with a centre first: the
-    # columns of a sequence are the same.
-    by_order = ops.argsort(places * length + order, axis=1)
+    # Sorted by sequence, and within each once by order and once with centres first: a
+    # sequence has the same columns in both.
+    by_order = ops.argsort(segments * length + order, axis=1)
     has_none = ops.cast(ops.logical_not(is_centre), "int32")
-    is_chosen = ops.sort(2 * places + has_none, axis=1) % 2 == 0
+    is_chosen = ops.sort(2 * segments + has_none, axis=1) % 2 == 0
     is_best = ops.take_along_axis(is_chosen, _inverse(by_order), 1)
-    return ops.where(ops.logical_and(is_best, places > 0), order, _NONE)
+    return ops.where(ops.logical_and(is_best, segments > 0), order, _NONE)
 
 
 def _inverse(permutation: Any) -> Any:
-    """Returns where each column went: int, (B, T)."""
+    """Returns the inverse permutation of columns: int, (B, T)."""
     return ops.cast(ops.argsort(permutation, axis=1), "int32")
 
 
 def _order_spans(
-    is_centre: Any, places: Any, value: Any, rate: float
+    is_centre: Any, segments: Any, value: Any, rate: float
 ) -> tuple[Any, Any]:
     """Returns the order of spans at their centres and at their best tokens, (B, T).
 
     Args:
         is_centre: Bool, (B, T).
-        places: As for `_spread`.
-        value: Of `_best_in_span`.
+        segments: As for `_spread`.
+        value: Result of `_best_in_span`.
         rate: Probability of a centre.
 
     Returns:
-        Int, (B, T), `_NONE` where there is no centre, or no token that is the best of a
-        span among the better half of its sequence.
+        Two int tensors, (B, T). The first is `_NONE` for tokens that are no centre; the
+        second for tokens that are not the best of a span in the better half.
     """
     length = is_centre.shape[1]
 
     def order(count: int) -> tuple[Any, Any]:
         columns, is_real = _compact(is_centre, count)  # (B, S)
-        found = ops.where(is_real, ops.take_along_axis(value, columns, 1), _NONE)
-        place = ops.where(is_real, ops.take_along_axis(places, columns, 1), 0)
-        return _order_slots(columns, is_real, place, found, length)
+        slot_values = ops.where(is_real, ops.take_along_axis(value, columns, 1), _NONE)
+        slot_segments = ops.where(is_real, ops.take_along_axis(segments, columns, 1), 0)
+        return _order_slots(columns, is_real, slot_segments, slot_values, length)
 
     count = num_slots(rate, length)
     if count == length:
@@ -269,17 +269,17 @@ def _order_spans(
 
 
 def _order_slots(
-    columns: Any, is_real: Any, place: Any, value: Any, length: int
+    columns: Any, is_real: Any, segments: Any, value: Any, length: int
 ) -> tuple[Any, Any]:
-    """Does what `_order_spans` does, from the centres in S slots, (B, S) each."""
-    # What is counted is not the last axis: XLA would not vectorise it.
-    is_same = place[:, :, None] == place[:, None, :]  # (B, other S, S)
+    """Implements `_order_spans` on the centres in S slots, (B, S) each."""
+    # Counts are not along the last axis, which XLA would not vectorise.
+    is_same = segments[:, :, None] == segments[:, None, :]  # (B, other S, S)
     half = (_count(is_same) + 1) // 2
     ahead = _count(ops.logical_and(is_same, value[:, :, None] < value[:, None, :]))
-    is_best = ops.logical_and(is_real, ops.logical_or(half < _FEW, ahead < half))
+    is_best = ops.logical_and(is_real, ops.logical_or(half < _FEW_SPANS, ahead < half))
     token = value % length
     value = ops.where(is_best, value, value + _NONE // 2)
-    # Centres further left with the same best token, which is scattered once.
+    # Centres further left with the same best token, which must be scattered once.
     is_left = columns[:, :, None] < columns[:, None, :]
     is_equal = value[:, :, None] == value[:, None, :]
     ties = _count(ops.logical_and(is_left, is_equal))
@@ -291,28 +291,28 @@ def _order_slots(
     )
 
 
-def _scatter(columns: Any, is_there: Any, values: Any, length: int) -> Any:
+def _scatter(columns: Any, is_valid: Any, values: Any, length: int) -> Any:
     """Returns the sums of the values in each column: (B, S) → (B, T)."""
     num_rows = ops.shape(columns)[0]
     rows = ops.arange(num_rows, dtype="int32")[:, None] * length
     sums = ops.scatter(
-        ops.reshape(rows + ops.where(is_there, columns, 0), (-1, 1)),
-        ops.reshape(ops.where(is_there, values, 0), (-1,)),
+        ops.reshape(rows + ops.where(is_valid, columns, 0), (-1, 1)),
+        ops.reshape(ops.where(is_valid, values, 0), (-1,)),
         (num_rows * length,),
     )
     return ops.reshape(sums, (-1, length))
 
 
 def _count(flags: Any) -> Any:
-    """Returns how many are set along axis 1, int32."""
+    """Counts the flags that are set along axis 1, int32."""
     return ops.sum(ops.cast(flags, "int32"), axis=1)
 
 
 def _limit(order: Any, priority: Any, max_predictions: int | None) -> tuple[Any, Any]:
     """Returns the targets and the number of spans dropped from each row.
 
-    A token is a target as long as the first span over it is kept, so the first span
-    to be dropped is that of the token after the last that fits.
+    A token is a target while the first span over it is kept. So the first span to drop
+    is that of the first token that exceeds the limit.
     """
     is_target = priority < _NONE
     none = ops.zeros_like(order[:, 0])
@@ -331,13 +331,13 @@ def _limit(order: Any, priority: Any, max_predictions: int | None) -> tuple[Any,
 
 
 def _replace(token_ids: Any, selected: Any, key: Any, counters: Any, k: int) -> Any:
-    """Returns the ids with targets masked, made random or left as they are."""
+    """Returns the ids with targets masked, randomised or unchanged."""
     choice = random.uniform(key, counters, stream=CHOICE_STREAM)
     drawn = random.bits(key, counters, stream=TOKEN_STREAM)
     # The upper bits: 4^k is a power of two, so all k-mers are equally likely.
     drawn = ops.cast(ops.right_shift(drawn, np.uint32(32 - 2 * k)), "int32")
     hidden = ops.where(choice < _SHARE_MASKED, kmer.MASK_ID, drawn + kmer.NUM_SPECIAL)
-    is_hidden = ops.logical_and(selected, choice < 1 - _SHARE_KEPT)
+    is_hidden = ops.logical_and(selected, choice < 1 - _SHARE_UNCHANGED)
     return ops.where(is_hidden, hidden, token_ids)
 
 
@@ -349,26 +349,26 @@ def _rank(entries: Any, ranks: Any, k: int) -> Any:
     return ops.where(entries < 0, 0, ops.where(entries < count, rank, count + 1))
 
 
-def _spread(order: Any, places: Any, before: int, after: int) -> Any:
-    """Returns the least order within a sequence from `before` left to `after` right.
+def _spread(order: Any, segments: Any, before: int, after: int) -> Any:
+    """Returns the smallest order near each token, within its sequence.
 
     Args:
         order: Int, (B, T).
-        places: Int, (B, T): the segment where a token may be masked, else 0.
-        before: Tokens looked at to the left.
-        after: Tokens looked at to the right.
+        segments: Int, (B, T): the segment of tokens that may be masked, else 0.
+        before: Number of tokens to the left.
+        after: Number of tokens to the right.
 
     Returns:
         Int, (B, T), `_NONE` where a token may not be masked.
     """
     offsets = range(-before, after + 1)
     least = None
-    for near, place in zip(
-        _shifts(order, offsets, fill=_NONE), _shifts(places, offsets), strict=True
+    for near, near_segment in zip(
+        _shifts(order, offsets, fill=_NONE), _shifts(segments, offsets), strict=True
     ):
-        near = ops.where(place == places, near, _NONE)
+        near = ops.where(near_segment == segments, near, _NONE)
         least = near if least is None else ops.minimum(least, near)
-    return ops.where(places > 0, least, _NONE)
+    return ops.where(segments > 0, least, _NONE)
 
 
 def _shifts(x: Any, offsets: Iterable[int], fill: int = 0) -> Iterator[Any]:
@@ -382,9 +382,9 @@ def _shifts(x: Any, offsets: Iterable[int], fill: int = 0) -> Iterator[Any]:
 
 
 def _compact(flags: Any, count: int) -> tuple[Any, Any]:
-    """Returns the columns of the first flags, (B, S), 0 as filling, and if real."""
+    """Returns the columns of the first flags, (B, S), 0 for fillers, and if real."""
     length = flags.shape[1]
-    # float32 is exact here, and the type that XLA has a quick top_k for.
+    # float32 is exact here, and XLA has a fast top_k for it.
     falling = np.arange(length, 0, -1, dtype="float32")
     values = cast(Any, ops.top_k(ops.where(flags, falling, 0.0), count))[0]
     is_real = values > 0
@@ -399,7 +399,7 @@ def _check(
     ranks: Any,
     max_predictions: int | None,
 ) -> Strategy:
-    """Returns the strategy of a name, or raises ValueError."""
+    """Checks arguments and returns the strategy of that name."""
     if strategy not in STRATEGIES:
         known = ", ".join(STRATEGIES)
         raise ValueError(f"strategy must be one of {known}, got {strategy!r}")

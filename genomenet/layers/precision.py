@@ -1,4 +1,4 @@
-"""Keras' dtype policy, for a while."""
+"""Temporary dtype policies of Keras."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import keras
 
 @contextlib.contextmanager
 def policy(name: Any) -> Iterator[None]:
-    """Makes the policy of the layers that are made inside, and puts the old one back.
+    """Sets the dtype policy of layers made inside, and restores it afterwards.
 
     Args:
-        name: Of the policy, such as "mixed_bfloat16", or a policy.
+        name: Name of the policy, such as "mixed_bfloat16", or a policy.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

@@ -1,4 +1,4 @@
-"""Draws that are a function of (row key, stream, position); keras only."""
+"""Random draws as a function of (row key, stream, position); keras only."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MANTISSA: Final = 24  # bits that a float32 holds exactly
 
 
 def bits(key: Any, positions: Any, *, stream: int) -> Any:
-    """Returns 32 random bits a position: a hash, the same on every backend.
+    """Returns 32 random bits per position by a hash, equal on all backends.
 
-    There is no state: the same key, stream and position give the same bits, in
-    whatever order, batch or process they are asked for.
+    There is no state: the same key, stream and position give the same bits in any
+    order, batch and process.
 
     Args:
         key: The key of each row, uint32, (B, 2).
-        positions: What is drawn for, any integer type, (B, T) or (1, T); taken
+        positions: Positions to draw for, any integer type, (B, T) or (1, T); taken
             modulo 2^32.
-        stream: Which draw this is, 0 and up: streams are independent.
+        stream: Index of the draw, 0 and up; streams are independent.
 
     Returns:
         uint32, (B, T).
@@ -44,17 +44,17 @@ def bits(key: Any, positions: Any, *, stream: int) -> Any:
     low, high = key[:, :1], key[:, 1:]  # (B, 1)
     start = _mix(ops.bitwise_xor(_mix(low + _word(2 * stream)), high))
     step = _mix(ops.bitwise_xor(_mix(high + _word(2 * stream + 1)), low))
-    step = ops.bitwise_or(step, np.uint32(1))  # odd: no two positions meet
+    step = ops.bitwise_or(step, np.uint32(1))  # odd: no two positions collide
     return _mix(ops.cast(positions, "uint32") * step + start)
 
 
 def uniform(key: Any, positions: Any, *, stream: int) -> Any:
-    """Returns numbers uniform in [0, 1): the upper 24 of the bits.
+    """Returns uniform numbers in [0, 1), from the upper 24 of the bits.
 
     Args:
         key: The key of each row, uint32, (B, 2).
-        positions: What is drawn for, any integer type, (B, T) or (1, T).
-        stream: Which draw this is, 0 and up.
+        positions: Positions to draw for, any integer type, (B, T) or (1, T).
+        stream: Index of the draw, 0 and up.
 
     Returns:
         float32, (B, T), multiples of 2^-24.
@@ -69,12 +69,12 @@ def uniform(key: Any, positions: Any, *, stream: int) -> Any:
 
 
 def _mix(x: Any) -> Any:
-    """Returns a one-to-one scramble of uint32, any shape."""
+    """Applies a bijective hash to uint32 of any shape."""
     x = ops.bitwise_xor(x, ops.right_shift(x, np.uint32(16))) * _FIRST
     x = ops.bitwise_xor(x, ops.right_shift(x, np.uint32(15))) * _SECOND
     return ops.bitwise_xor(x, ops.right_shift(x, np.uint32(16)))
 
 
-def _word(number: int) -> np.uint32:
-    """Returns a constant that tells streams apart."""
-    return np.uint32((number + 1) * _WEYL % 2**32)
+def _word(index: int) -> np.uint32:
+    """Returns the constant of a stream's start or step."""
+    return np.uint32((index + 1) * _WEYL % 2**32)

@@ -1,6 +1,6 @@
-"""What a classifier reads of states and of bases; keras only.
+"""Readouts: the features that a classifier reads of states and bases; keras only.
 
-Padding on the right, code 5, changes no result.
+Padding on the right, code 5, does not change any result.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from genomenet.dna import alphabet, kmer
 NUM_BINS: Final = 8
 ONE_HOT: Final = "onehot"
 KMERS: Final = {f"kmers{k}": k for k in range(3, 7)}
-"""Readout of k-mer counts → k."""
+"""Name of a k-mer count readout → k."""
 
 OF_BASES: Final = (*KMERS, ONE_HOT)
-"""What is read of the bases themselves, not of the states of an encoder."""
+"""Readouts of the bases themselves, not of the states of an encoder."""
 
 
 def mean(x: Any, is_real: Any) -> Any:
@@ -27,11 +27,11 @@ def mean(x: Any, is_real: Any) -> Any:
 
     Args:
         x: Float, (B, T, C).
-        is_real: Bool, (B, T); at least one position of each row is.
+        is_real: Bool, (B, T), True for at least one position of each row.
 
     Returns:
-        The same type, (B, C), summed in float32: half precision cannot count
-        hundreds of positions.
+        The same type, (B, C), summed in float32: half precision cannot sum hundreds of
+        positions.
     """
     is_real = is_real[..., None]
     total = ops.sum(ops.where(is_real, ops.cast(x, "float32"), 0.0), axis=1)
@@ -43,25 +43,25 @@ def bins(x: Any, is_real: Any, count: int = NUM_BINS) -> Any:
 
     Args:
         x: Float, (B, T, C).
-        is_real: Bool, (B, T): the first n >= 1 positions of each row.
-        count: Bins, K. Bin b holds the positions ⌊b·n/K⌋ to ⌊(b + 1)·n/K⌋, and at
-            least one: with n < K neighbours share positions.
+        is_real: Bool, (B, T), True for the first n >= 1 positions of each row.
+        count: Number of bins, K. Bin b has the positions ⌊b·n/K⌋ to ⌊(b + 1)·n/K⌋, but
+            at least one: if n < K, neighbouring bins share positions.
 
     Returns:
         The same type, (B, K·C), the first bin first.
     """
     shares = bin_shares(is_real, count)
     real = ops.where(is_real[..., None], ops.cast(x, "float32"), 0.0)
-    found = ops.matmul(shares, real)  # (B, K, C)
-    return ops.cast(ops.reshape(found, (-1, count * x.shape[-1])), x.dtype)
+    means = ops.matmul(shares, real)  # (B, K, C)
+    return ops.cast(ops.reshape(means, (-1, count * x.shape[-1])), x.dtype)
 
 
 def bin_shares(is_real: Any, count: int = NUM_BINS) -> Any:
     """Returns the weights of positions in `bins`: bool (B, T) → float32 (B, K, T)."""
     total = ops.sum(ops.cast(is_real, "int32"), axis=1)[:, None]  # (B, 1)
-    number = ops.arange(count, dtype="int32")[None]
-    first = number * total // count  # (B, K)
-    stop = ops.maximum((number + 1) * total // count, first + 1)
+    bin_index = ops.arange(count, dtype="int32")[None]
+    first = bin_index * total // count  # (B, K)
+    stop = ops.maximum((bin_index + 1) * total // count, first + 1)
     columns = ops.arange(ops.shape(is_real)[1], dtype="int32")[None, None]
     is_in = ops.logical_and(columns >= first[..., None], columns < stop[..., None])
     return ops.cast(is_in, "float32") / ops.cast(stop - first, "float32")[..., None]
@@ -92,17 +92,18 @@ def bases_width(name: str, length: int, *, canonical: bool) -> int:
 
 
 def kmers(bases: Any, k: int, *, canonical: bool) -> Any:
-    """Returns how often each k-mer occurs: the square root of its share.
+    """Returns k-mer frequencies: the square root of the share of each k-mer.
 
     Args:
         bases: Codes of `dna.alphabet`, (B, L), padded on the right.
         k: Bases of a k-mer, 1 to 8.
         canonical: Whether a k-mer and its reverse complement are one feature, so
-            that both strands of a sequence read the same.
+            that both strands of a sequence give the same result.
 
     Returns:
         Float32, (B, F), in the order of the smallest id in `dna.kmer`. K-mers that
-        hold anything but A, C, G and T do not count; a row without any is zeros.
+        contain anything but A, C, G and T are not counted; a row without k-mers is all
+        zeros.
     """
     feature = _features(k, canonical)
     width = int(feature.max()) + 1
@@ -115,7 +116,7 @@ def kmers(bases: Any, k: int, *, canonical: bool) -> Any:
     ids = ops.zeros_like(digits[:, :length])
     for offset in range(k):
         ids = ops.maximum(ids * 4 + digits[:, offset : offset + length], -(4**k))
-    # What has met an N is below zero and stays there.
+    # Ids of k-mers with N are below zero and stay there.
     is_kmer = ops.cast(ids >= 0, "float32")
     ids = ops.take(ops.convert_to_tensor(feature), ops.maximum(ids, 0), axis=0)
     ids = ids + ops.arange(rows, dtype="int32")[:, None] * width
@@ -128,27 +129,27 @@ def kmers(bases: Any, k: int, *, canonical: bool) -> Any:
 
 
 def one_hot(bases: Any, length: int) -> Any:
-    """Returns which base stands at each position.
+    """Returns the one-hot bases of each position.
 
     Args:
         bases: Codes of `dna.alphabet`, (B, L), L at most `length`.
-        length: Positions; those past L, like N and padding, are zeros.
+        length: Number of positions; those past L, like N and padding, are zeros.
 
     Returns:
-        Float32, (B, 4·length), position after position.
+        Float32, (B, 4·length), in the order of positions.
     """
     rest = length - ops.shape(bases)[1]
     padded = ops.pad(bases, ((0, 0), (0, rest)), constant_values=alphabet.PAD)
     table = np.eye(alphabet.PAD + 1, alphabet.NUM_BASES, dtype="float32")
-    found = ops.take(ops.convert_to_tensor(table), ops.cast(padded, "int32"), axis=0)
-    return ops.reshape(found, (-1, alphabet.NUM_BASES * length))
+    rows = ops.take(ops.convert_to_tensor(table), ops.cast(padded, "int32"), axis=0)
+    return ops.reshape(rows, (-1, alphabet.NUM_BASES * length))
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class Standardize(keras.layers.Layer):
-    """Subtracts a constant from each channel and multiplies it with another.
+    """Subtracts a constant from each channel and multiplies it by another.
 
-    The constants are weights that are not trained; at first they change nothing.
+    The constants are non-trainable weights; initially they do not change the input.
 
     Args:
         width: Channels, C.
@@ -183,7 +184,7 @@ class Standardize(keras.layers.Layer):
 
 def _features(k: int, canonical: bool) -> np.ndarray:
     """Returns the feature of each k-mer, by its index in `dna.kmer`: int32, (4^k,)."""
-    numbers = np.arange(alphabet.NUM_BASES**k)
+    features = np.arange(alphabet.NUM_BASES**k)
     if canonical:
-        numbers = kmer.canonical_features(k)
-    return numbers.astype("int32")
+        features = kmer.canonical_features(k)
+    return features.astype("int32")

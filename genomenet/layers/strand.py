@@ -23,7 +23,7 @@ def complement(bases: Any) -> Any:
 
 
 def reverse_complement(bases: Any) -> Any:
-    """Returns the other strand, read 5'→3'. Rows must be full, without padding.
+    """Returns the reverse complement of rows that have no padding.
 
     Args:
         bases: Codes of `dna.alphabet`, (..., L).
@@ -35,7 +35,7 @@ def reverse_complement(bases: Any) -> Any:
 
 
 def reverse_padded(bases: Any) -> Any:
-    """Returns the other strand of rows that are padded on the right.
+    """Returns the reverse complement of rows that are padded on the right.
 
     Args:
         bases: Codes of `dna.alphabet`, (B, L).

@@ -14,7 +14,7 @@ from keras import ops
 from genomenet.layers import dropout as dropout_lib
 from genomenet.layers import initializers
 
-_MOST_ROWS: Final = 2**14  # of a table that is worth one-hot rows
+_MOST_ROWS: Final = 2**14  # of a table for which one-hot products are faster
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
@@ -28,27 +28,27 @@ class TokenEmbedding(keras.layers.Layer):
         num_types: Number of token types; every token here has type 0.
         dropout: Share of channels dropped in training, in [0, 1).
         epsilon: Added to the variance by the normalisation.
-        stddev: Standard deviation of fresh weights.
+        stddev: Standard deviation of initial weights.
 
     Attributes:
-        edit: None, or a function of the embeddings of the tokens, (B, T, C), and their
-            ids, (B, T), that returns what is read in their place: for attribution.
+        edit: None, or a function of the token embeddings, (B, T, C), and the ids,
+            (B, T), that returns embeddings to be used instead, for attribution.
 
     Call arguments:
         token_ids: Int, (B, T).
-        position_ids: Optional int, (B, T): 0 at the start of each sequence; by
-            default the column.
+        position_ids: Optional int, (B, T): 0 at the start of each sequence; the column
+            by default.
 
     Returns:
         Float, (B, T, C).
 
     Raises:
-        ValueError: If there are more columns than positions, and no `position_ids`.
+        ValueError: If there are more columns than positions and no `position_ids`.
 
     Source:
-        Devlin et al., BERT (2019). Differences: fresh positions are sines and cosines
-        instead of noise, of the same spread: what neighbours tell is then learnt in
-        fewer steps (docs/log.md).
+        Devlin et al., BERT (2019). Differences: initial position embeddings are sines
+        and cosines instead of noise, with the same spread: context from neighbouring
+        tokens is then learnt in fewer steps (docs/log.md).
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class TokenEmbedding(keras.layers.Layer):
     def build(
         self, token_ids_shape: Any = None, position_ids_shape: Any = None
     ) -> None:
-        waves = functools.partial(_waves, spread=self.stddev)
+        sinusoids = functools.partial(_sinusoids, spread=self.stddev)
         for name, rows, initializer in (
             ("tokens", self.vocab_size, initializers.Normal(stddev=self.stddev)),
-            ("positions", self.max_positions, waves),
+            ("positions", self.max_positions, sinusoids),
             ("types", self.num_types, initializers.Normal(stddev=self.stddev)),
         ):
             weight = self.add_weight(
@@ -116,7 +116,7 @@ class TokenEmbedding(keras.layers.Layer):
 
     def _rows(self, weight: Any, indices: Any) -> Any:
         """Returns rows of a table: int (B, T) → float (B, T, C)."""
-        # Taken, then cast: the gradient is a sum in float32.
+        # Cast after the lookup, so that the gradient is summed in float32.
         if _adds_slowly() and weight.shape[0] <= _MOST_ROWS:
             return self._cast(_take(weight, indices))
         return self._cast(ops.take(weight, indices, axis=0))
@@ -144,17 +144,17 @@ class TokenEmbedding(keras.layers.Layer):
 
 @functools.cache
 def _adds_slowly() -> bool:
-    """Whether many numbers are added to the same one in turn: on a GPU with JAX."""
+    """Whether scatter-adds to the same row run serially: on a GPU with JAX."""
     if keras.backend.backend() != "jax":
         return False
     return any(d.startswith("gpu") for d in keras.distribution.list_devices())
 
 
 def _take(weight: Any, indices: Any) -> Any:
-    """Returns weight[indices], whose gradient is a product with one-hot rows.
+    """Returns weight[indices], with a gradient computed as a one-hot product.
 
-    That is 15 times as fast as adding up rows on a GPU with JAX (docs/log.md), where
-    most tokens are few k-mers and all are few positions.
+    On a GPU with JAX that is 15 times as fast as adding up rows (docs/log.md), as most
+    tokens are one of few k-mers and all have one of few positions.
 
     Args:
         weight: Float32, (V, C).
@@ -182,7 +182,7 @@ def _take(weight: Any, indices: Any) -> Any:
 
 @ops.custom_gradient
 def gelu(x: Any) -> tuple[Any, Any]:
-    """Returns the exact GELU, x · Φ(x); keeps one tensor for its gradient, not four."""
+    """Returns the exact GELU, x · Φ(x); its gradient keeps one tensor, not four."""
     share = 0.5 * (1 + ops.erf(x * math.sqrt(0.5)))  # Φ(x)
     slope = share + x * ops.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
 
@@ -192,16 +192,16 @@ def gelu(x: Any) -> tuple[Any, Any]:
     return x * share, grad
 
 
-def _waves(shape: tuple[int, int], dtype: Any = None, *, spread: float) -> Any:
-    """Returns sines and cosines of the row's number, with a root mean square `spread`.
+def _sinusoids(shape: tuple[int, int], dtype: Any = None, *, spread: float) -> Any:
+    """Returns sines and cosines of the row index with root mean square `spread`.
 
-    The shortest wave is 2π rows long, the longest about three times all rows.
+    The shortest period is 2π rows, the longest about three times the number of rows.
     """
     rows, columns = shape
     rates = np.geomspace(1, min(2 / rows, 1), -(-columns // 2))
     angles = np.arange(rows)[:, None] * rates
-    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    return ops.convert_to_tensor(spread * np.sqrt(2) * waves[:, :columns], dtype)
+    values = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return ops.convert_to_tensor(spread * np.sqrt(2) * values[:, :columns], dtype)
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
@@ -209,19 +209,19 @@ class EncoderBlock(keras.layers.Layer):
     """Self-attention and a feed-forward layer, each added and then normalised.
 
     Args:
-        num_heads: H.
+        num_heads: Number of attention heads, H.
         intermediate_size: Channels inside the feed-forward layer.
         dropout: Share of channels dropped in training, in [0, 1).
         attention_dropout: Share of attention weights dropped in training.
         epsilon: Added to the variance by the normalisations.
-        stddev: Standard deviation of fresh weights.
+        stddev: Standard deviation of initial weights.
 
     Call arguments:
         x: Float, (B, T, C), C a multiple of H.
-        mask: Bool, (B, 1, T or 1, T): which tokens (last axis) each token attends
-            to. What is not attended to changes nothing.
-        at: Optional int, (B, P): the only tokens whose output is wanted, so that the
-            work on all others is saved.
+        mask: Bool, (B, 1, T or 1, T): the tokens (last axis) to which each token
+            attends. Other tokens do not affect its output.
+        at: Optional int, (B, P): positions whose output is needed; the others are not
+            computed.
         return_scores: Whether to return the attention weights too.
 
     Returns:
@@ -258,7 +258,10 @@ class EncoderBlock(keras.layers.Layer):
     def build(self, x_shape: Any, mask_shape: Any = None) -> None:
         width = x_shape[-1]
         if width % self.num_heads:
-            raise ValueError(f"{width} channels for {self.num_heads} heads")
+            raise ValueError(
+                f"the channels must be a multiple of the heads, got {width} channels"
+                f" for {self.num_heads} heads"
+            )
         self.query = self._dense(width, "query")
         self.key = self._dense(width, "key")
         self.value = self._dense(width, "value")
@@ -283,7 +286,7 @@ class EncoderBlock(keras.layers.Layer):
     ) -> Any:
         read = x
         if at is not None:
-            # In float32, in which its gradient is a sum.
+            # In float32, so that its gradient is summed in float32.
             x = ops.take_along_axis(ops.cast(x, "float32"), at[..., None], axis=1)
             x = ops.cast(x, self.compute_dtype)  # (B, P, C)
             if mask is not None and mask.shape[2] != 1:
@@ -311,12 +314,12 @@ class EncoderBlock(keras.layers.Layer):
         if not (return_scores or is_dropping):
             attended = ops.dot_product_attention(query, key, value, mask=mask)
             return ops.reshape(attended, (shape[0], shape[1], width)), None
-        # Flash attention shows no weights, and drops none.
+        # Flash attention neither returns nor drops attention weights.
         logits = ops.einsum("bthc,bshc->bhts", query, key)
         logits = ops.cast(logits, "float32") * (width // self.num_heads) ** -0.5
         if mask is not None:
             logits = ops.where(mask, logits, -1e9)
-        # Not ops.softmax: it warns of an axis of size 1, a sequence of one token.
+        # Not ops.softmax, which warns if the axis has size 1 (one token).
         scores = ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))
         scores = ops.cast(scores, self.compute_dtype)
         kept = self.attention_dropout(scores, training=training)

@@ -1,4 +1,4 @@
-"""Sequences longer than a model reads at once, in windows; keras only."""
+"""Splits sequences that are longer than a model reads at once; keras only."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from genomenet.dna import alphabet
 
 
 def split(bases: Any, *, length: int, shortest: int) -> tuple[Any, Any]:
-    """Cuts rows into windows of which neighbours overlap by `shortest - 1` bases.
+    """Splits rows into windows; neighbours overlap by `shortest - 1` bases.
 
-    So whatever a model reads of `shortest` bases, a k-mer or a patch, lies whole in
-    a window, and in one only where its stride is 1. Rows no longer than a window are
-    one window of their own length.
+    So every k-mer or patch of `shortest` bases lies completely in a window, and in only
+    one if its stride is 1. Rows no longer than a window are one window of their own
+    length.
 
     Args:
         bases: Codes of `dna.alphabet`, (B, L), padded on the right.
@@ -22,13 +22,12 @@ def split(bases: Any, *, length: int, shortest: int) -> tuple[Any, Any]:
         shortest: Bases of the shortest sequence that the model can read.
 
     Returns:
-        Codes, (B, W, Lw); and which windows hold at least `shortest` bases that no
-        other does, bool, (B, W), always True for the first. A window that does not
-        holds nothing new; it is filled with A, so that whatever reads it finds a
-        sequence.
+        Codes, (B, W, Lw); and bool, (B, W), True for windows with at least `shortest`
+        bases and for the first window. Other windows contain nothing new and are filled
+        with A, so that a model can read them.
 
     Raises:
-        ValueError: If a window is shorter than `shortest`.
+        ValueError: If `length` is below `shortest`.
     """
     if length < shortest:
         raise ValueError(f"windows of {length} bases are shorter than {shortest}")

@@ -11,14 +11,14 @@ def masked_lm(logits: Any, targets: Any, weights: Any) -> tuple[Any, Any, Any]:
     """Scores the predictions at masked positions.
 
     Args:
-        logits: Float, (B, P, V): at P positions a row.
-        targets: Int, (B, P): the tokens that stood there.
-        weights: Float, (B, P): 1 for a target, 0 for a position that only fills.
+        logits: Float, (B, P, V), at P positions per row.
+        targets: Int, (B, P): the original tokens at these positions.
+        weights: Float, (B, P): 1 for a target, 0 for a filler position.
 
     Returns:
-        Float32, (B,) each: cross-entropy in nats, the mean over a row's targets, 0
-        for a row without any; the share of targets whose largest logit is right;
-        and the number of targets.
+        Float32, (B,) each: cross-entropy in nats, averaged over a row's targets, 0 for
+        a row without targets; the share of targets that have the largest logit; and the
+        number of targets.
     """
     logits = ops.cast(logits, "float32")
     weights = ops.cast(weights, "float32")

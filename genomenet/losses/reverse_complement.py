@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from keras import ops
 
-_EXCLUDED: Final = -1e30  # a logit that takes no part in a softmax
+_EXCLUDED: Final = -1e30  # logit of an excluded candidate
 
 
 def contrast(
@@ -20,11 +20,12 @@ def contrast(
         predictions: Float, (N, J, H): N rows, J positions, H channels.
         targets: Float, (S, J, H): the candidates, S >= N columns.
         labels: Int, (N,): the column of each row's true target.
-        excluded: Optional int, (N,): a column that is no candidate of the row.
+        excluded: Optional int, (N,): a column that is not a candidate of the row.
 
     Returns:
-        Cross-entropy in nats, float32, (N,), the mean over the J positions; and
-        the share of rows whose largest logit is the true one, a float32 scalar.
+        Cross-entropy in nats, float32, (N,), averaged over the J positions; and the
+        accuracy, a float32 scalar: the share of rows whose true target has the largest
+        logit.
     """
     logits = _compare(
         ops.transpose(predictions, (1, 0, 2)), ops.transpose(targets, (1, 0, 2))
@@ -44,10 +45,10 @@ def reverse_complement_contrastive(
 ) -> tuple[Any, Any]:
     """Predicts the reverse complement of the rest of a sequence, contrastively.
 
-    The 2B rows are [S ; RC(S)]: rows b and (b + B) mod 2B are one sequence. What
-    has read patches 1..j predicts, over a gap of i patches, the state of the other
-    strand after its first P-j-i patches, that is, after the rest of the sequence.
-    One batched matrix product a gap compares it with every row at the same j.
+    The 2B rows are [S ; RC(S)]: rows b and (b + B) mod 2B are one sequence. The state
+    after patches 1..j predicts, over a gap of i patches, the state of the other strand
+    after its first P-j-i patches, that is, after the rest of the sequence. One batched
+    matrix product per gap compares it with every row at the same j.
 
     Args:
         predictions: One float tensor per gap i, (2B, P-i-1, H): the projected
@@ -56,16 +57,16 @@ def reverse_complement_contrastive(
         gaps: One int >= 0 per prediction, in patches.
         targets: Optional float, (R·2B, P, H): the context states of all R
             replicas, in their order; `context` by default.
-        row_offset: The row of `targets` where `context` begins. Row r is excluded
-            from column row_offset + r and labelled row_offset + (r + B) mod 2B.
+        row_offset: Index of the first row of `context` in `targets`. Row r has the
+            label row_offset + (r + B) mod 2B; column row_offset + r is excluded.
 
     Returns:
-        Loss per row in nats, float32, (2B,), and accuracy, a float32 scalar: each
-        the unweighted mean over the gaps of the mean over positions.
+        Loss per row in nats, float32, (2B,), and accuracy, a float32 scalar: both are
+        averaged over positions, then over gaps.
 
     Raises:
-        ValueError: If there are not as many gaps as predictions, none at all, a
-            gap below 0 or without a position, or a wrong number of positions.
+        ValueError: If the numbers of gaps and predictions differ or are 0, a gap is
+            below 0 or leaves no position, or the number of positions is wrong.
 
     Source:
         Gündüz et al., Self-GenomeNet (2023), doi 10.1038/s42003-023-05310-2.
@@ -80,7 +81,7 @@ def reverse_complement_contrastive(
     num_rows = ops.shape(context)[0]
     rows = ops.arange(num_rows, dtype="int32")
     labels = row_offset + (rows + num_rows // 2) % num_rows  # (2B,)
-    # Position j looks at patch P-j-i of the other strand: later j, earlier patch.
+    # Position j is compared with patch P-j-i of the other strand: the order reverses.
     aligned = ops.flip(ops.transpose(targets, (1, 0, 2)), axis=0)  # (P, S, H)
     logits, weights = [], []
     for prediction, gap in zip(predictions, gaps, strict=True):
@@ -114,7 +115,7 @@ def _score(
     if excluded is not None:
         columns = ops.arange(ops.shape(logits)[2], dtype="int32")
         is_excluded = ops.equal(columns[None, :], ops.cast(excluded, "int32")[:, None])
-        # Added, not selected: the gradient of a sum needs no work.
+        # Added rather than selected: the gradient of a sum costs nothing.
         logits = logits + ops.cast(is_excluded, "float32") * _EXCLUDED
     labels = ops.broadcast_to(ops.cast(labels, "int32")[None], ops.shape(logits)[:2])
     loss = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
@@ -124,7 +125,7 @@ def _score(
 
 
 def _skip(x: Any, count: int) -> Any:
-    """Returns x[count:] of (P, S, H); its gradient costs less than that of an index."""
+    """Returns x[count:] of (P, S, H), with a cheaper gradient than an index."""
     size = (x.shape[0] - count, ops.shape(x)[1], x.shape[2])
     return ops.slice(x, (count, 0, 0), size)
 
@@ -133,7 +134,10 @@ def _check_gap(gap: int, num_positions: int | None, num_patches: int | None) -> 
     if gap < 0:
         raise ValueError(f"a gap must be >= 0 patches, got {gap}")
     if num_positions is None or num_patches is None:
-        raise ValueError("the numbers of patches and of positions must be static")
+        raise ValueError(
+            "the numbers of patches and positions must be static, got"
+            f" {num_patches} and {num_positions}"
+        )
     if num_positions < 1 or num_positions != num_patches - gap - 1:
         raise ValueError(
             f"gap {gap} with {num_patches} patches needs {num_patches - gap - 1}"
