@@ -1,4 +1,4 @@
-"""Architectures, one package a family, all of one shape; keras only.
+"""Architectures, one package per family with a common interface; keras only.
 
 `genomenet.models` holds architectures (code); the folder `models/` at the root of
 the repository holds named models (data).
@@ -21,7 +21,7 @@ def get_family(name: str) -> family.Family:
         name: A key of `FAMILIES`, as in `config.json`.
 
     Returns:
-        The module, which follows `family.Family`.
+        The module, which implements `family.Family`.
 
     Raises:
         ValueError: If there is no such family.
@@ -38,14 +38,14 @@ def family_of(model: Any) -> family.Family:
         model: As `release.folder.load_model` returns it.
 
     Raises:
-        ValueError: If it is of no family.
+        ValueError: If it belongs to no family.
     """
     if isinstance(model, classifier.Classifier):
         return get_family(model.family)
     config = getattr(model, "config", None)
-    for members in FAMILIES.values():
-        if isinstance(config, members.Config):
-            return members
+    for family_module in FAMILIES.values():
+        if isinstance(config, family_module.Config):
+            return family_module
     raise ValueError(
         f"{type(model).__name__} is neither an encoder nor a classifier of genomenet"
     )

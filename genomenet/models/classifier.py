@@ -1,4 +1,4 @@
-"""A pretrained encoder with a head for labels; of any family, keras only."""
+"""A pretrained encoder of any family with a classification head; keras only."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Apply = Callable[[Callable[[Any], Any], Any], Any]
 """Calls a function on rows in parts."""
 
 ReadOut = Callable[[Sequence[str]], Sequence[Any]]
-"""Names of readouts of the encoder → the vectors of windows."""
+"""Names of readouts of the encoder → vectors of windows."""
 
 STRAND_STREAM: Final = 16
-"""The stream of `layers.random` that draws the strand of a row."""
+"""The stream of `layers.random` that draws the strand of each row."""
 
 
 class Classifier(keras.Model):
-    """An encoder, read in windows where sequences are long, and a dense layer.
+    """An encoder, applied in windows to long sequences, and a dense layer.
 
     Args:
-        family: Of the encoder, a key of `genomenet.models.FAMILIES`.
+        family: Family of the encoder, a key of `genomenet.models.FAMILIES`.
         encoder: Fields of the family's config.
         config: What is predicted.
 
@@ -44,7 +44,7 @@ class Classifier(keras.Model):
         Dict with "logits": float32, (B, number of outputs).
 
     Raises:
-        ValueError: If the family has no such pool, or cannot read such a window.
+        ValueError: If the family lacks a pool or readout, or cannot read such a window.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Classifier(keras.Model):
         super().__init__(name=name, **kwargs)
         self.family = family
         config_lib.check(family, encoder, config)
-        members = models.get_family(family)
-        fields = members.from_dict(encoder)
-        self._shortest = members.shortest(fields)
+        family_module = models.get_family(family)
+        fields = family_module.from_dict(encoder)
+        self._shortest = family_module.shortest(fields)
         self.config = config
-        self.encoder = members.build(fields, head=False)
+        self.encoder = family_module.build(fields, head=False)
         self.others = [
-            members.build(fields, head=False) for _ in range(config.encoders - 1)
+            family_module.build(fields, head=False) for _ in range(config.encoders - 1)
         ]
         width = config_lib.vector_width(family, encoder, config)
         self.vector_width = width * config.encoders
@@ -79,7 +79,7 @@ class Classifier(keras.Model):
         if config.over_windows == "attention":
             self.attention = keras.layers.Dense(1, name="attention")
             self.attention.build((None, None, width))
-        # In float32 under any policy: probabilities are read off the logits.
+        # In float32 under any policy, as probabilities are computed from the logits.
         self.output_layer = keras.layers.Dense(
             config.members * config.num_outputs, dtype="float32", name="output"
         )
@@ -88,7 +88,7 @@ class Classifier(keras.Model):
 
     @property
     def encoders(self) -> list[keras.Model]:
-        """The encoder that all members read, or that of each."""
+        """The encoder of all members, or one encoder per member."""
         return [self.encoder, *self.others]
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
@@ -100,10 +100,10 @@ class Classifier(keras.Model):
     def read(
         self, bases: Any, *, training: bool = False, apply: Apply | None = None
     ) -> tuple[Any, Any]:
-        """Returns the vector of each window, (B, W, C), and which count, (B, W).
+        """Returns the vector of each window, (B, W, C), and which are valid, (B, W).
 
-        Of several encoders C is that of all, one after the other. Windows of N only do
-        not count, unless a row has no others.
+        With several encoders their channels are concatenated. Windows that contain only
+        N are not valid, unless a row has no others.
         """
         pieces, is_valid = self.split(bases)
         shape = ops.shape(pieces)  # (B, W, Lw)
@@ -117,7 +117,7 @@ class Classifier(keras.Model):
         return vectors, is_valid
 
     def split(self, bases: Any) -> tuple[Any, Any]:
-        """Returns the windows of rows, (B, W, Lw), and which count, (B, W)."""
+        """Returns the windows of rows, (B, W, Lw), and which are valid, (B, W)."""
         pieces, is_valid = windows.split(
             bases, length=self.config.window, shortest=self._shortest
         )
@@ -131,10 +131,12 @@ class Classifier(keras.Model):
     ) -> Any:
         """Returns the vectors of windows: (N, L) → (N, C).
 
-        `read_out` reads the encoder, the only one, in place of the family's function.
+        `read_out` replaces the family's function, if there is a single encoder.
         """
-        each = [self._read(one, rows, training, read_out) for one in self.encoders]
-        return each[0] if len(each) == 1 else ops.concatenate(each, axis=-1)
+        vectors = [
+            self._read(encoder, rows, training, read_out) for encoder in self.encoders
+        ]
+        return vectors[0] if len(vectors) == 1 else ops.concatenate(vectors, axis=-1)
 
     def _read(
         self, encoder: keras.Model, rows: Any, training: bool, read_out: ReadOut | None
@@ -150,16 +152,16 @@ class Classifier(keras.Model):
         if not config.readout:
             return read((config.pool,))[0]
         names, both = config.encoder_readouts, config.strands == config_lib.BOTH
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         if names:
-            found = dict(zip(names, read(names), strict=True))
+            values = dict(zip(names, read(names), strict=True))
         for name in (name for name in config.readout if name not in names):
-            found[name] = readout.of_bases(name, rows, config.window, canonical=both)
-        parts = [ops.cast(found[name], "float32") for name in config.readout]
+            values[name] = readout.of_bases(name, rows, config.window, canonical=both)
+        parts = [ops.cast(values[name], "float32") for name in config.readout]
         return ops.concatenate(parts, axis=-1)
 
     def predict_logits(self, vectors: Any, is_valid: Any, *, training: bool) -> Any:
-        """Returns the logits of vectors of windows: float32, (B, outputs)."""
+        """Returns the logits from the vectors of windows: float32, (B, outputs)."""
         vectors = ops.cast(vectors, "float32")
         if self.config.members > 1:
             return self._average(vectors, is_valid, training)
@@ -188,16 +190,16 @@ class Classifier(keras.Model):
         pooled = self.dropout(pooled, training=training)
         heads = (config.members, config.num_outputs)
         kernel = ops.reshape(self.output_layer.kernel, (width, *heads))
-        # Of one encoder the letter e is summed: one term.
+        # With one encoder, e has size 1 and is summed away.
         letters = "bec" if config.encoders == 1 else "bmc"
-        each = ops.einsum(f"{letters},cmo->bmo", pooled, kernel)
-        each = each + ops.reshape(self.output_layer.bias, heads)
+        logits = ops.einsum(f"{letters},cmo->bmo", pooled, kernel)
+        logits = logits + ops.reshape(self.output_layer.bias, heads)
         if config.task == task_kinds.REGRESSION:
-            return ops.mean(each, axis=1)
+            return ops.mean(logits, axis=1)
         if config.task == task_kinds.MULTICLASS:
-            each = each - ops.logsumexp(each, axis=-1, keepdims=True)
-            return ops.logsumexp(each, axis=1) - math.log(config.members)
-        yes, no = ops.log_sigmoid(each), ops.log_sigmoid(-each)
+            logits = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
+            return ops.logsumexp(logits, axis=1) - math.log(config.members)
+        yes, no = ops.log_sigmoid(logits), ops.log_sigmoid(-logits)
         return ops.logsumexp(yes, axis=1) - ops.logsumexp(no, axis=1)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
@@ -206,7 +208,7 @@ class Classifier(keras.Model):
 
 
 def graph_of(model: Any) -> Any:
-    """Returns the classifier of codes in one that takes sequences; else the model."""
+    """Returns the classifier inside a sequence model, or the model itself."""
     graph = getattr(model, "graph", None)
     return graph if isinstance(graph, Classifier) else model
 
@@ -222,17 +224,16 @@ def loss(
 
     Args:
         model: The classifier.
-        batch: "bases", (B, L), or "vectors", (B, S, W, C), and "is_valid", (B, S, W),
-            of S strands, as `Classifier.read` gives them where the encoder is not
-            trained; "label": number of the class, (B,), 0 and 1 for each class,
-            (B, classes), or the scaled number, (B,); "weight", (B,); "key", (B, 2).
-        training: Whether weights are being trained: only then are channels dropped
-            and strands drawn.
-        gather: Not needed: no row depends on another.
+        batch: "bases", (B, L); or, if the encoder is frozen, "vectors", (B, S, W, C),
+            and "is_valid", (B, S, W), of S strands, as `Classifier.read` returns them.
+            "label": index of the class, (B,); 0 and 1 for each class, (B, classes); or
+            the scaled label of regression, (B,). "weight", (B,); "key", (B, 2).
+        training: Whether to drop channels and to draw strands.
+        gather: Not used: no row depends on another.
 
     Returns:
-        Cross-entropy in nats (mean over the classes where there are several labels),
-        or for regression the squared error of the scaled number; and for classes the
+        Cross-entropy in nats (averaged over classes for multi-label tasks), or the
+        squared error of the scaled label for regression; except for regression also the
         metric "accuracy".
     """
     del gather
@@ -262,15 +263,16 @@ def loss(
 
 
 def probabilities(config: config_lib.ClassifierConfig, logits: Any) -> Any:
-    """Returns what logits mean.
+    """Returns the predictions that logits stand for.
 
     Args:
         config: What is predicted.
         logits: Float, (B, outputs).
 
     Returns:
-        Float32: for classes (B, classes), rows summing to 1; for several labels
-        (B, classes), each on its own; for regression (B, 1), unscaled.
+        Float32: probabilities, (B, classes), with rows that sum to 1; for multi-label
+        tasks independent probabilities, (B, classes); for regression values in the
+        original scale, (B, 1).
     """
     if config.task == task_kinds.BINARY:
         positive = ops.sigmoid(logits)
@@ -283,15 +285,15 @@ def probabilities(config: config_lib.ClassifierConfig, logits: Any) -> Any:
 
 
 def predict(model: Classifier, bases: Any, *, apply: Apply | None = None) -> Any:
-    """Predicts sequences, on both strands where the config says so.
+    """Predicts sequences, on both strands if the config says so.
 
     Args:
         model: The classifier.
         bases: Codes, (B, L), padded on the right.
-        apply: Calls a function of windows, (N, L), in parts, where they are many.
+        apply: Calls a function on many windows, (N, L), in parts.
 
     Returns:
-        As `probabilities`.
+        Predictions, as `probabilities`.
     """
     return outputs(model, bases, apply=apply)[1]
 
@@ -303,17 +305,18 @@ def outputs(
     both_strands: bool | None = None,
     apply: Apply | None = None,
 ) -> tuple[Any, Any]:
-    """Reads sequences, on one strand or both.
+    """Returns logits and predictions of sequences, from one strand or both.
 
     Args:
         model: The classifier.
         bases: As for `predict`.
-        both_strands: Whether to read both strands; as the config says if None.
+        both_strands: Whether to read both strands; taken from the config if None.
         apply: As for `predict`.
 
     Returns:
-        The logits, their mean where both strands are read; and as `probabilities`: of
-        the mean logits where the config names `strands`, else their mean.
+        The logits, averaged if both strands are read; and the predictions, as
+        `probabilities`: those of the mean logits if the config sets `strands`, else the
+        mean of the predictions of the strands.
     """
     config = model.config
     both = config.both_strands if both_strands is None else both_strands
@@ -329,13 +332,15 @@ def outputs(
 
 
 def over_strands(
-    config: config_lib.ClassifierConfig, each: list[Any]
+    config: config_lib.ClassifierConfig, logits_of_strands: list[Any]
 ) -> tuple[Any, Any]:
-    """Returns what `outputs` does, from the logits of one strand or both."""
-    logits = _mean(each)
+    """Returns the result of `outputs` from the logits of one strand or both."""
+    logits = _mean(logits_of_strands)
     if config.strands:
         return logits, probabilities(config, logits)
-    return logits, _mean([probabilities(config, one) for one in each])
+    return logits, _mean(
+        [probabilities(config, strand_logits) for strand_logits in logits_of_strands]
+    )
 
 
 def _mean(values: list[Any]) -> Any:
@@ -343,7 +348,7 @@ def _mean(values: list[Any]) -> Any:
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:
-    """Returns no metrics beside those of the loss."""
+    """Returns no metrics in addition to those of the loss."""
     del means
     return {}
 
@@ -351,13 +356,15 @@ def derived(means: Mapping[str, float]) -> dict[str, float]:
 def _score(
     config: config_lib.ClassifierConfig, logits: Any, label: Any
 ) -> tuple[Any, Any]:
-    """Returns the loss of each row and, for classes, whether it is right."""
+    """Returns the loss of each row and, except for regression, its accuracy."""
     if config.task == task_kinds.REGRESSION:
         return ops.square(logits[:, 0] - ops.cast(label, "float32")), None
     if config.task == task_kinds.MULTICLASS:
-        found = ops.sparse_categorical_crossentropy(label, logits, from_logits=True)
+        loss_per_row = ops.sparse_categorical_crossentropy(
+            label, logits, from_logits=True
+        )
         hit = ops.cast(ops.argmax(logits, axis=-1), "int32") == ops.cast(label, "int32")
-        return found, ops.cast(hit, "float32")
+        return loss_per_row, ops.cast(hit, "float32")
     truth = ops.cast(label, "float32")
     truth = truth[:, None] if config.task == task_kinds.BINARY else truth
     each = ops.softplus(logits) - truth * logits  # (B, outputs)

@@ -1,4 +1,4 @@
-"""What every family of models provides, so that training need not know which."""
+"""The interface of all model families, and helpers for their configs and weights."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import Any, Final, NamedTuple, Protocol
 from genomenet.dna import tiling
 
 NEWER: Final = {"newer": True}
-"""Metadata of a field that models lack which were made before there was one."""
+"""Metadata of a field that is missing in models made before it existed."""
 
 MAX_PARAMETERS: Final = 10**9
-"""Of a model: 4 GB of weights, 16 GB in training."""
+"""Largest number of parameters: 4 GB of weights, 16 GB in training."""
 
 _WORDS: Final = {
     int: ("an integer", "integers"),
@@ -29,26 +29,26 @@ _WORDS: Final = {
     str: ("a string", "strings"),
 }
 _NONE: Final = dataclasses.MISSING
-_HEADERS: Final = 1 << 20  # bytes, more than a file of weights has beside them
+_HEADERS: Final = 1 << 20  # bytes of a weights file besides its weights, at most
 
-# Concatenates a tensor (N, ...) over R replicas: (R·N, ...), and the row where this
-# replica's own rows begin. Differentiable.
+# Concatenates a tensor (N, ...) over R replicas: (R·N, ...), and the index of the first
+# row of this replica. Differentiable.
 Gather = Callable[[Any], tuple[Any, Any]]
 
 
 def keep_local(x: Any) -> tuple[Any, int]:
-    """Returns `x` as it is: the `Gather` of a single replica."""
+    """Returns `x` unchanged: the `Gather` of a single replica."""
     return x, 0
 
 
 class LossOutput(NamedTuple):
-    """What a family's objective says of one batch.
+    """Loss and metrics of one batch.
 
     Attributes:
-        per_example: Loss of each row, float32, (B,), a mean over its targets.
+        per_example: Loss of each row, float32, (B,), averaged over its targets.
         weight: Weight of each row, float32, (B,): its number of targets, or 1.
-        metrics: Name → float32 scalar, a mean with the same weights; or the scalar and
-            the weight of the whole batch in a mean with weights of its own.
+        metrics: Name → float32 scalar, a mean with the same weights; or, for a metric
+            with its own weights, the scalar and its total weight in the batch.
     """
 
     per_example: Any
@@ -57,13 +57,14 @@ class LossOutput(NamedTuple):
 
 
 class Resume(NamedTuple):
-    """How a family reads mutants of a sequence without reading all of it again.
+    """Functions that read mutants of a sequence without recomputing all of it.
 
     Attributes:
-        keep: Model and a sequence, codes (1, L) → what its mutants share with it.
-        read_out: Model, what was kept, mutants (M, L), names as for
-            `Family.read_out`, the first base in which each differs and one past its
-            last, (M,), ascending → what `Family.read_out` returns for them.
+        keep: Model and a sequence, codes (1, L) → the states that mutants share with
+            it.
+        read_out: Model, result of `keep`, mutants (M, L), names as for
+            `Family.read_out`, index of the first base in which each mutant differs and
+            one past the last, (M,), ascending → the result of `Family.read_out`.
     """
 
     keep: Callable[[Any, Any], Any]
@@ -76,19 +77,19 @@ class Family(Protocol):
     Attributes:
         Config: The frozen dataclass of hyperparameters. It has `length`, the bases of
             a training row, and `max_length`, the most bases that are read at once.
-        POOLS: How a sequence becomes vectors; the first is the default of `embed`,
-            and "none" gives a vector for each of `spans`.
-        READOUTS: What a classifier can read of a model, beside the pools.
-        BASES_AT_ONCE: Bases of a batch above which a CPU reads them more slowly.
-        CLASSIFIER_POOL: The pool of classifiers.
-        CLASSIFIER_RATE: Peak learning rate of fine-tuning, in batches of 32.
-        attend: Model and batch → how much a prediction looks at each of `spans`,
-            (B, P); None for a family without attention.
+        POOLS: Ways to turn a sequence into vectors; the first is the default of
+            `embed`, and "none" gives a vector for each of `spans`.
+        READOUTS: Further vectors of a model that a classifier can read.
+        BASES_AT_ONCE: Bases in a batch above which a CPU becomes slower per base.
+        CLASSIFIER_POOL: Default pool of classifiers.
+        CLASSIFIER_RATE: Peak learning rate of fine-tuning with batches of 32.
+        attend: Model and batch → attention to each of `spans`, (B, P); None for a
+            family without attention.
         predict_masked: Model, batch, which k-mers are masked and which are predicted →
-            log-probabilities, as `models.bert.predict_masked`; None for a family that
-            predicts none.
-        resume: How mutants are read where states depend on the bases before them
-            only; None where all depend on all.
+            log-probabilities, as `models.bert.predict_masked`; None for a family
+            without masked prediction.
+        resume: Functions for reading mutants, if states depend only on the bases
+            before them; else None.
     """
 
     @property
@@ -114,7 +115,7 @@ class Family(Protocol):
     def resume(self) -> Resume | None: ...
 
     def from_dict(self, values: Mapping[str, Any]) -> Any:
-        """Returns the config of JSON values; raises a ValueError that names a field."""
+        """Builds a config from JSON values; a ValueError names the invalid field."""
         ...
 
     def to_dict(self, config: Any) -> dict[str, Any]:
@@ -122,14 +123,14 @@ class Family(Protocol):
         ...
 
     def build(self, config: Any, *, head: bool = True) -> Any:
-        """Returns the model with fresh weights, every one of them built.
+        """Builds the model with random weights.
 
-        Without `head` it lacks what only the pretraining objective uses.
+        Without `head` it has no layers that only the pretraining objective uses.
         """
         ...
 
     def with_dropout(self, config: Any, rate: float) -> Any:
-        """Returns the config with this share of channels dropped in training."""
+        """Returns the config with another dropout rate."""
         ...
 
     def loss(
@@ -140,13 +141,13 @@ class Family(Protocol):
         training: bool,
         gather: Gather = keep_local,
     ) -> LossOutput:
-        """Returns the pretraining loss: pure in the weights and the batch."""
+        """Returns the pretraining loss, a pure function of weights and batch."""
         ...
 
     def embed(
         self, model: Any, batch: Mapping[str, Any], pool: str, *, training: bool = False
     ) -> Any:
-        """Returns one vector a row, or one a patch or token for pool "none"."""
+        """Returns one vector per row, or per patch or token for pool "none"."""
         ...
 
     def read_out(
@@ -157,14 +158,14 @@ class Family(Protocol):
         *,
         training: bool = False,
     ) -> Sequence[Any]:
-        """Returns what `embed` returns for each of some pools and `READOUTS`.
+        """Returns the vectors for each of the named pools and `READOUTS`.
 
         A readout whose name ends in "bins" has `layers.readout.NUM_BINS` vectors.
         """
         ...
 
     def window(self, config: Any) -> tiling.Window:
-        """Returns how training sequences are cut."""
+        """Returns how training rows are taken from sequences."""
         ...
 
     def trivial_baseline(
@@ -173,68 +174,64 @@ class Family(Protocol):
         seen: Sequence[Mapping[str, Any]],
         held_out: Sequence[Mapping[str, Any]],
     ) -> dict[str, float]:
-        """Returns "loss" and "accuracy" of guessing, having seen some batches."""
+        """Returns chance-level "loss" and "accuracy", estimated from `seen` batches."""
         ...
 
     def derived(self, means: Mapping[str, float]) -> dict[str, float]:
-        """Returns metrics that follow from the mean loss and metrics."""
+        """Returns metrics computed from the mean loss and metrics."""
         ...
 
     def num_parameters(self, config: Any, *, head: bool = True) -> int:
-        """Returns the numbers in all weights of `build(config, head=head)`."""
+        """Returns the number of parameters of `build(config, head=head)`."""
         ...
 
     def width(self, config: Any) -> int:
-        """Returns the channels of an embedding."""
+        """Returns the number of channels of an embedding."""
         ...
 
     def fewest_rows(self, config: Any, num_replicas: int = 1) -> int:
-        """Returns the rows of the smallest batch that the objective makes sense of.
-
-        Of several devices the rows of all.
-        """
+        """Returns the smallest batch size for the objective, over all devices."""
         ...
 
     def shortest(self, config: Any) -> int:
-        """Returns the bases of the shortest sequence that can be embedded."""
+        """Returns the length, in bases, of the shortest sequence it can embed."""
         ...
 
     def reader(self, model: Any) -> Any:
-        """Returns the layer whose `edit` meets bases or tokens as numbers.
+        """Returns the layer whose `edit` receives the vectors of bases or tokens.
 
-        `edit` is None, or a function of the numbers, float (B, …, C), and of the codes
-        or token ids that they stand for, (B, …); what it returns is read instead.
+        `edit` is None, or a function of the vectors, float (B, …, C), and of their
+        codes or token ids, (B, …); the model then reads its result instead.
         """
         ...
 
     def unread(self, model: Any, x: Any, codes: Any) -> tuple[Any, Any]:
-        """Returns what the model reads where it does not know the bases.
+        """Returns the vectors of uninformative input, as a baseline of attribution.
 
         Args:
             model: The model.
-            x: What `reader(model).edit` meets.
-            codes: The same.
+            x: Vectors that `reader(model).edit` receives.
+            codes: Codes that it receives.
 
         Returns:
-            What stands for no base in particular, of the shape of `x`; and where `x`
-            stands for bases, bool, of the shape of `codes`: not at N, padding or
-            special tokens.
+            Vectors that stand for no particular base, of the shape of `x`; and a bool
+            mask of the shape of `codes`, False at N, padding and special tokens.
         """
         ...
 
     def on_spans(self, scores: Any) -> Any:
-        """Returns scores of what `edit` meets by `spans`.
+        """Arranges scores of the inputs of `edit` by `spans`.
 
         Args:
-            scores: Float, of the shape of its `codes`.
+            scores: Float, of the shape of the `codes` of `edit`.
 
         Returns:
-            Float, (B, P, K), of the bases of each span, or (B, P, 1).
+            Float, (B, P, K), scores of the bases of each span, or (B, P, 1).
         """
         ...
 
     def spans(self, config: Any, length: int) -> Sequence[tuple[int, int]]:
-        """Returns the interval of bases behind each vector of pool "none"."""
+        """Returns the interval of bases of each vector of pool "none"."""
         ...
 
 
@@ -249,8 +246,8 @@ def config_from_dict(cls: Any, values: Mapping[str, Any]) -> Any:
         An instance of `cls`.
 
     Raises:
-        ValueError: If a key is not a field, a value is not of the field's type, or
-            the class refuses it.
+        ValueError: If a key is unknown or missing, a value has the wrong type, or the
+            class rejects it.
     """
     known = {field.name for field in dataclasses.fields(cls)}
     unknown = sorted(set(values) - known)
@@ -275,16 +272,16 @@ def config_to_dict(config: Any) -> dict[str, Any]:
 
 
 def check_types(cls: Any, values: Mapping[str, Any]) -> None:
-    """Refuses values that are not of the types that a dataclass names.
+    """Checks values against the types of a dataclass's fields.
 
     Args:
         cls: The dataclass; its fields are int, float, bool, str, tuples of one of
             them, or one of them or None.
-        values: Field name → value, as JSON has it: true is no integer, 2.0 neither,
-            and a list stands for a tuple.
+        values: Field name → JSON value. Neither true nor 2.0 is an integer, and a list
+            stands for a tuple.
 
     Raises:
-        ValueError: Of the first value that is of another type, or not finite.
+        ValueError: For the first value that has another type or is not finite.
     """
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
@@ -300,11 +297,11 @@ def check_types(cls: Any, values: Mapping[str, Any]) -> None:
 
 
 def check_complete(cls: Any, values: Mapping[str, Any]) -> None:
-    """Refuses the config of a trained model in which a field is missing.
+    """Checks that the config of a trained model has all fields.
 
-    A default would take its place: other numbers, and no word about it. A field
-    that is empty by default, or marked as `NEWER`, may be missing: models were made
-    before there was one.
+    A missing field would silently get a default and give other results. A field that
+    is empty by default, or marked as `NEWER`, may be missing, as in models made before
+    it existed.
 
     Args:
         cls: The dataclass.
@@ -328,23 +325,23 @@ def check_complete(cls: Any, values: Mapping[str, Any]) -> None:
 
 
 def check_size(num_parameters: int) -> None:
-    """Refuses a model that is too large, before anything of it is made.
+    """Rejects a model that is too large, before it is built.
 
     Args:
-        num_parameters: Numbers in all its weights.
+        num_parameters: Its number of parameters.
 
     Raises:
         ValueError: If there are more than `MAX_PARAMETERS`.
     """
     if num_parameters > MAX_PARAMETERS:
         raise ValueError(
-            f"a model of {num_parameters:,} parameters is too large: there may be"
-            f" {MAX_PARAMETERS:,}"
+            f"a model of {num_parameters:,} parameters is too large: at most"
+            f" {MAX_PARAMETERS:,} are allowed"
         )
 
 
 def _is_a(value: Any, hint: Any) -> bool:
-    """Returns whether a value of JSON is of a type."""
+    """Returns whether a JSON value has a type."""
     if isinstance(hint, types.UnionType):
         return any(_is_a(value, option) for option in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
@@ -365,13 +362,13 @@ def _name_type(hint: Any) -> str:
     return "null" if hint is types.NoneType else _WORDS[hint][0]
 
 
-def begin(members: Any, config: Any, source: Any = None) -> Any:
-    """Builds a model to be trained.
+def begin(family: Any, config: Any, source: Any = None) -> Any:
+    """Builds a model with initial weights.
 
     Args:
-        members: Its family.
-        config: Of the family.
-        source: A model whose weights it begins with; fresh ones if None.
+        family: The family.
+        config: Config of the family.
+        source: A model with the initial weights; random weights if None.
 
     Returns:
         The model.
@@ -379,31 +376,31 @@ def begin(members: Any, config: Any, source: Any = None) -> Any:
     Raises:
         ValueError: If the weights do not fit.
     """
-    model = members.build(config)
+    model = family.build(config)
     if source is not None:
         transfer(source, model)
     return model
 
 
 def transfer(source: Any, target: Any) -> None:
-    """Copies the weights of one model that another has by the same paths.
+    """Copies weights from one model to another by their paths.
 
     Args:
         source: A pretrained model, its encoder, or a classifier.
-        target: What is to have its weights: a model, an encoder, or a classifier.
+        target: The model, encoder or classifier that receives the weights.
 
     Raises:
         ValueError: If a weight is missing in the source, or has another shape.
     """
-    found = collections.defaultdict(list)  # of several encoders in their order
+    source_weights = collections.defaultdict(list)  # several encoders: in their order
     for weight in source.weights:
-        found[weight.path].append(weight)
+        source_weights[weight.path].append(weight)
     for weight in target.weights:
-        given = next(iter(found[weight.path]), None)
+        given = next(iter(source_weights[weight.path]), None)
         if given is None or tuple(given.shape) != tuple(weight.shape):
             reason = "is missing" if given is None else f"has the shape {given.shape}"
             raise ValueError(f"pretrained weights do not fit: {weight.path} {reason}")
-        weight.assign(found[weight.path].pop(0))
+        weight.assign(source_weights[weight.path].pop(0))
 
 
 def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
@@ -414,8 +411,8 @@ def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
         path: The file, `.weights.h5`, in a folder that exists.
 
     Raises:
-        OSError: If the disk has no room for it. That is seen before, since HDF5 tears
-            the process down when it finds the disk full.
+        OSError: If the disk has too little space. This is checked beforehand, as HDF5
+            aborts the process on a full disk.
     """
     path = pathlib.Path(path)
     size = sum(4 * math.prod(weight.shape) for weight in model.weights)

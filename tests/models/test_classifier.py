@@ -238,7 +238,7 @@ def test_strands_are_averaged_as_logits():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"readout": ("mean", "mean")}, "names one twice"),
+        ({"readout": ("mean", "mean")}, "readout .*mean, mean"),
         ({"strands": "reverse"}, "strands must be one of both, forward"),
         ({"strands": "forward", "both_strands": True}, "with both_strands=True"),
         ({"strands": "forward", "augment": True}, "augment reads both strands"),

@@ -19,7 +19,7 @@ def test_a_config_keeps_its_values():
     [
         ({"task": "ternary"}, "task must be one of"),
         ({"classes": ("a",)}, "binary with 1 classes"),
-        ({"classes": ("a", "a")}, "the same name"),
+        ({"classes": ("a", "a")}, "'a', 'a'"),
         ({"over_windows": "max"}, "over_windows must be"),
         ({"dropout": 1.0}, "dropout must be"),
         ({"window": 0}, "window must be >= 1"),

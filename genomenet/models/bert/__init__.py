@@ -1,4 +1,4 @@
-"""BERT for DNA (DNABERT, LOGO): what follows `genomenet.models.family.Family`."""
+"""BERT for DNA (DNABERT, LOGO); implements `genomenet.models.family.Family`."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ __all__ = [
     "with_dropout",
 ]
 
-BASES_AT_ONCE: Final = 2048  # the states of more do not fit into a core's cache
+BASES_AT_ONCE: Final = 2048  # states of more bases do not fit into a core's cache
 POOLS: Final = ("mean", "cls", "max", "none")  # the first is the default of `embed`
-READOUTS: Final = (  # beside the pools
+READOUTS: Final = (  # in addition to the pools
     "bins",
     "middle_mean",
     "middle_bins",
@@ -58,25 +58,25 @@ READOUTS: Final = (  # beside the pools
     "embeddings_bins",
 )
 CLASSIFIER_POOL: Final = "mean"
-CLASSIFIER_RATE: Final = 3e-4  # peak, of fine-tuning in batches of 32
+CLASSIFIER_RATE: Final = 3e-4  # peak rate of fine-tuning with batches of 32
 resume: Final = None  # every state depends on all bases
 
 
 def build(config: Config, **kwargs: Any) -> BertMaskedLM:
-    """Returns a masked language model with fresh weights.
+    """Builds a masked language model with random weights.
 
     Args:
-        config: The numbers of the model.
-        **kwargs: Of `BertMaskedLM`.
+        config: Hyperparameters.
+        **kwargs: Arguments of `BertMaskedLM`.
 
     Returns:
-        The model, every weight built.
+        The model, with all weights built.
     """
     return BertMaskedLM(config, **kwargs)
 
 
 def window(config: Config) -> tiling.Window:
-    """Returns how training rows are cut: as GeneMask cuts, none across an N."""
+    """Returns how training rows are taken: as in GeneMask, never across an N."""
     return tiling.Window(
         length=config.length,
         stride=config.length - 1,
@@ -87,14 +87,14 @@ def window(config: Config) -> tiling.Window:
 
 
 def with_dropout(config: Config, rate: float) -> Config:
-    """Returns the config with another share of channels and attention dropped.
+    """Returns the config with another dropout rate of channels and attention.
 
     Args:
-        config: The numbers of the model.
-        rate: The share, in [0, 1).
+        config: Hyperparameters.
+        rate: The dropout rate, in [0, 1).
 
     Returns:
-        A config that differs in nothing else.
+        A config that is otherwise the same.
     """
     return dataclasses.replace(
         config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate
@@ -113,17 +113,17 @@ def embed(
     Args:
         model: The model.
         batch: "bases", codes, (B, L), padded on the right; at least k long.
-        pool: "mean" and "max" pool over the k-mers, without [CLS] and [SEP], "cls"
-            takes the state of [CLS], "none" gives a state for every k-mer.
+        pool: "mean" and "max" pool over the k-mers without [CLS] and [SEP], "cls"
+            takes the state of [CLS], "none" returns a state for every k-mer.
         training: Whether to drop channels.
 
     Returns:
         Float, (B, C); for "none" (B, L - k + 1, C), where states of k-mers that
-        reach into padding mean nothing.
+        reach into padding are meaningless.
 
     Raises:
-        ValueError: If the pool is not one of `POOLS`, or a sequence is longer than
-            the positions; `genomenet.embed` reads it in windows.
+        ValueError: If the pool is unknown, or a sequence is longer than the model reads
+            at once; `genomenet.embed` reads such sequences in windows.
     """
     pools = (*POOLS, *READOUTS)
     if pool not in pools:
@@ -131,8 +131,8 @@ def embed(
     length, longest = batch["bases"].shape[1], model.config.max_length
     if length is not None and length > longest:
         raise ValueError(
-            f"{length} bases are more than the model reads at once, {longest}:"
-            " genomenet.embed reads them in windows"
+            f"{length} bases are more than the model reads at once, {longest}: use"
+            " genomenet.embed, which reads them in windows"
         )
     return read_out(model, batch, (pool,), training=training)[0]
 
@@ -149,10 +149,10 @@ def read_out(
     Args:
         model: The model.
         batch: As for `embed`.
-        names: Of `POOLS` and `READOUTS`: "bins" are means over 8 parts of the
+        names: Names in `POOLS` and `READOUTS`: "bins" are means over 8 parts of the
             sequence; "middle_mean" and "middle_bins" read the states after half of
-            the blocks, "embeddings_mean" and "embeddings_bins" the embeddings of the
-            tokens, below the blocks.
+            the blocks, "embeddings_mean" and "embeddings_bins" the token embeddings
+            before the first block.
         training: Whether to drop channels.
 
     Returns:
@@ -220,36 +220,36 @@ def predict_masked(
     Args:
         model: The model, with its head.
         batch: "bases", as for `embed`.
-        is_masked: bool, (B, L - k + 1): the k-mers that show [MASK].
-        at: int, (B, P): the k-mers that are predicted, by their first base.
+        is_masked: bool, (B, L - k + 1): True for k-mers replaced by [MASK].
+        at: int, (B, P): positions of the first bases of the k-mers to predict.
 
     Returns:
         Log-probabilities of all tokens in nats, float32, (B, P, V).
     """
     tokens = model.tokens(batch["bases"])
-    slots = ops.pad(is_masked, ((0, 0), (1, 1)))  # [CLS] stands before the k-mers
+    slots = ops.pad(is_masked, ((0, 0), (1, 1)))  # [CLS] precedes the k-mers
     ids = ops.where(slots, kmer.MASK_ID, tokens["token_ids"])
     states = model.backbone.encode({**tokens, "token_ids": ids}, at=at + 1)
     return ops.log_softmax(ops.cast(model.predict_tokens(states), "float32"))
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:
-    """Returns the perplexity: e to the mean loss."""
+    """Returns the perplexity, the exponential of the mean loss."""
     return {"perplexity": math.exp(min(means["loss"], 700.0))}
 
 
 def reader(model: BertMaskedLM) -> Any:
-    """Returns the layer that turns tokens into numbers; see its `edit`."""
+    """Returns the layer that embeds tokens; see its `edit`."""
     return model.backbone.embedding
 
 
 def unread(model: BertMaskedLM, x: Any, codes: Any) -> tuple[Any, Any]:
-    """Returns the mean embedding of all k-mers, and where `x` stands for k-mers.
+    """Returns the mean embedding of all k-mers, and which tokens are k-mers.
 
     Args:
         model: The model.
-        x: Embedded tokens, float, (B, T, C).
-        codes: Their ids, (B, T).
+        x: Token embeddings, float, (B, T, C).
+        codes: Token ids, (B, T).
 
     Returns:
         Float, (B, T, C), and bool, (B, T).
@@ -265,47 +265,47 @@ def on_spans(scores: Any) -> Any:
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
-    """Returns the bases behind each k-mer.
+    """Returns the interval of bases of each k-mer.
 
     Args:
-        config: The numbers of the model.
+        config: Hyperparameters.
         length: Bases of the sequence.
 
     Returns:
-        0-based half-open intervals, one a k-mer.
+        0-based half-open intervals, one per k-mer.
     """
     count = length - config.kmer + 1
     return [(start, start + config.kmer) for start in range(count)]
 
 
 def num_parameters(config: Config, *, head: bool = True) -> int:
-    """Returns the numbers in all weights, with the masked-LM head if `head`."""
+    """Returns the number of parameters, with the masked-LM head if `head`."""
     return config.num_parameters(head=head)
 
 
 def width(config: Config) -> int:
-    """Returns the channels of an embedding, C."""
+    """Returns the number of channels of an embedding, C."""
     return config.hidden_size
 
 
 def fewest_rows(config: Config, num_replicas: int = 1) -> int:
-    """Returns the rows of the smallest batch: no row needs another.
+    """Returns the smallest batch size; no row depends on another.
 
     Args:
-        config: The numbers of the model.
-        num_replicas: Devices that share a batch.
+        config: Hyperparameters.
+        num_replicas: Number of devices that share a batch.
 
     Returns:
-        A row for each device.
+        One row per device.
 
     Raises:
         ValueError: If no token is ever a target.
     """
     if not config.mlm_probability:
-        raise ValueError("mlm_probability is 0: without targets nothing is learnt")
+        raise ValueError("mlm_probability must be above 0 for pretraining, got 0")
     return num_replicas
 
 
 def shortest(config: Config) -> int:
-    """Returns the bases of the shortest sequence that can be embedded: a k-mer."""
+    """Returns the length, in bases, of the shortest sequence it can embed: a k-mer."""
     return config.kmer

@@ -1,4 +1,4 @@
-"""BERT for DNA as Keras models: the encoder, and with it the masked-LM head."""
+"""BERT for DNA as Keras models: the encoder, without and with its masked-LM head."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from genomenet.models.bert import config as config_lib
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class BertBackbone(keras.Model):
-    """The encoder: token ids in, a vector per token out.
+    """The encoder, which maps token ids to a vector per token.
 
     Args:
-        config: The numbers of the model.
+        config: Hyperparameters.
 
     Call arguments:
         inputs: Dict with "token_ids", int, (B, T), in the vocabulary of `dna.kmer`,
-            and "padding_mask", bool, (B, T), False at padding, which then changes
-            no other token.
+            and "padding_mask", bool, (B, T), False at padding, which then does not
+            affect other tokens.
 
     Returns:
-        Dict with "sequence_output", float, (B, T, C), and where the config has a
-        pooler "pooled_output", (B, C): tanh of a dense layer over [CLS].
+        Dict with "sequence_output", float, (B, T, C), and, if the config has a pooler,
+        "pooled_output", (B, C): tanh of a dense layer over [CLS].
 
     Source:
         Devlin et al., BERT (2019); Ji et al., DNABERT (2021). Differences: none.
@@ -54,9 +54,9 @@ class BertBackbone(keras.Model):
                 attention_dropout=config.attention_probs_dropout_prob,
                 epsilon=config.layer_norm_eps,
                 stddev=config.initializer_range,
-                name=f"block_{number}",
+                name=f"block_{index}",
             )
-            for number in range(config.num_hidden_layers)
+            for index in range(config.num_hidden_layers)
         ]
         pooler = None
         if config.pooler:
@@ -96,18 +96,19 @@ class BertBackbone(keras.Model):
         """Encodes tokens of rows that may hold several sequences.
 
         Args:
-            tokens: What `layers.kmer_tokens.KmerTokens` returns; a token attends to
+            tokens: Result of `layers.kmer_tokens.KmerTokens`; a token attends to
                 those of its own segment.
-            at: Optional int, (B, P): the only tokens whose last state is wanted.
-            embedded: What the first block reads, where it is known.
-            blocks: Some of the blocks; all by default.
+            at: Optional int, (B, P): tokens whose last state is needed; the others
+                are not computed.
+            embedded: Optional input of the first block, in place of the embeddings.
+            blocks: The blocks to run; all by default.
             training: Whether to drop channels.
-            return_all: Whether to return what each layer makes, with its attention.
+            return_all: Whether to return the states and attention of all blocks.
 
         Returns:
-            Float, (B, T, C), or with `at` (B, P, C). With `return_all` two lists: of
-            the states before the first block and after each, and of the attention
-            weights, (B, H, T, T).
+            Float, (B, T, C), or with `at` (B, P, C). With `return_all` two lists: the
+            states before the first block and after each, and the attention weights,
+            (B, H, T, T).
         """
         segment = tokens["segment_ids"]  # (B, T)
         attends = ops.equal(segment[:, None, :, None], segment[:, None, None, :])
@@ -146,8 +147,8 @@ class BertMaskedLM(keras.Model):
     """The encoder with the head that predicts masked k-mers.
 
     Args:
-        config: The numbers of the model.
-        head: Whether it has the head; fine-tuning needs none.
+        config: Hyperparameters.
+        head: Whether it has the head; fine-tuning does not need it.
 
     Call arguments:
         inputs: Dict, either with "token_ids" and "padding_mask" as `BertBackbone`
@@ -155,8 +156,8 @@ class BertMaskedLM(keras.Model):
             the right with code 5.
 
     Returns:
-        Dict of what `BertBackbone` returns, and where there is a head "logits",
-        float, (B, T, V).
+        The outputs of `BertBackbone` and, if there is a head, "logits", float,
+        (B, T, V).
 
     Source:
         Devlin et al., BERT (2019). Differences: none.

@@ -1,4 +1,4 @@
-"""The numbers that define a BERT for DNA."""
+"""Hyperparameters of a BERT for DNA."""
 
 from __future__ import annotations
 
@@ -41,22 +41,23 @@ class BertConfig:
         hidden_dropout_prob: Share of channels dropped in training, in [0, 1).
         attention_probs_dropout_prob: Share of attention weights dropped.
         max_position_embeddings: Token positions, [CLS] and [SEP] included.
-        type_vocab_size: Token types; all tokens have type 0.
-        layer_norm_eps: Added to the variance.
-        initializer_range: Standard deviation of fresh weights.
+        type_vocab_size: Number of token types; all tokens have type 0.
+        layer_norm_eps: Added to the variance in layer normalisation.
+        initializer_range: Standard deviation of initial weights.
         kmer: Bases of a k-mer, k.
-        length: Bases of a training row; it holds one or several cuts.
-        pooler: Whether there is a pooler, which masked-LM pretraining leaves as it
-            was drawn; without it there is no "pooled_output".
+        length: Bases of a training row, which holds one or several segments.
+        pooler: Whether there is a pooler, which masked-LM pretraining does not train;
+            without it there is no "pooled_output".
         masking: One of `layers.masking.STRATEGIES`.
         mlm_probability: Share of tokens that are centres of masked spans.
-        max_predictions: Targets of a training row, at most; None is 3/8 of its bases.
-        npmi: Ranking of k-mers, where the masking ranks them: a name in `dna.ranking`,
-            or a file.
+        max_predictions: Largest number of targets of a training row; None is 3/8 of
+            its bases.
+        npmi: Ranking of k-mers, if the masking needs one: a name in `dna.ranking` or a
+            file.
         both_strands: Whether training rows are read from either strand.
 
     Raises:
-        ValueError: If a number or word makes no sense.
+        ValueError: If a value is out of range or unknown.
 
     Source:
         Ji et al., DNABERT (2021); Yang et al., LOGO (2022); Roy et al., GeneMask
@@ -99,7 +100,7 @@ class BertConfig:
                 raise ValueError(f"{name} must be above 0, got {value!r}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"hidden_size={self.hidden_size} is no multiple of"
+                f"hidden_size={self.hidden_size} must be a multiple of"
                 f" num_attention_heads={self.num_attention_heads}"
             )
         if not isinstance(self.kmer, int) or not 3 <= self.kmer <= 8:
@@ -118,7 +119,7 @@ class BertConfig:
                 "max_position_embeddings must be at least 3: [CLS], a k-mer, [SEP];"
                 f" got {self.max_position_embeddings}"
             )
-        # A cut is at most length - 1 bases, so it has length - k + 2 tokens.
+        # A segment has at most length - 1 bases and so length - k + 2 tokens.
         if self.length - self.kmer + 2 > self.max_position_embeddings:
             raise ValueError(
                 f"length={self.length} bases are more than"
@@ -132,11 +133,11 @@ class BertConfig:
 
     @property
     def vocab_size(self) -> int:
-        """V: the special tokens and all k-mers."""
+        """Number of special tokens and k-mers, V."""
         return kmer.vocabulary_size(self.kmer)
 
     def num_parameters(self, *, head: bool = True) -> int:
-        """Returns the numbers in all weights, with the masked-LM head if `head`."""
+        """Returns the number of parameters, with the masked-LM head if `head`."""
         width, inner = self.hidden_size, self.intermediate_size
         rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
         square, norm = width * (width + 1), 2 * width
@@ -151,12 +152,12 @@ class BertConfig:
 
     @property
     def num_targets(self) -> int:
-        """P: targets of a training row, at most."""
+        """Largest number of targets of a training row, P."""
         return self.max_predictions or self.length * 3 // 8
 
     @property
     def max_length(self) -> int:
-        """Bases of the longest sequence that can be read at once."""
+        """Bases of the longest sequence that is read at once."""
         return self.max_position_embeddings - 3 + self.kmer
 
 
@@ -166,5 +167,5 @@ def to_dict(config: BertConfig) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> BertConfig:
-    """Returns the config of JSON values; ValueError on an unknown key."""
+    """Builds a config from JSON values; raises ValueError on an unknown key."""
     return family.config_from_dict(BertConfig, values)

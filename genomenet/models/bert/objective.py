@@ -24,25 +24,24 @@ def loss(
     training: bool,
     gather: family.Gather = family.keep_local,
 ) -> family.LossOutput:
-    """Masks a batch of sequences and scores what the model makes of it.
+    """Masks a batch of sequences and scores the model's predictions.
 
     Args:
         model: The model.
-        batch: "bases", uint8, (B, L), "key", uint32, (B, 2), from which the masks
-            are drawn, and where rows hold several sequences "segment", (B, L).
-        training: Whether weights are being trained: only then are channels dropped,
-            and spans beyond `num_targets`.
-        gather: Not needed: no row depends on another.
+        batch: "bases", uint8, (B, L); "key", uint32, (B, 2), from which the masks are
+            drawn; and, if rows hold several sequences, "segment", (B, L).
+        training: Whether to drop channels, and spans beyond `num_targets`.
+        gather: Not used: no row depends on another.
 
     Returns:
-        Loss per row, weighted by its targets, and the metrics "accuracy" at masked
-        positions, "accuracy_hidden" at those of them that show [MASK], and "dropped",
-        spans a row beyond `num_targets`.
+        Loss per row, weighted by its number of targets, and the metrics "accuracy" at
+        target positions, "accuracy_hidden" at targets replaced by [MASK], and
+        "dropped", the number of dropped spans per row.
 
     Source:
         Ji et al., DNABERT (2021); Roy et al., GeneMask (2023). Differences: the
-        head, and what the last block makes of each token, are computed at masked
-        positions only; padding is not attended to.
+        head and the output of the last block are computed at target positions only;
+        padding is not attended to.
     """
     del gather
     config = model.config
@@ -60,7 +59,7 @@ def loss(
     logits = model.predict_tokens(picked)  # (B, P, V)
     per_row, accuracy, count = masked_lm.masked_lm(logits, targets, weights)
     total = ops.maximum(ops.sum(count), 1.0)
-    # A tenth of the targets is shown as it is: who copies is right there.
+    # A tenth of the targets is not masked, where copying the input is correct.
     shown = ops.take_along_axis(masked.inputs, positions, axis=1)
     is_hidden = weights * ops.cast(shown == kmer.MASK_ID, "float32")
     best = ops.cast(ops.argmax(logits, axis=-1), "int32")
@@ -84,16 +83,16 @@ def mask(
     key: Any,
     max_predictions: int | None = None,
 ) -> masking.Masked:
-    """Masks tokens as the config says.
+    """Masks tokens with the strategy of the config.
 
     Args:
-        config: The numbers of the model.
-        tokens: Of `layers.kmer_tokens.KmerTokens`.
+        config: Hyperparameters.
+        tokens: Result of `layers.kmer_tokens.KmerTokens`.
         key: uint32, (B, 2).
-        max_predictions: Targets a row at most; no limit if None.
+        max_predictions: Largest number of targets in a row; no limit if None.
 
     Returns:
-        The masked ids, and where the targets are.
+        The masked ids and the positions of the targets.
     """
     return masking.mask_tokens(
         tokens["token_ids"],
@@ -113,15 +112,16 @@ def trivial_baseline(
     seen: Sequence[Mapping[str, Any]],
     held_out: Sequence[Mapping[str, Any]],
 ) -> dict[str, float]:
-    """Predicts masked k-mers by how often each k-mer occurs, and nothing else.
+    """Computes the chance-level loss and accuracy from k-mer frequencies.
 
     Args:
-        model: The model, for its numbers only.
-        seen: Batches in which k-mers are counted, each once more than it is seen.
+        model: The model, used for its config only.
+        seen: Batches in which k-mers are counted, with a pseudocount of 1.
         held_out: Batches that are masked as in `loss` and predicted.
 
     Returns:
-        "loss", in nats, and "accuracy": of always naming the most frequent k-mer.
+        "loss", in nats, of predicting the frequencies, and "accuracy" of always
+        predicting the most frequent k-mer; empty if there are no targets.
     """
     counts = np.ones(model.config.vocab_size)
     for batch in seen:
@@ -136,11 +136,11 @@ def trivial_baseline(
         targets = _array(tokens)[np.asarray(ops.convert_to_numpy(masked.selected))]
         losses.append(-np.log(frequencies[targets]))
         hits.append(targets == best)
-    found = np.concatenate(losses) if losses else np.zeros(0)
-    if not len(found):
+    all_losses = np.concatenate(losses) if losses else np.zeros(0)
+    if not len(all_losses):
         return {}
     accuracy = float(np.concatenate(hits).mean())
-    return {"loss": float(found.mean()), "accuracy": accuracy}
+    return {"loss": float(all_losses.mean()), "accuracy": accuracy}
 
 
 def _array(tokens: Mapping[str, Any]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Self-GenomeNet: what follows `genomenet.models.family.Family`."""
+"""Self-GenomeNet; implements `genomenet.models.family.Family`."""
 
 from __future__ import annotations
 
@@ -49,37 +49,37 @@ __all__ = [
 
 BASES_AT_ONCE: Final = 1 << 18
 POOLS: Final = ("last", "mean", "max", "none")  # the first is the default of `embed`
-READOUTS: Final = ("bins",)  # beside the pools
+READOUTS: Final = ("bins",)  # in addition to the pools
 CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
-CLASSIFIER_RATE: Final = 2e-3  # peak, of fine-tuning in batches of 32; see docs/log.md
-attend: Final = None  # it has no attention
-predict_masked: Final = None  # nor masked tokens
+CLASSIFIER_RATE: Final = 2e-3  # peak rate with batches of 32; see docs/log.md
+attend: Final = None  # no attention
+predict_masked: Final = None  # no masked tokens
 resume: Final = family.Resume(keep=mutants.keep, read_out=mutants.read_out)
 
 
 def build(config: Config, **kwargs: Any) -> SelfGenomeNet:
-    """Returns a Self-GenomeNet with fresh weights.
+    """Builds a Self-GenomeNet with random weights.
 
     Args:
-        config: The numbers of the model.
-        **kwargs: Of `SelfGenomeNet`.
+        config: Hyperparameters.
+        **kwargs: Arguments of `SelfGenomeNet`.
 
     Returns:
-        The model, every weight built.
+        The model, with all weights built.
     """
     return SelfGenomeNet(config, **kwargs)
 
 
 def window(config: Config) -> tiling.Window:
-    """Returns how training windows are cut: end to end, from a random phase."""
+    """Returns how training windows are taken: end to end, from a random phase."""
     return tiling.Window(length=config.length, stride=config.length)
 
 
 def with_dropout(config: Config, rate: float) -> Config:
-    """Returns the config as it is: Self-GenomeNet drops no channels.
+    """Returns the config unchanged: Self-GenomeNet has no dropout.
 
     Args:
-        config: The numbers of the model.
+        config: Hyperparameters.
         rate: Not used.
 
     Returns:
@@ -101,17 +101,17 @@ def embed(
     Args:
         model: Self-GenomeNet.
         batch: "bases", codes, (B, L), padded on the right; at least one patch long.
-        pool: "last" takes the state after the last whole patch, "mean" and "max"
-            pool over the patches, "none" gives a state for every patch; or one of
+        pool: "last" takes the state after the last complete patch, "mean" and "max"
+            pool over the patches, "none" returns a state for every patch; or one of
             `READOUTS`.
-        training: Changes nothing here.
+        training: Not used.
 
     Returns:
         Float, (B, H); for bins (B, 8·H); for "none" (B, P, H), where states of patches
-        that reach into padding mean nothing.
+        that reach into padding are meaningless.
 
     Raises:
-        ValueError: If the pool is not one of them.
+        ValueError: If the pool is unknown.
     """
     pools = (*POOLS, *READOUTS)
     if pool not in pools:
@@ -133,12 +133,12 @@ def read_out(
     Args:
         model: Self-GenomeNet.
         batch: As for `embed`.
-        names: Of `POOLS` and `READOUTS`: "bins" are means over 8 parts of the
+        names: Names in `POOLS` and `READOUTS`: "bins" are means over 8 parts of the
             sequence.
-        training: Changes nothing here.
+        training: Not used.
 
     Returns:
-        For each name float, (B, H), or of bins (B, 8·H); for "none" (B, P, H).
+        For each name float, (B, H), or for bins (B, 8·H); for "none" (B, P, H).
     """
     del training
     bases = batch["bases"]
@@ -152,7 +152,7 @@ def read_out(
         if name == "last":
             return backbone.last_state(context, bases, model.config)
         if name == "max":
-            lowest = ops.cast(-1.0, context.dtype)  # a state lies within (-1, 1)
+            lowest = ops.cast(-1.0, context.dtype)  # states are within (-1, 1)
             return ops.max(ops.where(is_real[..., None], context, lowest), axis=1)
         return {"mean": readout.mean, "bins": readout.bins}[name](context, is_real)
 
@@ -160,18 +160,18 @@ def read_out(
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:
-    """Returns no metrics beside those of the loss."""
+    """Returns no metrics in addition to those of the loss."""
     del means
     return {}
 
 
 def reader(model: SelfGenomeNet) -> Any:
-    """Returns the layer that turns bases into numbers; see its `edit`."""
+    """Returns the layer that reads one-hot bases; see its `edit`."""
     return model.context_net.encoder
 
 
 def unread(model: SelfGenomeNet, x: Any, codes: Any) -> tuple[Any, Any]:
-    """Returns a quarter of each base, and where `x` stands for bases.
+    """Returns one-hot vectors of 1/4 for each base, and which codes are bases.
 
     Args:
         model: The model.
@@ -186,47 +186,47 @@ def unread(model: SelfGenomeNet, x: Any, codes: Any) -> tuple[Any, Any]:
 
 
 def on_spans(scores: Any) -> Any:
-    """Returns scores of the bases of patches as they are: (B, P, K)."""
+    """Returns the scores of the bases of patches unchanged: (B, P, K)."""
     return scores
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
-    """Returns the bases behind each patch.
+    """Returns the interval of bases of each patch.
 
     Args:
-        config: The numbers of the model.
+        config: Hyperparameters.
         length: Bases of the sequence.
 
     Returns:
-        0-based half-open intervals, one a whole patch.
+        0-based half-open intervals, one per complete patch.
     """
     starts = range(0, length - config.kernel_size + 1, config.stride)
     return [(start, start + config.kernel_size) for start in starts]
 
 
 def num_parameters(config: Config, *, head: bool = True) -> int:
-    """Returns the numbers in all weights, with the projections if `head`."""
+    """Returns the number of parameters, with the projections if `head`."""
     return config.num_parameters(head=head)
 
 
 def width(config: Config) -> int:
-    """Returns the channels of an embedding, H."""
+    """Returns the number of channels of an embedding, H."""
     return config.units
 
 
 def fewest_rows(config: Config, num_replicas: int = 1) -> int:
-    """Returns the rows of the smallest batch that a row can be found in.
+    """Returns the smallest batch size that has negatives.
 
     Args:
-        config: The numbers of the model.
-        num_replicas: Devices that share a batch.
+        config: Hyperparameters.
+        num_replicas: Number of devices that share a batch.
 
     Returns:
-        2 where rows of all devices are compared, else 2 a device.
+        2 if rows are compared over all devices, else 2 per device.
     """
     return 2 if config.negatives == "global" else 2 * num_replicas
 
 
 def shortest(config: Config) -> int:
-    """Returns the bases of the shortest sequence that can be embedded: a patch."""
+    """Returns the length, in bases, of the shortest sequence it can embed: a patch."""
     return config.kernel_size

@@ -15,20 +15,20 @@ from genomenet.models.selfgenomenet import context as context_lib
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class SelfGenomeNet(keras.Model):
-    """Bases in, context states out, with the projections of the pretraining.
+    """Maps bases to context states; holds the projections for pretraining.
 
     Args:
-        config: The numbers of the model.
-        fold: Whether encoder and input map run as one; see `ContextNet`.
-        head: Whether it has the projections; fine-tuning needs none.
+        config: Hyperparameters.
+        fold: Whether encoder and input map run as one product; see `ContextNet`.
+        head: Whether it has the projections; fine-tuning does not need them.
 
     Call arguments:
         inputs: Dict with "bases": codes of `dna.alphabet`, (B, L).
 
     Returns:
         Dict with "context": float, (B, P, H), P = (L - kernel_size) // stride + 1.
-        State p has seen patches 0..p only, so padding on the right, code 5, changes
-        no state of a patch before it.
+        State p depends on patches 0..p only, so padding on the right, code 5, does not
+        change the states of patches before it.
 
     Source:
         Gündüz et al., Self-GenomeNet (2023), doi 10.1038/s42003-023-05310-2.
@@ -65,7 +65,7 @@ class SelfGenomeNet(keras.Model):
         self.config = config
         self.context_net = context_net
         self.has_head = head
-        # Not on the path from inputs to outputs: only the objective uses them.
+        # Used only by the objective, not between inputs and outputs.
         self.projections = [
             keras.layers.Dense(
                 config.prediction_width,
@@ -97,12 +97,12 @@ class SelfGenomeNet(keras.Model):
 
 
 def last_state(context: Any, bases: Any, config: config_lib.SelfGenomeNetConfig) -> Any:
-    """Returns the state after each row's last whole patch of real bases.
+    """Returns the state after each row's last complete patch without padding.
 
     Args:
         context: Float, (B, P, H).
         bases: Codes, (B, L), padded on the right.
-        config: The numbers of the model.
+        config: Hyperparameters.
 
     Returns:
         Float, (B, H).
@@ -113,6 +113,6 @@ def last_state(context: Any, bases: Any, config: config_lib.SelfGenomeNetConfig)
 
 
 def count_patches(bases: Any, config: config_lib.SelfGenomeNetConfig) -> Any:
-    """Returns the whole patches of real bases in each row: (B, L) → int32 (B,)."""
+    """Counts the complete patches without padding in each row: (B, L) → int32 (B,)."""
     lengths = ops.sum(ops.cast(bases != alphabet.PAD, "int32"), axis=1)
     return (lengths - config.kernel_size) // config.stride + 1

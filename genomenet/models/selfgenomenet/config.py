@@ -1,4 +1,4 @@
-"""The numbers that define a Self-GenomeNet."""
+"""Hyperparameters of a Self-GenomeNet."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from genomenet.models import family
 
 
 class Objective(NamedTuple):
-    """What is predicted from the context of a window, gap + 1 patches ahead."""
+    """The prediction target for the context of a window, gap + 1 patches ahead."""
 
     predicts: str
-    """The context of the rest, read from its end ("strand") or forward from a fresh
-    start ("suffix"); or the encoder's output ("latent")."""
+    """The context of the rest, read from its end ("strand") or forward from the zero
+    state ("suffix"); or the encoder's output ("latent")."""
     is_fixed: bool = False
     """Whether only the position in the middle is scored."""
     is_complemented: bool = False
-    """Whether what is read from the end is complemented."""
+    """Whether the sequence that is read from the end is complemented."""
 
 
 OBJECTIVES: Final = {
@@ -51,19 +51,19 @@ class SelfGenomeNetConfig:
         stride: Bases between the starts of neighbouring patches.
         filters: Channels of the encoder.
         units: Channels of the context network.
-        gaps: Patches left out between what has been read and what is predicted,
-            one projection each.
+        gaps: Numbers of patches between context and target, with one projection each.
         objective: One of `OBJECTIVES`.
-        negatives: "global" takes the rows of all replicas as negatives, so that
-            the loss does not depend on their number; "local" a replica's own.
-        max_length: Bases of the longest sequence read at once at inference.
-        temperature: 0 compares predictions and targets as they are, as published;
-            above 0 their directions, the cosine divided by it. Of the objectives
-            "reverse_complement" and "reverse" only.
+        negatives: "global" uses the rows of all replicas as negatives, so that the
+            loss does not depend on the number of replicas; "local" those of the same
+            replica.
+        max_length: Bases of the longest sequence that is read at once at inference.
+        temperature: If 0, logits are dot products, as published; if above 0, cosines
+            divided by the temperature. Only for the objectives "reverse_complement"
+            and "reverse".
 
     Raises:
-        ValueError: If a number makes no sense, or a gap would let the prediction
-            and its target share bases.
+        ValueError: If a value is out of range or unknown, or a gap would let the
+            prediction and its target share bases.
 
     Source:
         Gündüz et al., Self-GenomeNet (2023), doi 10.1038/s42003-023-05310-2.
@@ -108,24 +108,27 @@ class SelfGenomeNetConfig:
         if self.temperature and (
             self.method.predicts != "strand" or self.method.is_fixed
         ):
-            raise ValueError(f"the objective {self.objective!r} has no temperature")
+            raise ValueError(
+                f"temperature={self.temperature}: the objective {self.objective!r} has"
+                " no temperature; leave it at 0"
+            )
         if not isinstance(self.gaps, tuple) or not all(map(_is_integer, self.gaps)):
             raise ValueError(f"gaps must be a list of integers, got {self.gaps!r}")
         if not self.gaps or len(set(self.gaps)) != len(self.gaps):
             raise ValueError(f"gaps must be different and at least one: {self.gaps}")
         if len(self.gaps) > _MOST_GAPS:
-            raise ValueError(f"there may be {_MOST_GAPS} gaps, not {len(self.gaps)}")
+            raise ValueError(f"gaps may be at most {_MOST_GAPS}, got {len(self.gaps)}")
         family.check_size(self.num_parameters())
         for gap in self.gaps:
             self._check_gap(gap)
 
     @property
     def num_patches(self) -> int:
-        """P, the patches of a training window."""
+        """Number of patches of a training window, P."""
         return (self.length - self.kernel_size) // self.stride + 1
 
     def num_parameters(self, *, head: bool = True) -> int:
-        """Returns the numbers in all weights, with the projections if `head`."""
+        """Returns the number of parameters, with the projections if `head`."""
         gates = 4 * self.units
         encoder = 4 * self.kernel_size * self.filters + self.filters
         context = (self.filters + self.units + 1) * gates
@@ -134,21 +137,21 @@ class SelfGenomeNetConfig:
 
     @property
     def method(self) -> Objective:
-        """What `objective` stands for."""
+        """The entry of `OBJECTIVES` for `objective`."""
         return OBJECTIVES[self.objective]
 
     @property
     def prediction_width(self) -> int:
-        """Channels of what the objective predicts."""
+        """Number of channels that the objective predicts."""
         return self.filters if self.method.predicts == "latent" else self.units
 
     def _check_gap(self, gap: int) -> None:
-        least = -(-self.kernel_size // self.stride) - 1
-        if gap < least:
+        min_gap = -(-self.kernel_size // self.stride) - 1
+        if gap < min_gap:
             raise ValueError(
                 f"gap {gap} would let a prediction share bases with its target: with"
                 f" kernel_size={self.kernel_size} and stride={self.stride} a gap must"
-                f" be at least ceil({self.kernel_size}/{self.stride}) - 1 = {least}"
+                f" be at least ceil({self.kernel_size}/{self.stride}) - 1 = {min_gap}"
             )
         if gap > self.num_patches - 2:
             raise ValueError(
@@ -164,7 +167,7 @@ def to_dict(config: SelfGenomeNetConfig) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> SelfGenomeNetConfig:
-    """Returns the config of JSON values; ValueError on an unknown key."""
+    """Builds a config from JSON values; raises ValueError on an unknown key."""
     return family.config_from_dict(SelfGenomeNetConfig, values)
 
 

@@ -20,22 +20,22 @@ class ContextNet(keras.layers.Layer):
     """Summarises a sequence from left to right, patch by patch.
 
     An LSTM over the encoder's embeddings. The encoder and the LSTM's input map are
-    both linear, so the layer owns both and runs their product (`fold=True`): the
-    same weights and the same states, without `filters` channels at every patch.
+    both linear, so the layer owns both and runs their product (`fold=True`). Weights
+    and states are the same, but `filters` channels per patch need not be computed.
 
     Args:
         units: Channels of the state, H.
         filters: Channels of the encoder.
         kernel_size: Bases of a patch.
         stride: Bases between the starts of neighbouring patches.
-        fold: Whether to compose the two linear maps; else each runs by itself.
+        fold: Whether to compose the two linear maps; else they run separately.
 
     Call arguments:
         bases: Codes of `dna.alphabet`, (B, L). Padding on the right leaves the
             states before it unchanged.
 
     Returns:
-        Float, (B, P, H). State p has seen patches 0..p only.
+        Float, (B, P, H). State p depends on patches 0..p only.
 
     Example:
         >>> import numpy as np
@@ -45,7 +45,7 @@ class ContextNet(keras.layers.Layer):
 
     Source:
         Gündüz et al., Self-GenomeNet (2023). Differences: none in value; the
-        folding is ours.
+        folding is added here.
     """
 
     def __init__(
@@ -91,16 +91,16 @@ class ContextNet(keras.layers.Layer):
         return self.run(self.gate_inputs(bases))
 
     def gate_inputs(self, bases: Any) -> Any:
-        """Returns what the bases add to the gates: (B, L) → (B, P, 4H)."""
+        """Returns the contribution of bases to the gates: (B, L) → (B, P, 4H)."""
         kernel = ops.cast(self.kernel, self.compute_dtype)
         bias = ops.cast(self.bias, self.compute_dtype)
         if not self.fold:
             return ops.matmul(self.encoder(bases), kernel) + bias
         kernel, bias = self.encoder.fold(kernel, bias)
-        # Patch before row, as the recurrence reads them: turning the patches costs
-        # less than turning the gates, and a compiler drops the two turns that meet.
+        # Patch axis first, as the recurrence reads it: transposing patches costs less
+        # than transposing gates, and the compiler cancels adjacent transposes.
         patches = ops.transpose(self.encoder.patches(bases), (1, 0, 2))
-        # The bias as one more row: a product costs less than a sum over all gates.
+        # The bias is one more row of the kernel, which costs less than adding it.
         patches = ops.pad(patches, ((0, 0), (0, 0), (0, 1)), constant_values=1)
         kernel = ops.concatenate([kernel, bias[None]], axis=0)  # (4·K + 1, 4H)
         return ops.transpose(ops.matmul(patches, kernel), (1, 0, 2))
@@ -130,6 +130,6 @@ class ContextNet(keras.layers.Layer):
         }
 
     def _initial_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Zeros, but ones at the forget gate, as in Keras."""
+        """Returns zeros, but ones for the forget gate, as in Keras."""
         is_forget = (ops.arange(shape[0]) // self.units) == 1
         return ops.cast(is_forget, dtype or "float32")

@@ -19,7 +19,7 @@ class PatchEncoder(keras.layers.Layer):
 
     A convolution without padding and without activation. N and padding are all-zero
     columns. As it is linear, `fold` composes it with a linear map that follows, so
-    that its many channels need not be computed at every patch.
+    that its channels need not be computed for every patch.
 
     Args:
         filters: Channels of an embedding.
@@ -29,7 +29,7 @@ class PatchEncoder(keras.layers.Layer):
     Attributes:
         edit: None, or a function of the one-hot bases of patches,
             (B, P, kernel_size, 4), and their codes, (B, P, kernel_size), that returns
-            what is read in their place: for attribution.
+            vectors to be used instead, for attribution.
 
     Call arguments:
         bases: Codes of `dna.alphabet`, (B, L).
@@ -77,7 +77,7 @@ class PatchEncoder(keras.layers.Layer):
             raise ValueError(
                 f"{length} bases are fewer than one patch of {self.kernel_size}"
             )
-        # Not ops.extract_sequences: of integers it is none on a GPU with JAX.
+        # Not ops.extract_sequences, which fails for integers on a GPU with JAX.
         num_patches = (ops.shape(bases)[1] - self.kernel_size) // self.stride + 1
         starts = ops.arange(num_patches, dtype="int32")[:, None] * self.stride
         columns = starts + np.arange(self.kernel_size, dtype="int32")
@@ -98,8 +98,8 @@ class PatchEncoder(keras.layers.Layer):
             bias: Float, (D,).
 
         Returns:
-            The kernel (4·kernel_size, D) and bias (D,) that map `patches` to what
-            the two maps in turn would give. Gradients reach all four weights.
+            The kernel, (4·kernel_size, D), and bias, (D,), that map `patches` to the
+            result of both maps in turn. Gradients reach all four weights.
         """
         own_bias = ops.cast(self.bias, self.compute_dtype)
         folded_bias = ops.matmul(own_bias[None], kernel)[0] + bias

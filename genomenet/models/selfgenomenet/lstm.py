@@ -1,4 +1,4 @@
-"""The recurrence of an LSTM whose input has already been through the input map."""
+"""The recurrence of an LSTM whose inputs are already projected to the gates."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from genomenet.layers import initializers
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class ProjectedLstmCell(keras.layers.Layer):
-    """An LSTM cell whose input is the input's part of the gates.
+    """An LSTM cell that receives the input's contribution to the gates.
 
-    The gates stand in Keras' order: input, forget, cell, output.
+    The gates are in the order of Keras: input, forget, cell, output.
 
     Args:
         units: Channels of the state, H.
 
     Call arguments:
-        inputs: Float, (B, 4H): the input's part of the four gates, with the bias.
+        inputs: Float, (B, 4H): contribution of the input to the gates, with the bias.
         states: Hidden and cell state, (B, H) each.
 
     Returns:
@@ -45,9 +45,9 @@ class ProjectedLstmCell(keras.layers.Layer):
     ) -> tuple[Any, list[Any]]:
         hidden, cell = states
         gates = inputs + ops.matmul(hidden, self.recurrent_kernel)  # (B, 4H)
-        enter, forget, fresh, leave = _activate(gates)
-        cell = forget * cell + enter * fresh
-        hidden = leave * ops.tanh(cell)
+        in_gate, forget_gate, candidate, out_gate = _activate(gates)
+        cell = forget_gate * cell + in_gate * candidate
+        hidden = out_gate * ops.tanh(cell)
         return hidden, [hidden, cell]
 
     def get_config(self) -> dict[str, Any]:
@@ -56,13 +56,12 @@ class ProjectedLstmCell(keras.layers.Layer):
 
 @ops.custom_gradient
 def unrolled(gate_inputs: Any, recurrent_kernel: Any) -> tuple[Any, Any]:
-    """Runs the cell from the zero state over all steps, written out one by one.
+    """Runs the cell from the zero state over all steps, with an unrolled loop.
 
-    Equal to a `keras.layers.RNN` of `ProjectedLstmCell` in value and in gradient.
-    The gradient is written down here because it is faster: the kernel's is one
-    product over all steps, not a sum of as many small ones, and what does not
-    depend on later steps is computed for all steps at once. It has no derivative
-    of its own.
+    Equal to a `keras.layers.RNN` of `ProjectedLstmCell` in value and in gradient. The
+    gradient is implemented here because that is faster: the kernel's gradient is one
+    product over all steps instead of a sum of small ones, and terms that do not depend
+    on later steps are computed for all steps at once. It has no second derivative.
 
     Args:
         gate_inputs: Float, (P, B, 4H), P static: the steps in order.
@@ -78,40 +77,42 @@ def unrolled(gate_inputs: Any, recurrent_kernel: Any) -> tuple[Any, Any]:
     for step, gates in enumerate(inputs):
         if step:  # the first hidden state is zero
             gates = gates + ops.matmul(hidden, recurrent_kernel)
-        enter, forget, fresh, leave = _activate(gates)
-        cell = forget * cell + enter * fresh
+        in_gate, forget_gate, candidate, out_gate = _activate(gates)
+        cell = forget_gate * cell + in_gate * candidate
         squashed = ops.tanh(cell)
-        hidden = leave * squashed
-        steps.append((enter, forget, fresh, leave, cell, squashed, hidden))
+        hidden = out_gate * squashed
+        steps.append(
+            (in_gate, forget_gate, candidate, out_gate, cell, squashed, hidden)
+        )
     states = ops.stack([step[-1] for step in steps])
 
     def grad(*args: Any, upstream: Any = None) -> tuple[Any, Any]:
         upstream = args[0] if upstream is None else upstream
-        enter, forget, fresh, leave, cells, squashed = (
+        in_gate, forget_gate, candidate, out_gate, cells, squashed = (
             ops.stack(parts) for parts in list(zip(*steps, strict=True))[:-1]
         )
-        before = ops.pad(cells[:-1], ((1, 0), (0, 0), (0, 0)))  # the cell states
-        # What each gate, and the cell state by way of the hidden one, contributes.
-        of_gates: Any = ops.unstack(
+        previous_cells = ops.pad(cells[:-1], ((1, 0), (0, 0), (0, 0)))
+        # Derivatives by each gate, and of the hidden state by the cell state.
+        gate_factors: Any = ops.unstack(
             ops.concatenate(
                 [
-                    fresh * enter * (1 - enter),
-                    before * forget * (1 - forget),
-                    enter * (1 - fresh * fresh),
-                    squashed * leave * (1 - leave),
+                    candidate * in_gate * (1 - in_gate),
+                    previous_cells * forget_gate * (1 - forget_gate),
+                    in_gate * (1 - candidate * candidate),
+                    squashed * out_gate * (1 - out_gate),
                 ],
                 axis=-1,
             )
         )
-        of_cell: Any = ops.unstack(leave * (1 - squashed * squashed))
+        cell_factors: Any = ops.unstack(out_gate * (1 - squashed * squashed))
         d_states: Any = ops.unstack(upstream)
         back_kernel = _transposed(recurrent_kernel)
         d_gates: list[Any] = [None] * len(steps)
         d_hidden, d_cell = d_states[-1], None
         for step in reversed(range(len(steps))):
-            through = d_hidden * of_cell[step]
+            through = d_hidden * cell_factors[step]
             d_cell = through if d_cell is None else through + d_cell
-            d_gates[step] = of_gates[step] * ops.concatenate(
+            d_gates[step] = gate_factors[step] * ops.concatenate(
                 [d_cell, d_cell, d_cell, d_hidden], axis=-1
             )
             if step:
@@ -128,12 +129,17 @@ def unrolled(gate_inputs: Any, recurrent_kernel: Any) -> tuple[Any, Any]:
 
 
 def _transposed(kernel: Any) -> Any:
-    """Turns (H, 4H) around once; a bare transpose is moved into every product."""
+    """Transposes (H, 4H) once; a plain transpose would be moved into every product."""
     parts = ops.reshape(kernel, (-1, 4, kernel.shape[0]))
     return ops.reshape(ops.transpose(parts, (1, 2, 0)), (-1, kernel.shape[0]))
 
 
 def _activate(gates: Any) -> tuple[Any, Any, Any, Any]:
     parts: Any = ops.split(gates, 4, axis=-1)
-    enter, forget, fresh, leave = parts
-    return ops.sigmoid(enter), ops.sigmoid(forget), ops.tanh(fresh), ops.sigmoid(leave)
+    in_gate, forget_gate, candidate, out_gate = parts
+    return (
+        ops.sigmoid(in_gate),
+        ops.sigmoid(forget_gate),
+        ops.tanh(candidate),
+        ops.sigmoid(out_gate),
+    )

@@ -1,4 +1,4 @@
-"""Mutants of one sequence: states before a mutation are not computed again."""
+"""Reads mutants of a sequence without recomputing states before the mutation."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MAX: Final = "max"
 
 
 def keep(model: backbone.SelfGenomeNet, bases: Any) -> dict[str, Any]:
-    """Returns what mutants of a sequence share with it.
+    """Computes the states that mutants of a sequence share with it.
 
     Args:
         model: Self-GenomeNet.
         bases: Codes of `dna.alphabet`, (1, L), padded on the right.
 
     Returns:
-        "gates", (P, 4H): what its patches add to the gates; "states", (P + 1, 2H):
-        hidden and cell state before each patch and after the last; "kernel",
-        (4·kernel_size, 4H), and "bias", (4H,): from a patch to the gates.
+        "gates", (P, 4H): contributions of its patches to the gates; "states",
+        (P + 1, 2H): hidden and cell state before each patch and after the last;
+        "kernel", (4·kernel_size, 4H), and "bias", (4H,): map from a patch to the gates.
     """
     net = model.context_net
     dtype = net.compute_dtype
@@ -37,8 +37,8 @@ def keep(model: backbone.SelfGenomeNet, bases: Any) -> dict[str, Any]:
     def run(step: Any, hidden: Any, cell: Any, states: Any) -> tuple[Any, ...]:
         gate = ops.take(gates, step, axis=0)[None]
         _, (hidden, cell) = net.cell(gate, [hidden, cell])
-        here = ops.one_hot(step + 1, count + 1, dtype=gates.dtype)[:, None]
-        states = states + here * ops.concatenate([hidden, cell], axis=1)
+        is_next = ops.one_hot(step + 1, count + 1, dtype=gates.dtype)[:, None]
+        states = states + is_next * ops.concatenate([hidden, cell], axis=1)
         return step + 1, hidden, cell, states
 
     looped: Any = ops.while_loop(
@@ -60,23 +60,23 @@ def read_out(
     first: Any,
     stop: Any,
 ) -> list[Any]:
-    """Returns what `selfgenomenet.read_out` does, of mutants of one sequence.
+    """Returns the result of `selfgenomenet.read_out` for mutants of one sequence.
 
-    The recurrence runs once over the sequence. A mutant joins it at the first patch
-    that reads its mutation, with the state of the sequence; patches that begin after
-    its mutation are those of the sequence. The rows of a step follow from the values
-    of `first`, which a compiler of fixed shapes (JAX) does not take.
+    The recurrence runs once over the sequence. A mutant joins it, with the state of
+    the sequence, at the first patch that contains its mutation. Patches that begin
+    after the mutation are those of the sequence. The number of rows in a step depends
+    on the values of `first`, which a compiler of static shapes (JAX) does not allow.
 
     Args:
         model: Self-GenomeNet.
-        kept: What `keep` returns for the sequence.
-        bases: Mutants, (M, L), padded as the sequence is.
+        kept: Result of `keep` for the sequence.
+        bases: Mutants, (M, L), padded like the sequence.
         names: As for `selfgenomenet.read_out`, but not "none".
-        first: The first base in which each differs, int32, (M,), ascending.
+        first: Index of the first base in which each differs, int32, (M,), ascending.
         stop: One past the last such base, int32, (M,), ascending.
 
     Returns:
-        For each name float, (M, H), or of bins (M, 8·H).
+        For each name float, (M, H), or for bins (M, 8·H).
     """
     config, net = model.config, model.context_net
     gates, width = kept["gates"], config.units
@@ -94,11 +94,11 @@ def read_out(
     def advance(step: Any, *carried: Any) -> tuple[Any, ...]:
         active = ops.sum(ops.cast(begin <= step, "int32"))
         done = ops.sum(ops.cast(end <= step, "int32"))  # with patches of the sequence
-        start = ops.stack([done, step * config.stride])
-        patch = ops.slice(bases, start, (active - done, config.kernel_size))
+        origin = ops.stack([done, step * config.stride])
+        patch = ops.slice(bases, origin, (active - done, config.kernel_size))
         gate = ops.matmul(net.encoder.patches(patch)[:, 0], kept["kernel"])
-        same = ops.broadcast_to(ops.take(gates, step, axis=0), (done, 4 * width))
-        gate = ops.concatenate([same, gate + kept["bias"]])
+        unchanged = ops.broadcast_to(ops.take(gates, step, axis=0), (done, 4 * width))
+        gate = ops.concatenate([unchanged, gate + kept["bias"]])
         hidden, cell, linear, highest = (x[:active] for x in carried)
         _, (hidden, cell) = net.cell(gate, [hidden, cell])
         share = ops.take(shares, step, axis=1)[None, :, None]
@@ -114,20 +114,20 @@ def read_out(
     carried = begin[0], states[:, :width], states[:, width:], sums, maxima
     looped: Any = ops.while_loop(lambda step, *_: step < count, advance, carried)
     *_, linear, highest = looped
-    found, at = [], 0
+    results, start = [], 0
     for name in names:
         if name == _MAX:
-            found.append(highest)
+            results.append(highest)
             continue
         size = _width(name)
-        part = ops.reshape(linear[:, at : at + size], (rows, size * width))
-        found.append(ops.cast(part, hidden.dtype))
-        at += size
-    return found
+        part = ops.reshape(linear[:, start : start + size], (rows, size * width))
+        results.append(ops.cast(part, hidden.dtype))
+        start += size
+    return results
 
 
 def _width(name: str) -> int:
-    """Returns how many weighted means of the states a readout is."""
+    """Returns the number of weighted means of states in a readout."""
     return readout.NUM_BINS if name == "bins" else 1
 
 
@@ -135,13 +135,13 @@ def _shares(names: Sequence[str], is_real: Any) -> Any:
     """Returns the weights of the states in all readouts but the maximum, (J, P)."""
     real = ops.cast(is_real, "float32")  # (1, P)
     count = ops.sum(real, axis=1, keepdims=True)
-    found = [real[:0]]
+    shares = [real[:0]]
     for name in names:
         if name == "bins":
-            found.append(readout.bin_shares(is_real)[0])
+            shares.append(readout.bin_shares(is_real)[0])
         elif name == "mean":
-            found.append(real / count)
+            shares.append(real / count)
         elif name == "last":
             last = ops.cast(count[:, 0], "int32") - 1
-            found.append(ops.one_hot(last, ops.shape(is_real)[1], dtype="float32"))
-    return ops.concatenate(found, axis=0)
+            shares.append(ops.one_hot(last, ops.shape(is_real)[1], dtype="float32"))
+    return ops.concatenate(shares, axis=0)

@@ -15,7 +15,7 @@ from genomenet.models import family
 from genomenet.models.selfgenomenet import backbone
 
 _SWAP: Final = (1, 0, 2)
-_SHUT: Final = -1e4  # of all gates: the sigmoid is 0 in every precision
+_SHUT: Final = -1e4  # gate input for which the sigmoid is 0 in every precision
 
 
 def loss(
@@ -29,8 +29,8 @@ def loss(
 
     Args:
         model: Self-GenomeNet.
-        batch: "bases", uint8, (B, L), all windows full.
-        training: Whether weights are being trained; the model has no dropout.
+        batch: "bases", uint8, (B, L), without padding.
+        training: Not used: the model has no dropout.
         gather: Concatenates targets over replicas.
 
     Returns:
@@ -57,15 +57,15 @@ def trivial_baseline(
     seen: Sequence[Mapping[str, Any]],
     held_out: Sequence[Mapping[str, Any]],
 ) -> dict[str, float]:
-    """Returns loss and accuracy of guessing among the candidates.
+    """Computes the chance-level loss and accuracy: guessing among the candidates.
 
     Args:
-        model: The model, for its numbers only.
-        seen: Not needed: guessing learns nothing.
-        held_out: Batches, of which the size counts.
+        model: The model, used for its config only.
+        seen: Not used: guessing needs no data.
+        held_out: Batches, of which only the size is used.
 
     Returns:
-        "loss" in nats and "accuracy".
+        "loss" in nats and "accuracy"; empty if there are no batches.
     """
     del seen
     if not held_out:
@@ -91,7 +91,7 @@ def _two_strands(
     if config.method.is_fixed:
         per_row, accuracy = _at_the_middle(model, context, targets, row_offset)
     else:
-        # The loss wants position before row: projected so, no copy is turned around.
+        # The loss needs the position axis first; projecting in that order saves a copy.
         by_patch = ops.transpose(context, _SWAP)  # (P, 2B, H)
         predictions = []
         for gap, projection in zip(config.gaps, model.projections, strict=True):
@@ -101,7 +101,7 @@ def _two_strands(
             used = ops.slice(by_patch, (0, 0, 0), size)
             predictions.append(ops.transpose(projection(used), _SWAP))
         if config.temperature:
-            # A factor on one side divides their product.
+            # Dividing one side divides the product.
             predictions = [ops.normalize(p) / config.temperature for p in predictions]
             targets = ops.normalize(targets)
         per_row, accuracy = reverse_complement.reverse_complement_contrastive(
@@ -116,7 +116,7 @@ def _two_strands(
 def _at_the_middle(
     model: backbone.SelfGenomeNet, context: Any, targets: Any, row_offset: Any
 ) -> tuple[Any, Any]:
-    """Scores the position j in the middle of 1 .. P-i-1 only."""
+    """Scores only the position j in the middle of 1 .. P-i-1."""
     num_rows = ops.shape(context)[0]
     rows = ops.arange(num_rows, dtype="int32")
     labels = row_offset + (rows + num_rows // 2) % num_rows
@@ -139,7 +139,7 @@ def _at_the_middle(
 def _forward(
     model: backbone.SelfGenomeNet, bases: Any, gather: family.Gather
 ) -> family.LossOutput:
-    """Predicts the state of the suffix, read forward from a fresh start."""
+    """Predicts the state of the suffix, read forward from the zero state."""
     config, net = model.config, model.context_net
     inputs = net.gate_inputs(bases)  # (B, P, 4H)
     context = net.run(inputs)
@@ -148,8 +148,8 @@ def _forward(
         positions = np.arange(1, config.num_patches - gap)  # j, 1-based
         if config.method.is_fixed:
             positions = positions[(len(positions) - 1) // 2 :][:1]
-        # Every suffix is its own run: shut gates leave the zero state before it. The
-        # work grows with P², which is what this ablation costs.
+        # Each suffix needs its own run: closed gates keep the zero state before it. The
+        # cost of this ablation grows with P².
         is_suffix = np.arange(config.num_patches)[None] >= positions[:, None] + gap
         suffixes = ops.where(is_suffix[None, :, :, None], inputs[:, None], _SHUT)
         shape = (-1, config.num_patches, inputs.shape[-1])

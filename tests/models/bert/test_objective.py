@@ -223,7 +223,7 @@ def test_config_round_trip_and_its_limits():
     assert found.max_length == 40
     for fields, message in (
         ({"kmer": 2}, "kmer must be 3 to 8"),
-        ({"hidden_size": 15}, "no multiple"),
+        ({"hidden_size": 15}, "hidden_size=15"),
         ({"masking": "all"}, "masking must be one of"),
         ({"mlm_probability": 1.0}, "mlm_probability must be a share"),
         ({"length": 60}, "more than max_position_embeddings=40 can hold"),
