@@ -1,4 +1,4 @@
-"""What the commands that train a model share."""
+"""Helpers that the training commands share."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from genomenet.training import loop
 
 @contextlib.contextmanager
 def resumable(name: str, workdir: str | os.PathLike[str]) -> Generator[None]:
-    """Ends the process with one line and a status where a run ends early.
+    """Turns signals and user errors of a run into one line and an exit status.
 
     Args:
-        name: Of the command, for its errors.
+        name: Name of the command, printed before its errors.
         workdir: Folder of the run.
 
     Raises:
-        SystemExit: With 128 and the signal's number if one came, 1 if the run
-            failed for a reason that the user can mend.
+        SystemExit: With 128 plus the signal number if a signal arrived, with 1 if
+            the run failed for a reason that the user can correct.
     """
     try:
         yield
@@ -39,30 +39,30 @@ def resumable(name: str, workdir: str | os.PathLike[str]) -> Generator[None]:
         startup.interrupted("interrupted: run the same command again to go on")
     except (ValueError, OSError, ImportError, loop.TrainingError) as e:
         if isinstance(e, OSError) and e.filename is None and e.strerror:
-            e.filename = os.fspath(workdir)  # a full disk says not what it was to hold
+            e.filename = os.fspath(workdir)  # a full disk names no file
         print(f"{name}: {e}", file=sys.stderr)
         sys.exit(1)
 
 
 def release_folder(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """Returns where the release folder of a run goes, which has the run's name.
+    """Returns the path of a run's release folder, which is named after the run.
 
     Args:
-        workdir: Folder of the run, which may be ".".
+        workdir: Folder of the run; may be ".".
 
     Returns:
-        The path, relative where the run's is.
+        The path, relative if `workdir` is.
     """
     return pathlib.Path(workdir, "export", os.path.basename(os.path.abspath(workdir)))
 
 
 def flags_text(flags: Iterable[Any]) -> str:
-    """Returns the flags that were given, as a --flagfile takes them.
+    """Returns the flags that were given, in the format of a --flagfile.
 
     Args:
-        flags: Of absl.
+        flags: Flags of absl.
 
     Returns:
-        A line for each.
+        One line per flag.
     """
     return "".join(f"{flag.serialize()}\n" for flag in flags if flag.present)

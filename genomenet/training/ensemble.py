@@ -1,4 +1,4 @@
-"""Cross-validation whose models become one: the mean of their probabilities."""
+"""Cross-validation ensembles: one model per fold, probabilities averaged."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from genomenet.training import engines, few_labels, finetune, loop, readouts
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
 
-_BOUNDS: Final = (math.log(0.25), math.log(16.0))  # of the logarithm of a temperature
-_LEAST: Final = 1e-6  # of a probability in a loss
+_BOUNDS: Final = (math.log(0.25), math.log(16.0))  # of the log temperature
+_MIN_PROBABILITY: Final = 1e-6  # in the log of a loss
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Member:
-    """A classifier that was learnt from all folds but one.
+    """A classifier trained on all folds but one.
 
     Attributes:
-        run: As `finetune.run` returns it.
-        kind: What all members of an ensemble share: how it was learnt.
-        selection: What was tried and chosen, where it was.
+        run: The result of `finetune.run`.
+        kind: How it was trained; the same for all members of an ensemble.
+        selection: The candidates and the choice, if there was a selection.
     """
 
     run: loop.Result
@@ -46,16 +46,17 @@ class Member:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """An ensemble, and what its members say of the rows that they had not seen.
+    """An ensemble, with predictions of held-out rows by its members.
 
     Attributes:
-        run: As `finetune.run` returns it; the model is the ensemble.
+        run: A result as `finetune.run` returns it; the model is the ensemble.
         folds: Fold of each training row, int, (N,).
-        predicted: As `classifier.probabilities`, of each training row by the member
-            that had not seen it, after the temperature: (N, outputs).
-        temperature: By which the logits of all members are divided, fitted to the
-            same rows; 1 of regression.
-        selections: What each member tried and chose, where it did.
+        predicted: Prediction of each training row by the member that was not trained
+            on it, after temperature scaling, as `classifier.probabilities`:
+            (N, outputs).
+        temperature: Divisor of the logits of all members, fitted to the same rows;
+            1 for regression.
+        selections: The selection of each member that made one.
     """
 
     run: loop.Result
@@ -67,7 +68,7 @@ class Result:
 
 @contextlib.contextmanager
 def _retracing() -> Iterator[None]:
-    """Keeps TensorFlow from warning that each fold's model is traced anew."""
+    """Suppresses TensorFlow's warning that each fold's model is retraced."""
     logger = logging.getLogger("tensorflow")
 
     def is_other(record: logging.LogRecord) -> bool:
@@ -97,40 +98,43 @@ def run(
     flags_text: str = "",
     tell: Callable[[str], Any] = print,
 ) -> Result:
-    """Learns from all folds but one, in turn, and joins the classifiers.
+    """Trains a classifier on all folds but one, in turn, and joins them.
 
-    Repeats of a sequence, on either strand, are in one fold. Where members would be
-    learnt in different ways, as few labels may be, all are learnt as most were.
+    Repeats of a sequence, on either strand, are in the same fold. With few labels,
+    members may be trained in different ways; the others are then trained again in the
+    way of the most common kind.
 
     Args:
-        learn: Data, folder, and a kind of member or None, where it is free → member.
-        count: Folds.
+        learn: Function of data, folder and kind of member → member. It chooses the
+            kind if the argument is None.
+        count: Number of folds.
         family: As for `finetune.run`.
         encoder: As for `finetune.run`.
         classifier: As for `finetune.run`.
-        data: As for `finetune.run`; its training split is cut into folds.
+        data: As for `finetune.run`; its training split is divided into folds.
         settings: As for `finetune.run`.
         plan: As for `finetune.run`.
-        workdir: Folder of the run; each fold has one in it, and goes on from it.
+        workdir: Folder of the run; each fold has a subfolder, from which it resumes.
         origin: As for `finetune.run`.
         devices: As for `finetune.run`.
         flags_text: As for `finetune.run`.
-        tell: Called with a line on each fold.
+        tell: Called with progress lines about each fold.
 
     Returns:
         The ensemble.
 
     Raises:
-        ValueError: As `finetune.run`, or if there are too few sequences for folds.
+        ValueError: As `finetune.run`; or if there are too few sequences for `count`
+            folds.
     """
     devices = devices or engines.devices()
-    members = models.get_family(family)
-    finetune.check(data, members.shortest(members.from_dict(encoder)))
+    family_module = models.get_family(family)
+    finetune.check(data, family_module.shortest(family_module.from_dict(encoder)))
     if count < 2:
         raise ValueError(f"folds must be >= 2, got {count}")
     if classifier.over_windows != "mean":
         raise ValueError(
-            f"folds={count} does not go with over_windows={classifier.over_windows}"
+            f"folds={count} needs over_windows=mean, got {classifier.over_windows}"
         )
     train = data[examples.TRAIN]
     folds = folds_lib.assign(
@@ -139,50 +143,54 @@ def run(
     parts = [
         (np.flatnonzero(folds != n), np.flatnonzero(folds == n)) for n in range(count)
     ]
-    for taught, held in parts:
-        if not len(held) or not few_labels.is_complete(train.take(taught), data.task):
+    for train_rows, held_rows in parts:
+        if not len(held_rows) or not few_labels.is_complete(
+            train.take(train_rows), data.task
+        ):
             raise sources.DatasetError(
                 f"{data.name}: folds={count} needs more training sequences: without"
-                " one of the folds a class, or all labels but one, would be missing"
+                " one of the folds, a class has none left or all labels are equal"
             )
     config = finetune.run_config(
         family, encoder, classifier, data, settings, plan, origin
     )
-    cut = {**config.parts["plan"], "folds": count}
-    config = dataclasses.replace(config, parts={**config.parts, "plan": cut})
+    plan_fields = {**config.parts["plan"], "folds": count}
+    config = dataclasses.replace(config, parts={**config.parts, "plan": plan_fields})
     with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
         folder.adopt(config, flags_text=flags_text)
 
-        def member(number: int, kind: Any = None) -> Member:
-            taught, held = parts[number]
-            name, why = f"fold_{number}", ""
+        def train_member(index: int, kind: Any = None) -> Member:
+            train_rows, held_rows = parts[index]
+            name, note = f"fold_{index}", ""
             if kind is not None:
-                name, why = f"{name}_again", ", learnt as most folds are"
+                name, note = f"{name}_again", ", trained as most folds are"
             tell(
-                f"fold {number + 1} of {count}: {len(taught):,} training sequences,"
-                f" {len(held):,} held out{why}"
+                f"fold {index + 1} of {count}: {len(train_rows):,} training sequences,"
+                f" {len(held_rows):,} held out{note}"
             )
-            known = data.with_train(train.take(taught))
+            known = data.with_train(train.take(train_rows))
             return learn(known, folder.path / name, kind)
 
-        found = [member(number) for number in range(count)]
-        [(kind, _)] = collections.Counter(one.kind for one in found).most_common(1)
-        for number, one in enumerate(found):
-            if one.kind != kind:
-                found[number] = member(number, kind)
-    graphs: list[Any] = [one.run.model for one in found]
+        trained = [train_member(index) for index in range(count)]
+        [(kind, _)] = collections.Counter(
+            member.kind for member in trained
+        ).most_common(1)
+        for index, member in enumerate(trained):
+            if member.kind != kind:
+                trained[index] = train_member(index, kind)
+    graphs: list[Any] = [member.run.model for member in trained]
     held_out = [
-        few_labels.strand_logits(graph, train.take(held))
-        for graph, (_, held) in zip(graphs, parts, strict=True)
+        few_labels.strand_logits(graph, train.take(held_rows))
+        for graph, (_, held_rows) in zip(graphs, parts, strict=True)
     ]
     logits = np.zeros((len(held_out[0]), len(train), classifier.num_outputs))
-    for number, ((_, held), values) in enumerate(zip(parts, held_out, strict=True)):
-        logits[:, held] = values
-        label = finetune.scaled(train.labels[held], classifier)
+    for index, ((_, held_rows), values) in enumerate(zip(parts, held_out, strict=True)):
+        logits[:, held_rows] = values
+        label = finetune.scaled(train.labels[held_rows], classifier)
         score = readouts.score(values.mean(axis=0), label, data.task)
         name = "Pearson" if data.task.kind == task_kinds.REGRESSION else "AUROC"
         if np.isfinite(score):
-            tell(f"fold {number + 1} of {count}: {name} {score:.3f}, held out")
+            tell(f"fold {index + 1} of {count}: {name} {score:.3f}, held out")
     shared = graphs[0].config
     temperature = fit_temperature(shared, logits, train.labels)
     model = join(graphs, temperature=temperature)
@@ -194,43 +202,45 @@ def run(
         run=loop.Result(
             model=model,
             config=done,
-            metrics={"steps": sum(one.run.metrics["steps"] for one in found)},
+            metrics={"steps": sum(member.run.metrics["steps"] for member in trained)},
             is_chief=devices.is_chief,
-            resumed=all(one.run.resumed for one in found),
+            resumed=all(member.run.resumed for member in trained),
         ),
         folds=folds,
         predicted=_probabilities(shared, logits / temperature),
         temperature=temperature,
-        selections=[one.selection for one in found if one.selection],
+        selections=[member.selection for member in trained if member.selection],
     )
 
 
 def join(
     members: Sequence[classifier_lib.Classifier], *, temperature: float = 1.0
 ) -> classifier_lib.Classifier:
-    """Returns a classifier that predicts the mean of the probabilities of several.
+    """Returns a classifier that predicts the mean probabilities of its members.
 
-    Encoders with the same weights become one, of which all heads read.
+    If all encoders have the same weights, the heads share one encoder.
 
     Args:
-        members: Classifiers that predict the same and read the same strands; their
-            readouts may differ.
-        temperature: By which their logits are divided.
+        members: Classifiers of the same task and strands; their readouts may differ.
+        temperature: Divisor of their logits.
 
     Raises:
-        ValueError: If they do not fit each other, or read windows by attention.
+        ValueError: If their configs differ otherwise, or they read windows by
+            attention.
     """
     first = members[0]
-    plain = [dataclasses.replace(one.config, readout=()) for one in members]
-    if any(one != plain[0] for one in plain):
+    plain = [dataclasses.replace(member.config, readout=()) for member in members]
+    if any(member != plain[0] for member in plain):
         raise ValueError("members of an ensemble must predict alike")
     names: tuple[str, ...] = ()
-    if any(one.config.readout for one in members):
-        names = tuple(dict.fromkeys(name for one in members for name in _read(one)))
+    if any(member.config.readout for member in members):
+        names = tuple(
+            dict.fromkeys(name for member in members for name in _read(member))
+        )
     is_shared = all(
         np.array_equal(a, b)
-        for one in members[1:]
-        for a, b in zip(first.encoder.weights, one.encoder.weights, strict=True)
+        for member in members[1:]
+        for a, b in zip(first.encoder.weights, member.encoder.weights, strict=True)
     )
     config = dataclasses.replace(
         plain[0],
@@ -240,11 +250,11 @@ def join(
     )
     encoder = models.get_family(first.family).to_dict(first.encoder.config)
     model = classifier_lib.Classifier(first.family, encoder, config)
-    for target, one in zip(model.encoders, members, strict=False):
-        family_lib.transfer(one.encoder, target)
+    for target, member in zip(model.encoders, members, strict=False):
+        family_lib.transfer(member.encoder, target)
     widths = config_lib.readout_widths(first.family, encoder, config)
     ends = np.cumsum([0, *widths])
-    place = {
+    columns = {
         name: np.arange(start, stop)
         for name, start, stop in zip(
             names or _read(first), ends[:-1], ends[1:], strict=True
@@ -252,23 +262,26 @@ def join(
     }
     mean, factor = np.zeros(ends[-1]), np.zeros(ends[-1])
     heads = []
-    for one in members:
-        at = np.concatenate([place[name] for name in _read(one)])
-        own_mean, own_factor = np.zeros(len(at)), np.ones(len(at))
-        if one.standardize is not None:
-            own_mean = np.asarray(one.standardize.mean, np.float64)
-            own_factor = np.asarray(one.standardize.factor, np.float64)
-        kernel = np.asarray(one.output_layer.kernel, np.float64)
-        bias = np.asarray(one.output_layer.bias, np.float64)
-        heads.append((at, own_mean, own_factor, kernel, bias))
-        is_new = factor[at] == 0  # the constants of the first that reads a channel
-        mean[at[is_new]], factor[at[is_new]] = own_mean[is_new], own_factor[is_new]
+    for member in members:
+        used = np.concatenate([columns[name] for name in _read(member)])
+        member_mean, member_factor = np.zeros(len(used)), np.ones(len(used))
+        if member.standardize is not None:
+            member_mean = np.asarray(member.standardize.mean, np.float64)
+            member_factor = np.asarray(member.standardize.factor, np.float64)
+        kernel = np.asarray(member.output_layer.kernel, np.float64)
+        bias = np.asarray(member.output_layer.bias, np.float64)
+        heads.append((used, member_mean, member_factor, kernel, bias))
+        is_new = factor[used] == 0  # constants of the first member that reads it
+        mean[used[is_new]], factor[used[is_new]] = (
+            member_mean[is_new],
+            member_factor[is_new],
+        )
     factor[factor == 0] = 1.0
     kernels = np.zeros((ends[-1], len(members), config.num_outputs))
     biases = np.zeros((len(members), config.num_outputs))
-    for number, (at, own_mean, own_factor, kernel, bias) in enumerate(heads):
-        kernels[at, number] = (own_factor / factor[at])[:, None] * kernel
-        biases[number] = bias + ((mean[at] - own_mean) * own_factor) @ kernel
+    for index, (used, member_mean, member_factor, kernel, bias) in enumerate(heads):
+        kernels[used, index] = (member_factor / factor[used])[:, None] * kernel
+        biases[index] = bias + ((mean[used] - member_mean) * member_factor) @ kernel
     layers: tuple[Any, Any] = model.standardize, model.output_layer
     if layers[0] is not None:
         layers[0].mean.assign(mean)
@@ -283,15 +296,15 @@ def fit_temperature(
     logits: npt.NDArray[np.floating],
     truth: npt.NDArray[Any],
 ) -> float:
-    """Returns by what logits are divided for the lowest cross-entropy.
+    """Returns the divisor of the logits that gives the lowest cross-entropy.
 
     Args:
         config: What is predicted.
-        logits: Of each strand that is read, (S, N, outputs).
+        logits: Logits of each strand that is read, (S, N, outputs).
         truth: Labels, as `tasks.Task.encode` gives them.
 
     Returns:
-        0.25 to 16; 1 of regression.
+        A temperature of 0.25 to 16; 1 for regression.
 
     Source:
         Guo et al., On calibration of modern neural networks (2017).
@@ -300,28 +313,30 @@ def fit_temperature(
 
     if config.task == task_kinds.REGRESSION:
         return 1.0
-    has = (
+    is_true = (
         truth if config.task == task_kinds.MULTI_LABEL else np.eye(len(config.classes))
     )
-    has = np.asarray(has if config.task == task_kinds.MULTI_LABEL else has[truth], bool)
+    is_true = np.asarray(
+        is_true if config.task == task_kinds.MULTI_LABEL else is_true[truth], bool
+    )
 
-    def loss(log: float) -> float:
-        found = _probabilities(config, logits / math.exp(log))
-        # Of classes that exclude each other both sums have the same minimum.
-        right = np.where(has, found, 1 - found)
+    def loss(log_temperature: float) -> float:
+        predicted = _probabilities(config, logits / math.exp(log_temperature))
+        # With two classes each row counts twice, which does not move the minimum.
+        right = np.where(is_true, predicted, 1 - predicted)
         if config.task == task_kinds.MULTICLASS:
-            right = found[has]
-        return -float(np.log(np.maximum(right, _LEAST)).mean())
+            right = predicted[is_true]
+        return -float(np.log(np.maximum(right, _MIN_PROBABILITY)).mean())
 
-    found: Any = optimize.minimize_scalar(loss, bounds=_BOUNDS, method="bounded")
-    return math.exp(found.x)
+    optimum: Any = optimize.minimize_scalar(loss, bounds=_BOUNDS, method="bounded")
+    return math.exp(optimum.x)
 
 
 def _probabilities(
     config: config_lib.ClassifierConfig, logits: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float32]:
-    """Returns what the logits of one strand or two mean."""
-    each = [one.astype(np.float32) for one in logits]
+    """Returns the predictions from the logits of one or two strands."""
+    each = [strand_logits.astype(np.float32) for strand_logits in logits]
     return np.asarray(classifier_lib.over_strands(config, each)[1])
 
 

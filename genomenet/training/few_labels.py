@@ -1,4 +1,4 @@
-"""Learning from few labels: a linear head over chosen readouts, then all weights."""
+"""Training on few labels: a linear head over chosen readouts, then all weights."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from genomenet.models import family as family_lib
 from genomenet.training import finetune, loop, readouts
 from genomenet.training import settings as settings_lib
 
-_BASES: Final = 1 << 12  # that are embedded at once: more is no faster on a CPU
+_BASES: Final = 1 << 12  # embedded at once: more are no faster on a CPU
 _TRIAL: Final = "trial"
-_TRIALS: Final = 3  # folds on which training all weights is tried, at most
-_CLEAR: Final = 3.0  # standard errors of a difference that needs no further fold
+_TRIALS: Final = 3  # largest number of folds on which training all weights is tried
+_CLEAR_ERRORS: Final = 3.0  # standard errors: a larger difference ends the trials
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """A classifier learnt from few labels.
+    """A classifier trained on few labels.
 
     Attributes:
-        run: As `finetune.run` returns it.
-        choice: Which readouts and strands were chosen, and what was tried.
-        losses: Mean losses of held-out rows of the linear head, "head", and after all
-            weights were trained, "all"; empty if that was not tried.
-        is_tuned: Whether all weights were trained in the end.
+        run: A result as `finetune.run` returns it.
+        choice: The chosen readouts and strands, and all candidates.
+        losses: Mean loss of held-out rows for the linear head ("head") and for
+            training of all weights ("all"); empty if these were not compared.
+        is_tuned: Whether all weights of the returned classifier were trained.
     """
 
     run: loop.Result
@@ -46,9 +46,9 @@ class Result:
     is_tuned: bool
 
     def describe(self) -> str:
-        """Returns in one line what was chosen and why."""
+        """Returns one line that states the choice and the reasons."""
         choice = self.choice
-        name = "Pearson" if _is_number(self.run) else "AUROC"
+        name = "Pearson" if _is_regression(self.run) else "AUROC"
         scores = " and ".join(
             f"{value:.3f} on {_STRANDS[strands]}"
             for strands, value in choice.of_strands.items()
@@ -56,8 +56,7 @@ class Result:
         line = (
             f"linear head: {', '.join(choice.readout)} of {_STRANDS[choice.strands]}:"
             f" {len(choice.tried)} linear heads were compared by cross-validation"
-            f" ({name} {scores}; {choice.score:.3f} on rows that the choice had not"
-            " seen)"
+            f" ({name} {scores}; {choice.score:.3f} on rows held out of the choice)"
         )
         if choice.strands == config_lib.FORWARD and choice.is_clear:
             line += "; strands tell the classes apart, so only one is read"
@@ -70,7 +69,7 @@ class Result:
         return line
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what was tried and chosen, for `metrics.json`."""
+        """Returns the candidates and the choice, for `metrics.json`."""
         choice = self.choice
         return {
             "readout": list(choice.readout),
@@ -94,21 +93,23 @@ _STRANDS: Final = {
 def candidates(
     family: str, config: config_lib.ClassifierConfig, data: examples.Data
 ) -> list[readouts.Readout]:
-    """Returns the readouts that are tried where none is given.
+    """Returns the readouts that are compared if none is given.
 
     Args:
         family: A key of `genomenet.models.FAMILIES`.
         config: What is predicted.
-        data: Its splits.
+        data: All splits.
 
     Returns:
-        Every readout by itself; "onehot" where all sequences have one length and are
-        read at once.
+        Each readout by itself; "onehot" only if all sequences have the same length
+        and fit into one window.
     """
-    members = models.get_family(family)
-    names = [name for name in members.POOLS if name != "none"]
-    names += [*members.READOUTS, *readout_lib.KMERS]
-    lengths = {int(n) for split in data.splits.values() for n in set(split.lengths)}
+    family_module = models.get_family(family)
+    names = [name for name in family_module.POOLS if name != "none"]
+    names += [*family_module.READOUTS, *readout_lib.KMERS]
+    lengths = {
+        int(length) for split in data.splits.values() for length in set(split.lengths)
+    }
     if lengths == {config.window}:
         names.append(readout_lib.ONE_HOT)
     return [(name,) for name in names]
@@ -131,15 +132,14 @@ def run(
     devices: loop.Devices | None = None,
     flags_text: str = "",
 ) -> Result:
-    """Learns a classifier from at most `finetune.FEW` sequences.
+    """Trains a classifier on at most `finetune.FEW` sequences.
 
-    The encoder is read once. Linear heads over its readouts are compared by
-    cross-validation. On three of the folds, or fewer where they agree by three
-    standard errors, the best is compared with what is done without a choice: a head
-    over the family's pool of both strands, and from it on all weights; where readout or
-    strands are given, with training all weights on from the linear head. The linear
-    head is the classifier, unless the other's held-out loss is lower by more than a
-    standard error.
+    The encoder runs once. Linear heads over its readouts are compared by
+    cross-validation. The best of them is then compared with training of all weights
+    on three of the folds, or on fewer if the losses differ by three standard errors.
+    That training starts with a head over the family's pool, or with the best linear
+    head if readout or strands are given. The linear head is the classifier, unless the
+    held-out loss of training all weights is lower by more than a standard error.
 
     Args:
         family: As for `finetune.run`.
@@ -150,30 +150,30 @@ def run(
         plan: As for `finetune.run`; `train` is not used.
         workdir: Folder of the run.
         pretrained: The encoder.
-        readout: Names that are read side by side; chosen if there are none.
+        readout: Names of readouts, concatenated; chosen if empty.
         strands: "both" or "forward"; chosen if empty.
-        tune: Whether all weights are trained; tried and compared if None.
+        tune: Whether all weights are trained; decided by a trial if None.
         origin: As for `finetune.run`.
         devices: As for `finetune.run`.
         flags_text: As for `finetune.run`.
 
     Returns:
-        The classifier, and how it was chosen.
+        The classifier and the record of the choice.
 
     Raises:
         ValueError: As `finetune.run`.
     """
-    members = models.get_family(family)
-    finetune.check(data, members.shortest(members.from_dict(encoder)))
+    family_module = models.get_family(family)
+    finetune.check(data, family_module.shortest(family_module.from_dict(encoder)))
     tried = [tuple(readout)] if readout else candidates(family, classifier, data)
-    kinds = [strands] if strands else list(config_lib.STRANDS)
+    strand_options = [strands] if strands else list(config_lib.STRANDS)
     train = data[examples.TRAIN]
     weights = np.ones(len(train), np.float32)
     if plan.class_weights:
         weights = examples.class_weights(train, data.task)
     truth = finetune.scaled(train.labels, classifier)
     reader = Reader(family, encoder, classifier, tried, pretrained)
-    features = {kind: reader.read(train, kind) for kind in kinds}
+    features = {option: reader.read(train, option) for option in strand_options}
     choice = readouts.choose(
         features,
         tried,
@@ -185,36 +185,36 @@ def run(
     )
     chosen = with_readout(classifier, choice.readout, choice.strands)
 
-    read = np.concatenate(
+    chosen_features = np.concatenate(
         [features[choice.strands][name] for name in choice.readout], axis=1
     )
 
     def fit(rows: np.ndarray | None = None) -> readouts.Head:
-        """Returns the linear head of some rows."""
+        """Fits the chosen linear head to some rows, or to all."""
         return readouts.fit(
             choice, features, truth, data.task, weights=weights, rows=rows
         )
 
     def make(head: readouts.Head) -> classifier_lib.Classifier:
-        """Returns a linear head as a classifier."""
+        """Returns a classifier with a linear head."""
         return build(family, encoder, chosen, pretrained, head)
 
-    is_fixed = bool(readout or strands)
+    is_given = bool(readout or strands)
 
     def train_all(
-        known: examples.Data, folder: pathlib.Path, begin: keras.Model
+        train_data: examples.Data, folder: pathlib.Path, initial: keras.Model
     ) -> loop.Result:
-        """Trains all weights: on from the head of what is fixed, else head first."""
-        how = finetune.ALL if is_fixed else finetune.HEAD_FIRST
+        """Trains all weights, from the linear head if readouts are given."""
+        which = finetune.ALL if is_given else finetune.HEAD_FIRST
         return finetune.run(
             family=family,
             encoder=encoder,
-            classifier=chosen if is_fixed else classifier,
-            data=known,
+            classifier=chosen if is_given else classifier,
+            data=train_data,
             settings=settings,
-            plan=dataclasses.replace(plan, train=how),
+            plan=dataclasses.replace(plan, train=which),
             workdir=folder,
-            pretrained=begin,
+            pretrained=initial,
             origin=origin,
             devices=devices,
             flags_text=flags_text,
@@ -223,33 +223,37 @@ def run(
     losses: dict[str, float] = {}
     is_tuned = bool(tune)
     if tune is None:
-        each: dict[str, list[np.ndarray]] = {"head": [], "all": []}
+        trial_losses: dict[str, list[np.ndarray]] = {"head": [], "all": []}
         for fold in range(_TRIALS):
             is_held = choice.folds == fold
             held_out = train.take(np.flatnonzero(is_held))
-            known = train.take(np.flatnonzero(~is_held))
-            if not len(held_out) or not is_complete(known, data.task):
+            rest = train.take(np.flatnonzero(~is_held))
+            if not len(held_out) or not is_complete(rest, data.task):
                 continue
             folder = pathlib.Path(workdir, _TRIAL, str(fold))
-            rest = dataclasses.replace(data, splits={examples.TRAIN: known})
+            rest_data = dataclasses.replace(data, splits={examples.TRAIN: rest})
             head = fit(np.flatnonzero(~is_held))
-            trial = train_all(rest, folder, make(head) if is_fixed else pretrained)
+            trial = train_all(rest_data, folder, make(head) if is_given else pretrained)
             model: Any = trial.model
-            label = finetune.scaled(held_out.labels, classifier)
+            labels = finetune.scaled(held_out.labels, classifier)
             for name, logits in (
-                ("head", head(read[is_held])),
+                ("head", head(chosen_features[is_held])),
                 ("all", predict_logits(model, held_out)),
             ):
-                each[name].append(readouts.losses(logits, label, data.task))
-            rows = {name: np.concatenate(parts) for name, parts in each.items()}
-            losses = {name: float(np.mean(values)) for name, values in rows.items()}
-            gain = rows["head"] - rows["all"]
+                trial_losses[name].append(readouts.losses(logits, labels, data.task))
+            losses_per_row = {
+                name: np.concatenate(parts) for name, parts in trial_losses.items()
+            }
+            losses = {
+                name: float(np.mean(values)) for name, values in losses_per_row.items()
+            }
+            gain = losses_per_row["head"] - losses_per_row["all"]
             is_tuned = _is_better(gain)
-            if _is_better(gain, _CLEAR) or _is_better(-gain, _CLEAR):
+            if _is_better(gain, _CLEAR_ERRORS) or _is_better(-gain, _CLEAR_ERRORS):
                 break
     if is_tuned:
-        begin = make(fit()) if is_fixed else pretrained
-        run = train_all(data, pathlib.Path(workdir), begin)
+        initial = make(fit()) if is_given else pretrained
+        run = train_all(data, pathlib.Path(workdir), initial)
         return Result(run=run, choice=choice, losses=losses, is_tuned=True)
     kept = finetune.keep(
         make(fit()),
@@ -267,7 +271,7 @@ def run(
 def with_readout(
     config: config_lib.ClassifierConfig, readout: Sequence[str], strands: str
 ) -> config_lib.ClassifierConfig:
-    """Returns the config of a classifier that reads some readouts and strands.
+    """Returns the config with other readouts and strands.
 
     Args:
         config: What is predicted.
@@ -275,7 +279,7 @@ def with_readout(
         strands: "both" or "forward".
 
     Returns:
-        The config; both strands are read in training too, one at a time.
+        The config; with "both", training reads a random strand of each sequence.
     """
     is_both = strands == config_lib.BOTH
     return dataclasses.replace(
@@ -294,14 +298,14 @@ def build(
     pretrained: keras.Model,
     head: readouts.Head,
 ) -> classifier_lib.Classifier:
-    """Returns a classifier of a pretrained encoder and a linear head.
+    """Returns a classifier made of a pretrained encoder and a linear head.
 
     Args:
         family: A key of `genomenet.models.FAMILIES`.
         encoder: Fields of the family's config.
         config: What is predicted; its readouts are those of the head.
         pretrained: The encoder.
-        head: The head.
+        head: The linear head.
     """
     model = classifier_lib.Classifier(family, encoder, config)
     family_lib.transfer(pretrained, model.encoder)
@@ -316,7 +320,7 @@ def build(
 def predict_logits(
     model: classifier_lib.Classifier, split: examples.Examples
 ) -> np.ndarray:
-    """Returns the logits of sequences, the mean of both strands where both are read.
+    """Returns the logits of sequences, averaged over the strands that are read.
 
     Args:
         model: The classifier.
@@ -339,14 +343,18 @@ def strand_logits(
     """
 
     def read(model: classifier_lib.Classifier, rows: Any) -> Any:
-        each = [rows, strand.reverse_padded(rows)][: 1 + model.config.both_strands]
-        return ops.stack([model({"bases": one})["logits"] for one in each], axis=1)
+        strand_rows = [rows, strand.reverse_padded(rows)][
+            : 1 + model.config.both_strands
+        ]
+        return ops.stack(
+            [model({"bases": bases})["logits"] for bases in strand_rows], axis=1
+        )
 
     return _in_parts(model, read, split).astype(np.float64).swapaxes(0, 1)
 
 
 class Reader:
-    """Reads all candidate readouts of a frozen encoder in one pass over each strand."""
+    """Computes all candidate readouts of a frozen encoder in one pass per strand."""
 
     def __init__(
         self,
@@ -359,37 +367,39 @@ class Reader:
         names = list(dict.fromkeys(name for readout in tried for name in readout))
         kmers = [name for name in names if name in readout_lib.KMERS]
         self._models = {}
-        for kind, of_kind in (
+        for strands, strand_names in (
             (config_lib.FORWARD, names),
             (config_lib.BOTH, kmers),
         ):
-            if of_kind:
-                one = with_readout(config, of_kind, kind)
-                config_lib.check(family, encoder, one)
-                self._models[kind] = classifier_lib.Classifier(family, encoder, one)
+            if strand_names:
+                reader_config = with_readout(config, strand_names, strands)
+                config_lib.check(family, encoder, reader_config)
+                self._models[strands] = classifier_lib.Classifier(
+                    family, encoder, reader_config
+                )
         model = self._models[config_lib.FORWARD]
         family_lib.transfer(pretrained, model.encoder)
         self._widths = {
-            kind: config_lib.readout_widths(family, encoder, model.config)
-            for kind, model in self._models.items()
+            strands: config_lib.readout_widths(family, encoder, model.config)
+            for strands, model in self._models.items()
         }
         self._strands: dict[bool, dict[str, np.ndarray]] = {}
 
     def read(self, split: examples.Examples, strands: str) -> dict[str, np.ndarray]:
-        """Returns what is read of one strand, or the mean of both, by name."""
-        found = self._of(config_lib.FORWARD, split, is_other=False)
+        """Returns the readouts by name, of one strand or averaged over both."""
+        forward = self._pool(config_lib.FORWARD, split, is_other=False)
         if strands == config_lib.FORWARD:
-            return found
-        other = self._of(config_lib.FORWARD, split, is_other=True)
-        both = {name: (found[name] + other[name]) / 2 for name in found}
+            return forward
+        other = self._pool(config_lib.FORWARD, split, is_other=True)
+        both = {name: (forward[name] + other[name]) / 2 for name in forward}
         if config_lib.BOTH in self._models:
-            both |= self._of(config_lib.BOTH, split, is_other=False)
+            both |= self._pool(config_lib.BOTH, split, is_other=False)
         return both
 
-    def _of(
-        self, kind: str, split: examples.Examples, *, is_other: bool
+    def _pool(
+        self, strands: str, split: examples.Examples, *, is_other: bool
     ) -> dict[str, np.ndarray]:
-        model = self._models[kind]
+        model = self._models[strands]
 
         def read(model: classifier_lib.Classifier, rows: Any) -> Any:
             vectors, is_valid = model.read(
@@ -398,7 +408,7 @@ class Reader:
             shares = ops.cast(is_valid, "float32")[..., None]
             return ops.sum(vectors * shares, 1) / ops.sum(shares, 1)
 
-        ends = np.cumsum(self._widths[kind])[:-1]
+        ends = np.cumsum(self._widths[strands])[:-1]
         parts = np.split(_in_parts(model, read, split), ends, axis=1)
         return dict(zip(model.config.readout, parts, strict=True))
 
@@ -408,31 +418,31 @@ def _in_parts(
     read: Callable[..., Any],
     split: examples.Examples,
 ) -> np.ndarray:
-    """Returns what a function makes of rows, neighbours in length together."""
+    """Applies a function to all rows, batching rows of similar length."""
     call = compiled.function(model, read)
     sequences = [split[row] for row in range(len(split))]
     size = max(1, min(64, _BASES // int(split.lengths.max())))
-    order, found = [], []
-    for numbers, rows in batches.by_length(sequences, batch_size=size):
-        order.append(numbers)
-        found.append(call(compiled.pad_to_few(rows))[: len(numbers)])
-    return np.concatenate(found)[np.argsort(np.concatenate(order))]
+    order, results = [], []
+    for indices, rows in batches.by_length(sequences, batch_size=size):
+        order.append(indices)
+        results.append(call(compiled.pad_to_few(rows))[: len(indices)])
+    return np.concatenate(results)[np.argsort(np.concatenate(order))]
 
 
 def _is_better(gain: np.ndarray, errors: float = 1.0) -> bool:
-    """Whether gains of rows are above 0 by more than some standard errors."""
+    """Whether the mean gain is above 0 by more than `errors` standard errors."""
     if len(gain) < 2:
         return False
     return bool(gain.mean() > errors * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 def is_complete(train: examples.Examples, task: tasks.Task) -> bool:
-    """Whether rows can be learnt from: of every class one, and not all labels alike."""
+    """Whether rows suffice for training: all classes occur, or labels differ."""
     if task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS):
         return len(np.unique(train.labels)) == len(task.classes)
     return bool(np.ptp(train.labels, axis=0).any())
 
 
-def _is_number(run: loop.Result) -> bool:
+def _is_regression(run: loop.Result) -> bool:
     model: Any = run.model
     return model.config.task == task_kinds.REGRESSION

@@ -1,4 +1,4 @@
-"""Fine-tuning of a pretrained encoder on labelled sequences, or of a fresh one."""
+"""Fine-tuning of a pretrained or a randomly initialised encoder on labels."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from genomenet.training import workdir as workdir_lib
 ALL: Final = "all"
 HEAD: Final = "head"
 HEAD_FIRST: Final = "head_first"
-HEAD_RATE: Final = 1e-2  # peak, where the head alone is trained
+HEAD_RATE: Final = 1e-2  # peak learning rate if only the head is trained
 FEW: Final = 1_000  # training sequences up to which the head comes first; docs/log.md
 BEST: Final = "best.weights.h5"
 
-_HEAD_STEPS: Final = 200  # at least, of a head that is trained first
-_SAVE_STEPS: Final = 50  # at least, between checkpoints: with few rows an epoch is one
-_BASES: Final = 1 << 12  # that a CPU reads at once: more takes memory, not less time
+_HEAD_STEPS: Final = 200  # fewest steps of a head that is trained first
+_SAVE_STEPS: Final = 50  # fewest steps between checkpoints; an epoch may be one step
+_BASES: Final = 1 << 12  # read at once on a CPU: more take memory and save no time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How a model is fine-tuned, beside the settings that every run has.
+    """How a model is fine-tuned, in addition to the settings of every run.
 
     Attributes:
-        epochs: Times that every example is read.
-        train: "all" weights; those of the "head" alone, a linear probe; or
-            "head_first": a linear probe, and from it on all.
+        epochs: Passes over the training data.
+        train: Which weights are trained: "all"; "head", a linear probe; or
+            "head_first", a linear probe followed by all weights.
         patience: Evaluations without a lower validation loss after which a run ends;
-            0 never ends it. Without a validation split nothing is evaluated.
-        class_weights: Whether all classes weigh the same.
+            0 never ends it early. Without a validation split there is no evaluation.
+        class_weights: Whether classes are weighted to contribute equally.
         warmup: Share of all steps in which the rate rises, in [0, 1].
 
     Raises:
-        ValueError: If a number or word makes no sense.
+        ValueError: If a value is out of range or unknown.
     """
 
     epochs: int = 10
@@ -81,36 +81,36 @@ def run(
     devices: loop.Devices | None = None,
     flags_text: str = "",
 ) -> loop.Result:
-    """Fine-tunes a model, or goes on with a run that was stopped.
+    """Fine-tunes a model, or resumes an interrupted run.
 
     Args:
         family: A key of `genomenet.models.FAMILIES`.
         encoder: Fields of the family's config, as JSON values.
         classifier: What is predicted.
-        data: What is learnt from, and where it has a validation split what the run is
-            evaluated on after each epoch.
-        settings: How to train; numbers of steps follow from the plan.
+        data: The training split and, optionally, a validation split on which the run
+            is evaluated after each epoch.
+        settings: How to train; the numbers of steps follow from the plan.
         plan: How to fine-tune.
         workdir: Folder of the run.
-        pretrained: A model of the family whose weights the encoder begins with, or a
-            classifier, with whose head it begins too; fresh weights if None.
-        origin: What `pretrained` is: kept, and compared when a run goes on.
-        devices: Where to compute, of `engines.devices`; one device by default.
-        flags_text: The command's flags, kept in the folder.
+        pretrained: The initial weights: a model of the family for those of the
+            encoder, or a classifier for those of the head too; random if None.
+        origin: Description of `pretrained`, saved and compared when a run resumes.
+        devices: Where to compute, from `engines.devices`; one device by default.
+        flags_text: The command's flags, saved in the folder.
 
     Returns:
-        The classifier, with the weights of the lowest validation loss where there is
-        a validation split, and its metrics.
+        The classifier and its metrics. With a validation split, its weights are those
+        of the lowest validation loss.
 
     Raises:
-        ValueError: If the parts do not fit each other.
+        ValueError: If the arguments do not fit each other.
         TrainingError: If the loss is not finite.
-        Stopped: If a signal came; the run has been saved.
+        Stopped: If a signal arrived; the run has been saved.
     """
     devices = devices or engines.devices()
-    members = models.get_family(family)
-    # All that may be wrong, before the folder is this run's.
-    check(data, members.shortest(members.from_dict(encoder)))
+    module = models.get_family(family)
+    # All checks come before the run takes the folder.
+    check(data, module.shortest(module.from_dict(encoder)))
     config_lib.check(family, encoder, classifier)
     train, validation = data[examples.TRAIN], data.get(examples.VALIDATION)
     weights = np.ones(len(train), np.float32)
@@ -121,15 +121,15 @@ def run(
     config = run_config(family, encoder, classifier, data, settings, plan, origin)
     with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
         folder.adopt(config, flags_text=flags_text)
-        has_head = isinstance(pretrained, classifier_lib.Classifier)
-        if plan.train == HEAD_FIRST and not has_head:
+        is_classifier = isinstance(pretrained, classifier_lib.Classifier)
+        if plan.train == HEAD_FIRST and not is_classifier:
             pretrained = run(
                 family=family,
                 encoder=encoder,
                 classifier=classifier,
                 data=data,
                 settings=dataclasses.replace(settings, learning_rate=HEAD_RATE),
-                plan=_of_head(plan, settings),
+                plan=_head_plan(plan, settings),
                 workdir=folder.path / HEAD,
                 pretrained=pretrained,
                 origin=origin,
@@ -139,29 +139,29 @@ def run(
         def make_model() -> classifier_lib.Classifier:
             model = classifier_lib.Classifier(family, encoder, classifier)
             if pretrained is not None:
-                whole = isinstance(pretrained, classifier_lib.Classifier)
-                family_lib.transfer(pretrained, model if whole else model.encoder)
+                has_head = isinstance(pretrained, classifier_lib.Classifier)
+                family_lib.transfer(pretrained, model if has_head else model.encoder)
             model.encoder.trainable = plan.train != HEAD
             return model
 
-        reads = _Reader(plan, classifier, settings, make_model, devices)
+        reader = _Reader(plan, classifier, settings, make_model, devices)
         length = max(int(split.lengths.max()) for split in (train, validation) if split)
         held_out: list[Any] = []
         if validation is not None:
-            arrays = reads.arrays(validation, length, np.ones(len(validation)))
+            arrays = reader.arrays(validation, length, np.ones(len(validation)))
             held_out = list(
                 batches.in_order(
                     arrays, batch_size=settings.batch_size, seed=settings.seed
                 )
             )
-        taught = reads.arrays(train, length, weights)
+        train_arrays = reader.arrays(train, length, weights)
         parts = 1
         if devices.is_cpu and devices.num_replicas == 1 and plan.train != HEAD:
             parts = batches.num_parts(settings.batch_size, length, most=_BASES)
 
         def endless(first: int, worker: int, num_workers: int) -> Any:
             whole = batches.endless(
-                taught,
+                train_arrays,
                 batch_size=settings.batch_size,
                 seed=settings.seed,
                 first=first // parts,
@@ -170,7 +170,7 @@ def run(
 
         job = loop.Job(
             objective=classifier_lib,
-            make_model=reads.make_model,
+            make_model=reader.make_model,
             batches=endless,
             held_out=held_out,
             bases_per_row=int(train.lengths.mean()),
@@ -193,20 +193,20 @@ def keep(
     devices: loop.Devices | None = None,
     flags_text: str = "",
 ) -> loop.Result:
-    """Makes a run of a classifier whose head was fitted without steps.
+    """Records a classifier whose head was fitted without optimizer steps as a run.
 
     Args:
         model: The classifier.
-        data: What it was fitted to.
+        data: The data that it was fitted to.
         settings: As for `run`.
-        plan: As for `run`; the record says that the head alone was trained.
+        plan: As for `run`; the record says that only the head was trained.
         workdir: Folder of the run.
         origin: As for `run`.
         devices: As for `run`.
         flags_text: As for `run`.
 
     Returns:
-        The run, of no step.
+        The run, with 0 steps.
     """
     devices = devices or engines.devices()
     encoder = models.get_family(model.family).to_dict(model.encoder.config)
@@ -232,15 +232,15 @@ def keep(
 
 
 def rate(family: family_lib.Family, train: str) -> float:
-    """Returns the peak learning rate that is taken where none is given.
+    """Returns the default peak learning rate.
 
     Args:
-        family: Of the model.
+        family: The family of the model.
         train: As in `Plan`.
 
     Returns:
-        The family's; of "head_first" a tenth of it, which keeps more of what few
-        labels cannot teach again.
+        `HEAD_RATE` for "head", else the rate of the family; a tenth of it for
+        "head_first", which keeps more of what was learnt in pretraining.
     """
     if train == HEAD:
         return HEAD_RATE
@@ -250,15 +250,16 @@ def rate(family: family_lib.Family, train: str) -> float:
 def resolve(
     settings: settings_lib.Settings, plan: Plan, rows: int
 ) -> settings_lib.Settings:
-    """Returns the settings with the numbers of steps that a plan makes.
+    """Returns the settings with the numbers of steps that follow from a plan.
 
     Args:
         settings: How to train.
         plan: How to fine-tune.
-        rows: Examples of an epoch.
+        rows: Number of examples in an epoch.
 
     Returns:
-        The settings: evaluations after every epoch, checkpoints after 50 steps or more.
+        The settings, with an evaluation after every epoch and at least 50 steps
+        between checkpoints.
     """
     per_epoch = batches.steps_per_epoch(rows, settings.batch_size)
     return dataclasses.replace(
@@ -280,11 +281,11 @@ def run_config(
     plan: Plan,
     origin: Mapping[str, Any] | None,
 ) -> workdir_lib.RunConfig:
-    """Returns what a run is, for its folder; arguments as for `run`."""
-    members = models.get_family(family)
+    """Returns the configuration of a run for its folder; arguments as for `run`."""
+    module = models.get_family(family)
     return workdir_lib.RunConfig(
         family=family,
-        model=members.to_dict(members.from_dict(encoder)),
+        model=module.to_dict(module.from_dict(encoder)),
         settings=settings,
         dataset=_identity(data),
         parts={
@@ -296,23 +297,23 @@ def run_config(
 
 
 def scaled(truth: np.ndarray, config: config_lib.ClassifierConfig) -> np.ndarray:
-    """Returns labels as the loss reads them: of regression in units of the spread."""
+    """Returns labels as the loss reads them: standardised for regression."""
     if config.task == task_kinds.REGRESSION:
         return (truth - config.mean) / config.scale
     return truth
 
 
-def _of_head(plan: Plan, settings: settings_lib.Settings) -> Plan:
-    """Returns how the head is trained before all weights are."""
+def _head_plan(plan: Plan, settings: settings_lib.Settings) -> Plan:
+    """Returns the plan for training the head before all weights."""
     per_epoch = settings.eval_every
     epochs = max(plan.epochs, -(-_HEAD_STEPS // per_epoch))
     return dataclasses.replace(plan, train=HEAD, epochs=epochs)
 
 
 class _Reader:
-    """Turns examples into arrays: bases, or vectors where the encoder stays as it is.
+    """Turns examples into arrays: of bases, or of vectors if the encoder is frozen.
 
-    An encoder that is not trained need not run in every epoch.
+    A frozen encoder runs once instead of in every epoch.
     """
 
     def __init__(
@@ -335,7 +336,7 @@ class _Reader:
     def arrays(
         self, split: examples.Examples, length: int, weights: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Returns what `classifier.loss` reads, all rows of a split."""
+        """Returns all rows of a split as `classifier.loss` reads them."""
         label = scaled(split.labels, self._config)
         common = {
             "label": label.astype("float32")
@@ -352,27 +353,27 @@ class _Reader:
     def _embed(
         self, model: classifier_lib.Classifier, bases: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the vectors of all windows of both strands, or of one."""
+        """Returns the vectors of all windows, of both strands or one."""
 
         def read(model: classifier_lib.Classifier, rows: Any) -> Any:
-            found = [model.read(rows)]
+            strands = [model.read(rows)]
             if self._config.augment:
-                found.append(model.read(strand.reverse_padded(rows)))
-            vectors, is_valid = zip(*found, strict=True)
+                strands.append(model.read(strand.reverse_padded(rows)))
+            vectors, is_valid = zip(*strands, strict=True)
             return ops.stack(vectors, axis=1), ops.stack(is_valid, axis=1)
 
         call = compiled.function(model, read)
         size = max(1, min(self._batch_size, _BASES // bases.shape[1]))
-        found = [
-            [array[: len(numbers)] for array in call(rows)]
-            for numbers, rows in batches.by_length(list(bases), batch_size=size)
+        parts = [
+            [array[: len(indices)] for array in call(rows)]
+            for indices, rows in batches.by_length(list(bases), batch_size=size)
         ]
-        vectors, is_valid = zip(*found, strict=True)
+        vectors, is_valid = zip(*parts, strict=True)
         return np.concatenate(vectors).astype("float32"), np.concatenate(is_valid)
 
 
 def check(data: examples.Data, shortest: int) -> None:
-    """Refuses what cannot be learnt from.
+    """Rejects data on which a model cannot be trained.
 
     Args:
         data: All splits.
@@ -398,16 +399,16 @@ def check(data: examples.Data, shortest: int) -> None:
                 raise sources.DatasetError(
                     f"{data.name}: class {name!r} has no training example"
                 )
-    taught = data[examples.TRAIN].labels
-    if len(taught) and not np.ptp(taught, axis=0).any():
+    labels = data[examples.TRAIN].labels
+    if len(labels) and not np.ptp(labels, axis=0).any():
         raise sources.DatasetError(
-            f"{data.name}: all {len(taught):,} training examples have the same label:"
-            " there is nothing to tell apart"
+            f"{data.name}: all {len(labels):,} training examples have the same label:"
+            " nothing can be learnt from them"
         )
 
 
 def _identity(data: examples.Data) -> dict[str, Any]:
-    """Returns what tells one set of examples from another."""
+    """Returns what identifies a set of examples."""
     return {
         "name": data.name,
         "task": data.task.kind,
@@ -420,7 +421,7 @@ def _identity(data: examples.Data) -> dict[str, Any]:
 
 
 def _baseline(data: examples.Data) -> dict[str, float]:
-    """Returns what guessing by the frequencies of the training labels scores."""
+    """Returns the loss and accuracy of guessing by the training label frequencies."""
     truth, held_out = data["train"].labels, data["validation"].labels
     if data.task.kind == task_kinds.REGRESSION:
         spread = float(truth.std()) or 1.0
@@ -429,9 +430,9 @@ def _baseline(data: examples.Data) -> dict[str, float]:
         }
     if data.task.kind == task_kinds.MULTI_LABEL:
         share = (truth.sum(0) + 1) / (len(truth) + 2)
-        each = -np.where(held_out, np.log(share), np.log1p(-share))
+        loss = -np.where(held_out, np.log(share), np.log1p(-share))
         hit = (share > 0.5) == held_out
-        return {"val_chance_loss": float(each.mean()), "val_chance": float(hit.mean())}
+        return {"val_chance_loss": float(loss.mean()), "val_chance": float(hit.mean())}
     counts = np.bincount(truth, minlength=len(data.task.classes)) + 1
     share = counts / counts.sum()
     return {
@@ -441,7 +442,7 @@ def _baseline(data: examples.Data) -> dict[str, float]:
 
 
 def _is_done(rows: Sequence[Mapping[str, float]], patience: int) -> bool:
-    """Whether the last `patience` evaluations brought no lower loss."""
+    """Whether the last `patience` evaluations did not lower the loss."""
     losses = [row["val_loss"] for row in rows if "val_loss" in row]
     if not patience or len(losses) <= patience:
         return False

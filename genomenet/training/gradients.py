@@ -15,68 +15,68 @@ from genomenet.models import family as family_lib
 
 
 def sums(output: family_lib.LossOutput) -> dict[str, Any]:
-    """Returns sums over rows, each times the row's weight.
+    """Returns sums over rows, each row multiplied by its weight.
 
     Args:
-        output: Of a batch.
+        output: Loss and metrics of a batch.
 
     Returns:
-        "weight", "loss" and the family's metrics, float32 scalars; of a metric with a
-        weight of its own that too, as `weight_name` says.
+        "weight", "loss" and the family's metrics, float32 scalars. A metric with its
+        own weight adds that weight under `weight_name`.
     """
     weight = ops.sum(output.weight)
-    found = {"weight": weight, "loss": ops.sum(output.per_example * output.weight)}
+    totals = {"weight": weight, "loss": ops.sum(output.per_example * output.weight)}
     for name, value in output.metrics.items():
-        own = weight
+        metric_weight = weight
         if isinstance(value, tuple):
-            value, own = value
-            found[weight_name(name)] = ops.cast(own, "float32")
-        found[name] = ops.cast(value, "float32") * own
-    return found
+            value, metric_weight = value
+            totals[weight_name(name)] = ops.cast(metric_weight, "float32")
+        totals[name] = ops.cast(value, "float32") * metric_weight
+    return totals
 
 
 def means(totals: Mapping[str, float]) -> dict[str, float]:
     """Returns the means of sums over any number of batches.
 
     Args:
-        totals: Of `sums`, added up; "stop" is left out.
+        totals: Results of `sums`, added up; "stop" is ignored.
 
     Returns:
-        "loss" and the family's metrics; of no weight 0.
+        "loss" and the family's metrics; 0 where the weight is 0.
     """
     weights = {weight_name(name): name for name in totals}
-    found = {}
+    result = {}
     for name, value in totals.items():
         if name not in ("weight", "stop") and name not in weights:
             weight = totals.get(weight_name(name), totals["weight"])
-            found[name] = value / weight if weight else 0.0
-    return found
+            result[name] = value / weight if weight else 0.0
+    return result
 
 
 def weight_name(name: str) -> str:
-    """Returns what the weight of a metric is called among sums."""
+    """Returns the key of a metric's own weight among sums."""
     return f"{name}/weight"
 
 
 def factor(
     gradients: Sequence[Any], weight: Any, *, clip_norm: float, scale: Any = 1.0
 ) -> Any:
-    """Returns what summed gradients are multiplied with: the mean, clipped.
+    """Returns the factor that turns summed gradients into the clipped mean.
 
     Args:
-        gradients: Summed over all rows.
-        weight: Summed over all rows; of 0 the factor is 0.
+        gradients: Gradients summed over all rows.
+        weight: Weight summed over all rows; if it is 0 the factor is 0.
         clip_norm: Largest global norm of the mean gradient; 0 does not clip.
-        scale: Of the loss, by which an optimizer divides later.
+        scale: Scale of the loss, by which the optimizer divides later.
 
     Returns:
         A float32 scalar.
     """
-    found = ops.where(weight > 0, 1.0 / ops.where(weight > 0, weight, 1.0), 0.0)
+    result = ops.where(weight > 0, 1.0 / ops.where(weight > 0, weight, 1.0), 0.0)
     if clip_norm:
         squares: list[Any] = [
             ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients
         ]
-        norm = ops.sqrt(sum(squares)) * found / scale
-        found = found * clip_norm / ops.maximum(norm, clip_norm)
-    return found
+        norm = ops.sqrt(sum(squares)) * result / scale
+        result = result * clip_norm / ops.maximum(norm, clip_norm)
+    return result

@@ -1,4 +1,4 @@
-"""Linear heads over fixed features, regularised; NumPy and scikit-learn only.
+"""Regularised linear heads over fixed features; NumPy and scikit-learn only.
 
 C is the number of channels, N of rows.
 """
@@ -14,17 +14,17 @@ import numpy.typing as npt
 from genomenet import task_kinds
 from genomenet.data import tasks
 
-_ABSENT: Final = -10.0  # logit of a class that the training rows lack
+_ABSENT: Final = -10.0  # logit of a class that has no training row
 
 Array = npt.NDArray[Any]
 
 
 def constants(values: Array, name: str) -> tuple[Array, Array]:
-    """Returns what is subtracted from each channel, and by what it is multiplied.
+    """Returns the shift and the factor that standardise each channel.
 
-    Channels of states get the same spread each; counts and positions keep theirs, so
-    that a rare k-mer weighs no more than a common one. Rows have the mean square
-    length 1.
+    Channels of states are scaled to equal spread. Counts and positions keep their
+    relative spread, so that a rare k-mer weighs no more than a common one. The mean
+    square length of rows becomes 1.
     """
     values = np.asarray(values, np.float64)
     mean, spread = values.mean(axis=0), values.std(axis=0)
@@ -38,7 +38,7 @@ def constants(values: Array, name: str) -> tuple[Array, Array]:
 def scaled(
     features: Mapping[str, Array], readout: tuple[str, ...]
 ) -> tuple[Array, float]:
-    """Returns scaled features of a readout side by side, and by what each shrank."""
+    """Returns the scaled, concatenated features of a readout and their shrinkage."""
     parts = []
     for name in readout:
         mean, factor = constants(features[name], name)
@@ -50,7 +50,7 @@ def scaled(
 def fit(
     features: Array, truth: Array, task: tasks.Task, weights: Array, penalty: float
 ) -> tuple[Array, Array]:
-    """Returns kernel, (C, outputs), and bias, (outputs,), of a regularised head."""
+    """Fits a regularised head; returns kernel, (C, outputs), and bias, (outputs,)."""
     from sklearn import linear_model
 
     if task.kind == task_kinds.REGRESSION:
@@ -79,10 +79,10 @@ def fit(
 
 
 def fewer_channels(features: Array) -> tuple[Array, Any]:
-    """Returns features with at most as many channels as rows, and the way back.
+    """Returns features with at most as many channels as rows, and the inverse map.
 
-    The rows are turned into the space that they span, in which a penalised head is
-    the same.
+    The rows are rotated into the space that they span, where a penalised head is the
+    same. The inverse map turns a kernel of that head into one of all channels.
     """
     if features.shape[1] <= features.shape[0]:
         return features, lambda kernel: kernel
@@ -93,7 +93,7 @@ def fewer_channels(features: Array) -> tuple[Array, Any]:
 
 
 def num_outputs(task: tasks.Task) -> int:
-    """Returns how many logits a head has."""
+    """Returns the number of logits of a head."""
     return (
         1
         if task.kind in (task_kinds.BINARY, task_kinds.REGRESSION)

@@ -1,7 +1,7 @@
-"""The training loop of every model: runs that can be stopped anywhere; keras only.
+"""The training loop of every model, with runs that can be resumed; keras only.
 
-What computes the steps, and keeps what a run needs to go on, is an `Engine`, one for
-each backend of Keras in `engines`.
+An `Engine` computes the steps and saves checkpoints. `engines` has one for each backend
+of Keras.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from genomenet.training import progress as progress_lib
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
 
-_LOG_EVERY: Final = 10  # steps: between rows of metrics.jsonl, and looks at the loss
+_LOG_EVERY: Final = 10  # steps between rows of metrics.jsonl and checks of the loss
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; one line says why and from where to go on."""
+    """Training cannot continue; one line gives the reason and the last checkpoint."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
-    """A signal asked the run to stop; it has been saved.
+    """A signal stopped the run, which has been saved.
 
     Attributes:
         step: The step that was saved.
-        signal_number: The signal, 0 if another worker was asked.
+        signal_number: The signal; 0 if another worker received it.
     """
 
     def __init__(self, step: int, signal_number: int):
@@ -53,10 +53,10 @@ class Result:
 
     Attributes:
         model: The trained model.
-        config: What the run is.
-        metrics: Of the last evaluation, and "steps".
+        config: The configuration of the run.
+        metrics: Metrics of the last evaluation, and "steps".
         is_chief: Whether this process writes the files of the run.
-        resumed: Whether there was nothing left to do.
+        resumed: Whether the run was finished before, so that nothing was trained.
     """
 
     model: keras.Model
@@ -68,23 +68,23 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a run trains, and on what.
+    """The model, objective and data of a run.
 
     Attributes:
         objective: Has `loss(model, batch, *, training, gather)` and `derived(means)`,
-            as `genomenet.models.family.Family` says.
-        make_model: Makes the model with its first weights, under the strategy.
-        batches: Number of the first batch, index of this process and number of
+            as in `genomenet.models.family.Family`.
+        make_model: Builds the model with its initial weights, under the strategy.
+        batches: Index of the first batch, index of this process and number of
             processes → an endless iterator of this process's rows of the batches.
         held_out: Batches of the validation split; the same at every evaluation.
-        bases_per_row: Bases that a row reads.
-        baseline: Of a model, what scores "val_chance_loss" and "val_chance" has who
-            learned nothing.
-        is_done: Of the rows of `metrics.jsonl`, whether to end before the last step.
-        best: File for the weights of the evaluation with the lowest loss, with
-            which the run ends; None ends with the last weights.
-        parts: Parts of each batch that `batches` yields one by one, of which the
-            gradients are summed: less memory, the same step.
+        bases_per_row: Bases in a row.
+        baseline: Computes the chance-level loss and accuracy for a model, as
+            "val_chance_loss" and "val_chance".
+        is_done: Decides from the rows of `metrics.jsonl` whether to end early.
+        best: File for the weights of the evaluation with the lowest loss, which the
+            run returns; if None it returns the last weights.
+        parts: Number of parts of each batch, which `batches` yields one by one. Their
+            gradients are summed, which saves memory and gives the same step.
     """
 
     objective: Any
@@ -99,10 +99,10 @@ class Job:
 
 
 class Engine(Protocol):
-    """What computes the steps of a run, with its weights, data and checkpoints.
+    """Computes the steps of a run and holds its weights, data and checkpoints.
 
     Attributes:
-        model: The model. Only after `write_back` it holds the trained weights.
+        model: The model. It holds the trained weights only after `write_back`.
         optimizer: Its optimizer.
         is_alone: Whether no other process takes part.
     """
@@ -117,11 +117,11 @@ class Engine(Protocol):
         ...
 
     def restore(self) -> tuple[int, dict[str, float]]:
-        """Restores the newest checkpoint: its step, or 0, and the sums in it."""
+        """Restores the newest checkpoint; returns its step, or 0, and its sums."""
         ...
 
     def save(self, step: int, totals: Mapping[str, float]) -> None:
-        """Saves a checkpoint, once a step; not on workers that are not the chief."""
+        """Saves a checkpoint, at most one per step and only on the chief."""
         ...
 
     def train(self, stop: bool) -> Mapping[str, Any]:
@@ -132,8 +132,8 @@ class Engine(Protocol):
 
         Returns:
             Sums over all rows, each of a metric times the row's weight: "weight",
-            "loss", the family's metrics, and "stop", above 0 if any process was
-            asked to stop. They need not be computed yet.
+            "loss", the family's metrics, and "stop", which is above 0 if any process
+            was asked to stop. They may still be being computed.
         """
         ...
 
@@ -142,21 +142,21 @@ class Engine(Protocol):
         ...
 
     def write_back(self) -> None:
-        """Brings the trained weights into the model."""
+        """Copies the trained weights into the model."""
         ...
 
     def close(self) -> None:
-        """Ends what computes batches ahead."""
+        """Ends the prefetching of batches."""
         ...
 
 
 class Devices(Protocol):
-    """Where a run computes, in this process and others; of `engines.devices`.
+    """The devices of a run, in this process and others; made by `engines.devices`.
 
     Attributes:
         is_chief: Whether this process writes the files of the run.
-        num_replicas: Devices that share a batch, over all processes.
-        is_cpu: Whether they are no accelerators.
+        num_replicas: Number of devices that share a batch, over all processes.
+        is_cpu: Whether all of them are CPUs.
     """
 
     is_chief: bool
@@ -164,17 +164,17 @@ class Devices(Protocol):
     is_cpu: bool
 
     def check(self, settings: settings_lib.Settings) -> None:
-        """Raises a ValueError if settings do not go with the devices."""
+        """Raises a ValueError if the devices do not support the settings."""
         ...
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Returns within what a model is made whose weights are on the devices."""
+        """Returns the context in which models are built on the devices."""
         ...
 
     def engine(
         self, job: Job, settings: settings_lib.Settings, folder: workdir_lib.Workdir
     ) -> Engine:
-        """Makes what computes this process's part of a run."""
+        """Makes the engine that computes this process's part of a run."""
         ...
 
 
@@ -185,21 +185,21 @@ def run(
     folder: workdir_lib.Workdir,
     devices: Devices,
 ) -> Result:
-    """Trains a model, or goes on with a run that was stopped.
+    """Trains a model, or resumes an interrupted run.
 
     Args:
-        job: What is trained.
-        config: What the run is; `folder` has adopted it.
-        folder: Of the run.
-        devices: Where it computes.
+        job: The model, objective and data.
+        config: The configuration of the run, which `folder` has adopted.
+        folder: Folder of the run.
+        devices: Where to compute.
 
     Returns:
         The trained model and its metrics.
 
     Raises:
-        ValueError: If the folder's run has been trained for longer.
+        ValueError: If the run in the folder already has more steps.
         TrainingError: If the loss is not finite.
-        Stopped: If a signal came; the run has been saved.
+        Stopped: If a signal arrived; the run has been saved.
     """
     with signals.noted() as asked, weights_of(config.settings):
         return _Run(job, config, folder, devices).finish(asked)
@@ -207,9 +207,9 @@ def run(
 
 @contextmanager
 def weights_of(settings: settings_lib.Settings) -> Iterator[None]:
-    """Makes models with the precision and the seed of a run, and puts both back.
+    """Sets the precision and the seed of a run, and restores both afterwards.
 
-    The seed is that of Python's generator, from which Keras takes the seeds of
+    The seed is that of Python's generator, from which Keras draws the seeds of
     initial weights and of dropout.
     """
     state = random.getstate()
@@ -222,10 +222,10 @@ def weights_of(settings: settings_lib.Settings) -> Iterator[None]:
 
 
 def check_batch_size(settings: settings_lib.Settings, num_replicas: int) -> None:
-    """Raises a ValueError if batches cannot be dealt evenly to the devices."""
+    """Raises a ValueError if batches cannot be divided evenly among the devices."""
     if settings.batch_size % num_replicas:
         raise ValueError(
-            f"batch_size={settings.batch_size} cannot be dealt evenly to"
+            f"batch_size={settings.batch_size} must be a multiple of the"
             f" {num_replicas} replicas"
         )
 
@@ -244,24 +244,24 @@ class _Run:
         self.run_config = run_config
         self.settings = settings = run_config.settings
         self.folder = folder
-        in_parts = dataclasses.replace(
+        part_settings = dataclasses.replace(
             settings,
             batch_size=settings.batch_size // job.parts,
             accumulate=settings.accumulate * job.parts,
         )
-        self.engine = devices.engine(job, in_parts, folder)
+        self.engine = devices.engine(job, part_settings, folder)
         self.baseline = dict(job.baseline(self.engine.model)) if job.held_out else {}
         self._sequences = settings.batch_size * settings.accumulate
         self._bases = self._sequences * job.bases_per_row
 
     def finish(self, asked: Callable[[], int]) -> Result:
-        """Trains to the last step."""
+        """Trains to the last step and returns the result."""
         settings = self.settings
         first, totals = self.engine.restore()
         if first > settings.steps:
             raise ValueError(
                 f"{self.folder.path} has been trained for {first} steps, more than"
-                f" steps={settings.steps}"
+                f" steps={settings.steps}; use another workdir, or more steps"
             )
         self.progress = progress_lib.ProgressLine(
             steps=settings.steps,
@@ -280,7 +280,7 @@ class _Run:
         ]
         is_over = first == settings.steps or self.job.is_done(self.rows)
         if first and not is_over:
-            self.progress.say(f"going on from step {first} of {settings.steps}")
+            self.progress.say(f"resuming from step {first} of {settings.steps}")
         try:
             if not is_over:
                 self._train(first, totals, asked)
@@ -306,9 +306,9 @@ class _Run:
         self, first: int, totals: dict[str, float], asked: Callable[[], int]
     ) -> None:
         settings = self.settings
-        pending: list[tuple[int, Mapping[str, Any]]] = []
+        pending_sums: list[tuple[int, Mapping[str, Any]]] = []
         for step in range(first + 1, settings.steps + 1):
-            pending.append((step, self.engine.train(bool(asked()))))
+            pending_sums.append((step, self.engine.train(bool(asked()))))
             if step == first + 1:
                 self.progress.start_clock(step)
             is_row = step % _LOG_EVERY == 0 or step == settings.steps
@@ -317,7 +317,7 @@ class _Run:
             wants_stop = self.engine.is_alone and asked()
             if not (is_row or is_save or is_eval or wants_stop):
                 continue
-            is_stop = self._look(pending, totals) or wants_stop
+            is_stop = self._look(pending_sums, totals) or wants_stop
             row: dict[str, float] = {}
             if is_row:
                 row = self._row(step, totals)
@@ -332,7 +332,7 @@ class _Run:
                 self.engine.save(step, totals)
                 self.progress.exclude(time.monotonic() - begin)
             if is_over:
-                self.progress.say(f"step {step}: no longer better, ended")
+                self.progress.say(f"step {step}: stopped early, no improvement")
                 return
             if is_stop and step < settings.steps:
                 raise Stopped(step, asked())
@@ -341,14 +341,14 @@ class _Run:
         try:
             progress_lib.save_curves(self.folder.path)
         except ImportError:
-            self.progress.say("no learning curves are drawn: there is no matplotlib")
+            self.progress.say("learning curves need matplotlib, which is not installed")
 
     def _note(self, row: dict[str, float]) -> None:
-        """Writes a row of metrics, and the weights if none before were better."""
+        """Writes a row of metrics, and the weights if their loss is the lowest."""
         best = self.job.best
         if best is not None and "val_loss" in row and not self.folder.read_only:
-            before = [r["val_loss"] for r in self.rows if "val_loss" in r]
-            if not before or row["val_loss"] < min(before):
+            earlier = [r["val_loss"] for r in self.rows if "val_loss" in r]
+            if not earlier or row["val_loss"] < min(earlier):
                 partial = best.with_name(f".{best.name}")
                 self.engine.write_back()
                 family_lib.save_weights(self.engine.model, partial)
@@ -358,21 +358,23 @@ class _Run:
             self.log.write(row)
 
     def _look(
-        self, pending: list[tuple[int, Mapping[str, Any]]], totals: dict[str, float]
+        self,
+        pending_sums: list[tuple[int, Mapping[str, Any]]],
+        totals: dict[str, float],
     ) -> bool:
-        """Adds what steps returned to the totals; True if any was asked to stop."""
+        """Adds sums of steps to the totals; returns whether any was asked to stop."""
         is_stop = False
-        for step, sums in pending:
+        for step, sums in pending_sums:
             values = {name: float(value) for name, value in sums.items()}
             is_stop |= values.pop("stop") > 0
             if not math.isfinite(values["loss"]):
                 raise TrainingError(self._not_finite(step, values["loss"]))
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value
-        if pending:
+        if pending_sums:
             means = self._means(totals)
-            self.progress.update(pending[-1][0], means)
-            pending.clear()
+            self.progress.update(pending_sums[-1][0], means)
+            pending_sums.clear()
         return is_stop
 
     def _row(self, step: int, totals: Mapping[str, float]) -> dict[str, float]:
@@ -423,14 +425,14 @@ class _Run:
         )
 
     def _last_metrics(self) -> dict[str, float]:
-        """Returns those of the last rows, or of the weights that are kept."""
+        """Returns the latest metrics, those of the best evaluation where it is kept."""
         rows = workdir_lib.read_metrics(self.folder.path)
         metrics: dict[str, float] = {}
         for row in rows:
             metrics.update(row)
-        judged = [row for row in rows if "val_loss" in row]
-        if self.job.best is not None and judged:
-            metrics.update(min(judged, key=lambda row: row["val_loss"]))
+        evaluated = [row for row in rows if "val_loss" in row]
+        if self.job.best is not None and evaluated:
+            metrics.update(min(evaluated, key=lambda row: row["val_loss"]))
         metrics.pop("step", None)
         metrics["steps"] = rows[-1]["step"] if rows else self.settings.steps
         return metrics
@@ -440,6 +442,6 @@ def _load(model: keras.Model, path: pathlib.Path) -> None:
     """Loads the weights of the best evaluation."""
     try:
         model.load_weights(path)
-    except Exception as e:  # of many kinds, by what is wrong in the file
+    except Exception as e:  # its type depends on the damage
         cause = f"{sources.cause(e):.200}"
-        raise ValueError(f"{path} is damaged ({cause}): take another workdir") from e
+        raise ValueError(f"{path} is damaged ({cause}): use another workdir") from e

@@ -1,6 +1,6 @@
 """Weights and checkpoints as .npz files, arrays by name.
 
-Nothing that is pickled is read, and sizes are compared with what they claim first.
+Pickled data is never read, and claimed sizes are checked before any array is loaded.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _HEADERS: Final = {
 
 
 def save(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
-    """Writes arrays by their names, whole or not at all."""
+    """Writes arrays by name; the file appears complete or not at all."""
     with atomic.replacing(path) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
 
 
 def load(path: str | os.PathLike[str]) -> Arrays:
-    """Reads arrays by their names.
+    """Reads arrays by name.
 
     Args:
         path: The file.
@@ -43,7 +43,7 @@ def load(path: str | os.PathLike[str]) -> Arrays:
         Name → array.
 
     Raises:
-        ValueError: If it cannot be read, or holds anything but arrays.
+        ValueError: If the file cannot be read, or holds anything but arrays.
     """
     try:
         _check_sizes(path)
@@ -52,68 +52,68 @@ def load(path: str | os.PathLike[str]) -> Arrays:
     except OSError as e:
         raise ValueError(f"{path} cannot be read: {e.strerror or e}") from e
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as e:
-        raise ValueError(f"{path} is no .npz of arrays: {e}") from e
+        raise ValueError(f"{path} is not an .npz file of arrays: {e}") from e
 
 
 def save_model(model: keras.Model, path: str | os.PathLike[str], *, step: int) -> None:
-    """Writes the weights of a model by their paths, and the "step" they are of."""
+    """Writes the weights of a model by path, and their training step as "step"."""
     weights = {w.path: keras.ops.convert_to_numpy(w) for w in model.weights}
     save(path, {**weights, "step": np.int64(step)})
 
 
 def load_model(model: keras.Model, path: str | os.PathLike[str]) -> int:
-    """Loads every weight of a model, or none.
+    """Loads all weights of a model, or none if any is invalid.
 
     Args:
         model: The model, built; on any backend of Keras.
-        path: What `save_model` wrote.
+        path: A file that `save_model` wrote.
 
     Returns:
-        The step that the weights are of.
+        The training step of the weights.
 
     Raises:
-        ValueError: If the file cannot be read, a name, shape or type does not fit,
+        ValueError: If the file cannot be read, a name, shape or type does not match,
             or a weight is not finite.
     """
-    found = load(path)
-    check(found, {**{w.path: w.shape for w in model.weights}, "step": ()}, path)
+    arrays = load(path)
+    check(arrays, {**{w.path: w.shape for w in model.weights}, "step": ()}, path)
     for weight in model.weights:
-        array = found[weight.path]
+        array = arrays[weight.path]
         if array.dtype != np.float32:
             raise ValueError(f"{path}: {weight.path} is {array.dtype}, not float32")
         if not np.isfinite(array).all():
             raise ValueError(f"{path}: {weight.path} holds NaN or infinity")
     for weight in model.weights:
-        weight.assign(found[weight.path])
-    return int(found["step"])
+        weight.assign(arrays[weight.path])
+    return int(arrays["step"])
 
 
 def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
-    """Loads the weights of the newest whole checkpoint of a run on JAX.
+    """Loads the weights of the newest intact checkpoint of a run on JAX.
 
     Args:
-        model: Of the run's configuration; on any backend of Keras.
+        model: A model of the run's configuration; on any backend of Keras.
         directory: The run's folder.
 
     Returns:
         The step of the checkpoint.
 
     Raises:
-        ValueError: If there is no checkpoint, or it is of another model.
+        ValueError: If there is no checkpoint, or it belongs to another model.
     """
     if not (paths := checkpoints(pathlib.Path(directory, "checkpoints"))):
         raise ValueError(f"{directory} holds no checkpoint: has it been trained?")
 
     def read(path: pathlib.Path) -> None:
-        trained = "trainable/"
-        found = {
-            name.removeprefix(trained): array
+        prefix = "trainable/"
+        arrays = {
+            name.removeprefix(prefix): array
             for name, array in load(path).items()
-            if name.startswith(trained)
+            if name.startswith(prefix)
         }
-        check(found, {w.path: w.shape for w in model.weights}, path)
+        check(arrays, {w.path: w.shape for w in model.weights}, path)
         for weight in model.weights:
-            weight.assign(found[weight.path])
+            weight.assign(arrays[weight.path])
 
     return step_of(fallback.newest(paths, read))
 
@@ -129,24 +129,24 @@ def step_of(path: pathlib.Path) -> int:
 
 
 def check(
-    found: Mapping[str, npt.NDArray[Any]],
+    arrays: Mapping[str, npt.NDArray[Any]],
     wanted: Mapping[str, tuple[int, ...]],
     path: str | os.PathLike[str],
 ) -> None:
-    """Checks that arrays are those of a model: no name or shape is another.
+    """Checks that the names and shapes of arrays are those of a model.
 
     Args:
-        found: Name → array.
-        wanted: Name → shape.
+        arrays: Name → array, as read.
+        wanted: Name → shape, as expected.
         path: The file, for the error.
 
     Raises:
-        ValueError: If they are not; the first name that does not fit is told.
+        ValueError: If they differ; the message names the first mismatch.
     """
     for name in wanted:
-        if name not in found:
+        if name not in arrays:
             raise ValueError(f"{path} does not fit the model: it lacks {name}")
-    for name, array in found.items():
+    for name, array in arrays.items():
         if name not in wanted:
             raise ValueError(f"{path} does not fit the model, which has no {name}")
         if array.shape != tuple(wanted[name]):
@@ -157,35 +157,35 @@ def check(
 
 
 def _check_sizes(path: str | os.PathLike[str]) -> None:
-    """Refuses a .npz that would take more memory than it has bytes.
+    """Rejects an .npz file that would take more memory than its size on disk.
 
     Args:
         path: The file.
 
     Raises:
-        ValueError: If an array is compressed, or has another size than its file says.
-        OSError: If it cannot be read; also `zipfile.BadZipFile`.
+        ValueError: If an array is compressed, or its size differs from its header.
+        OSError: If the file cannot be read; also `zipfile.BadZipFile`.
     """
     try:
-        _check_members(path)
-    except RuntimeError as e:  # of what zipfile cannot read: encrypted, version 12.1
+        _check_entries(path)
+    except RuntimeError as e:  # zipfile: encrypted, or version 12.1
         raise ValueError(str(e)) from e
 
 
-def _check_members(path: str | os.PathLike[str]) -> None:
+def _check_entries(path: str | os.PathLike[str]) -> None:
     with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise ValueError("it is compressed, which this package does not do")
-        if sum(member.file_size for member in members) > os.path.getsize(path):
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("it is compressed; save it without compression")
+        if sum(entry.file_size for entry in entries) > os.path.getsize(path):
             raise ValueError("its arrays are larger than the file")
-        for member in members:
-            with archive.open(member) as file:
+        for entry in entries:
+            with archive.open(entry) as file:
                 version = np.lib.format.read_magic(file)
                 if version not in _HEADERS:
-                    raise ValueError(f"{member.filename[:60]!r} is no array")
+                    raise ValueError(f"{entry.filename[:60]!r} is not an array")
                 shape, _, dtype = _HEADERS[version](file)
                 nbytes = math.prod(shape) * dtype.itemsize
-                is_whole = file.tell() + nbytes == member.file_size
-                if not is_whole and not dtype.hasobject:  # which NumPy refuses
-                    raise ValueError(f"{member.filename[:60]!r} is not all there")
+                is_whole = file.tell() + nbytes == entry.file_size
+                if not is_whole and not dtype.hasobject:  # NumPy rejects
+                    raise ValueError(f"{entry.filename[:60]!r} has a wrong size")

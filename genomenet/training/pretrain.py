@@ -18,7 +18,7 @@ from genomenet.training import engines, loop
 from genomenet.training import settings as settings_lib
 from genomenet.training import workdir as workdir_lib
 
-_SEEN_WINDOWS: Final = 2048  # of the training split, for the scores of guessing
+_SEEN_WINDOWS: Final = 2048  # training windows from which chance level is computed
 
 
 def run(
@@ -33,20 +33,18 @@ def run(
     devices: loop.Devices | None = None,
     flags_text: str = "",
 ) -> loop.Result:
-    """Pretrains a model, or goes on with a run that was stopped.
-
-    Keras's backend computes it.
+    """Pretrains a model on Keras's backend, or resumes an interrupted run.
 
     Args:
         family: A key of `genomenet.models.FAMILIES`.
         model: Fields of the family's config, as JSON values.
         settings: How to train.
-        dataset: A prepared genome, or what `prepared.read` takes.
+        dataset: A prepared genome, or an argument of `prepared.read`.
         workdir: Folder of the run.
-        pretrained: A model of the family to begin with; fresh weights if None.
-        origin: What `pretrained` is: kept, and compared when a run goes on.
-        devices: Where to compute, of `engines.devices`; one device by default.
-        flags_text: The command's flags, kept in the folder.
+        pretrained: A model of the family with the initial weights; random if None.
+        origin: Description of `pretrained`, saved and compared when a run resumes.
+        devices: Where to compute, from `engines.devices`; one device by default.
+        flags_text: The command's flags, saved in the folder.
 
     Returns:
         The trained model and its metrics.
@@ -55,33 +53,33 @@ def run(
         ValueError: If the model, the settings, the dataset and the folder do not
             fit each other.
         TrainingError: If the loss is not finite.
-        Stopped: If a signal came; the run has been saved.
+        Stopped: If a signal arrived; the run has been saved.
     """
     devices = devices or engines.devices()
     devices.check(settings)
-    members = models.get_family(family)
-    config = members.from_dict(model)
+    family_module = models.get_family(family)
+    config = family_module.from_dict(model)
     genome = dataset if isinstance(dataset, prepared.Genome) else prepared.read(dataset)
     run_config = workdir_lib.RunConfig(
         family=family,
-        model=members.to_dict(config),
+        model=family_module.to_dict(config),
         settings=settings,
         dataset=genome.identity(),
         parts={"init": dict(origin)} if origin else {},
     )
     with workdir_lib.Workdir(workdir, read_only=not devices.is_chief) as folder:
-        window = members.window(config)
+        window = family_module.window(config)
         train = genome.rows("train", window, seed=settings.seed)
         if len(train) < settings.batch_size:
             raise ValueError(
                 f"split 'train' of {genome.path} has only {len(train)} windows of"
                 f" {window.bases} bases, fewer than batch_size={settings.batch_size}"
             )
-        fewest = members.fewest_rows(config, devices.num_replicas)
+        fewest = family_module.fewest_rows(config, devices.num_replicas)
         if settings.batch_size < fewest:
             raise ValueError(
                 f"batch_size={settings.batch_size} is too small: the objective"
-                f" compares rows, of which it needs {fewest}"
+                f" compares rows with each other and needs {fewest}"
                 + (f" on {devices.num_replicas} devices" if fewest > 2 else "")
             )
         folder.adopt(run_config, flags_text=flags_text)
@@ -93,16 +91,16 @@ def run(
             return rows.stream(train, first * size, size, **share)
 
         def baseline(model: keras.Model) -> dict[str, float]:
-            seen = _tiled(genome, "train", window, settings)
-            number = -(-_SEEN_WINDOWS // settings.batch_size)
-            read = _full_batches(seen, settings.batch_size, number)
-            found = members.trivial_baseline(model, read, held_out)
+            seen_rows = _tiled(genome, "train", window, settings)
+            num_batches = -(-_SEEN_WINDOWS // settings.batch_size)
+            seen_batches = _full_batches(seen_rows, settings.batch_size, num_batches)
+            scores = family_module.trivial_baseline(model, seen_batches, held_out)
             names = {"loss": "val_chance_loss", "accuracy": "val_chance"}
-            return {name: found[key] for key, name in names.items() if key in found}
+            return {name: scores[key] for key, name in names.items() if key in scores}
 
         job = loop.Job(
-            objective=members,
-            make_model=lambda: family_lib.begin(members, config, pretrained),
+            objective=family_module,
+            make_model=lambda: family_lib.begin(family_module, config, pretrained),
             batches=batches,
             held_out=held_out,
             bases_per_row=window.length,
@@ -117,7 +115,7 @@ def _tiled(
     window: tiling.Window,
     settings: settings_lib.Settings,
 ) -> rows.Rows:
-    """Returns the rows of a split as they are for evaluation."""
+    """Returns the rows of a split, tiled without random offsets for evaluation."""
     tiled = dataclasses.replace(window, cut="tile")
     return genome.rows(split, tiled, seed=settings.seed)
 
@@ -131,27 +129,27 @@ def _held_out(
 ) -> list[rows.Batch]:
     """Returns the validation batches, the same at every evaluation.
 
-    There are none where the split is too small for the objective, which is said.
+    If the split is too small for the objective, there are none and a message says so.
     """
     if "validation" not in genome.chunks.splits:
         return []
     try:
-        found = _tiled(genome, "validation", window, settings)
+        tiled = _tiled(genome, "validation", window, settings)
     except ValueError:  # no chunk is as long as a window
         return []
-    size = min(settings.batch_size, len(found))
+    size = min(settings.batch_size, len(tiled))
     size -= size % num_replicas
     if size < fewest:
         print(
-            f"split 'validation' of {genome.path} has {len(found)} windows of"
+            f"split 'validation' of {genome.path} has {len(tiled)} windows of"
             f" {window.bases} bases, too few to validate on",
             file=sys.stderr,
         )
         return []
-    return _full_batches(found, size, settings.eval_batches)
+    return _full_batches(tiled, size, settings.eval_batches)
 
 
-def _full_batches(found: rows.Rows, size: int, at_most: int) -> list[rows.Batch]:
-    """Returns the first full batches."""
-    number = min(at_most, len(found) // size) if size else 0
-    return [found.batch(i * size, size) for i in range(number)]
+def _full_batches(split_rows: rows.Rows, size: int, at_most: int) -> list[rows.Batch]:
+    """Returns the first full batches, at most `at_most`."""
+    num_batches = min(at_most, len(split_rows) // size) if size else 0
+    return [split_rows.batch(i * size, size) for i in range(num_batches)]

@@ -1,4 +1,4 @@
-"""The progress line and the curves of a run."""
+"""The progress line and the learning curves of a run."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Final, TextIO
 from genomenet import atomic
 from genomenet.training import workdir as workdir_lib
 
-_PLAIN_SECONDS: Final = 10.0  # between lines where there is no terminal
+_PLAIN_SECONDS: Final = 10.0  # between lines if the stream is not a terminal
 
 
 class ProgressLine:
-    """Shows where a run is: one live line in a terminal, else a line now and then.
+    """Shows the progress of a run: one live line in a terminal, else periodic lines.
 
     Args:
-        steps: Of the whole run.
-        step: Where it begins or goes on.
+        steps: Steps of the whole run.
+        step: Step from which the run starts or resumes.
         bases_per_step: Bases that a step reads, over all replicas.
         sequences_per_step: Windows that a step reads, over all replicas.
-        stream: Standard error by default.
+        stream: Where to write; standard error by default.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class ProgressLine:
         self._width = 0
 
     def start_clock(self, step: int) -> None:
-        """Begins to measure speed: after the first step, which compiles."""
+        """Starts to measure speed; called after the first step, which compiles."""
         self._begin = time.monotonic()
         self._first_step = step
 
     def speed(self, step: int) -> dict[str, float]:
-        """Returns sequences and bases a second since the clock was started."""
+        """Returns sequences and bases per second since the clock was started."""
         if self._begin is None or step == self._first_step:
             return {}
         seconds = time.monotonic() - self._begin - self._paused
@@ -62,11 +62,11 @@ class ProgressLine:
         }
 
     def exclude(self, seconds: float) -> None:
-        """Leaves time that was not training out of the speed."""
+        """Excludes time that was not spent on training from the speed."""
         self._paused += seconds
 
     def update(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Shows a step; metrics are those of the last rows."""
+        """Shows a step with the metrics since the last row of the log."""
         self._last_step = step
         now = time.monotonic()
         if not self._is_terminal and now - self._printed < _PLAIN_SECONDS:
@@ -83,7 +83,7 @@ class ProgressLine:
         self._stream.flush()
 
     def say(self, text: str) -> None:
-        """Prints a line that stays."""
+        """Prints a permanent line."""
         if self._is_terminal and self._width:
             self._stream.write("\r" + " " * self._width + "\r")
             self._width = 0
@@ -108,7 +108,7 @@ class ProgressLine:
 
 
 def describe(metrics: Mapping[str, float], prefix: str = "") -> list[str]:
-    """Returns loss and accuracy in words, beside those of chance."""
+    """Returns loss and accuracy as text, each with its chance level."""
     parts = []
     if f"{prefix}loss" in metrics:
         text = f"loss {metrics[f'{prefix}loss']:.4f}"
@@ -124,25 +124,27 @@ def describe(metrics: Mapping[str, float], prefix: str = "") -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Returns 'h:mm:ss' or 'm:ss'."""
+    """Formats a duration as 'h:mm:ss' or 'm:ss'."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def save_curves(path: pathlib.Path) -> pathlib.Path | None:
-    """Draws loss and accuracy of a run, training and validation.
+    """Plots training and validation loss and accuracy of a run.
 
     Args:
         path: The run's folder, with its `metrics.jsonl`.
 
     Returns:
-        `learning_curves.png` in it, or None where there is nothing to draw.
+        The path of `learning_curves.png` in it, or None if there is nothing to plot.
     """
     from matplotlib import figure as figure_lib  # slow to import
 
     rows = workdir_lib.read_metrics(path)
-    names = [n for n in ("loss", "accuracy") if any(n in row for row in rows)]
+    names = [
+        column for column in ("loss", "accuracy") if any(column in row for row in rows)
+    ]
     if not names:
         return None
     figure = figure_lib.Figure(figsize=(5.2 * len(names), 3.6), layout="constrained")
@@ -156,8 +158,8 @@ def save_curves(path: pathlib.Path) -> pathlib.Path | None:
             points = [(row["step"], row[key]) for row in rows if key in row]
             if points:
                 axis.plot(*zip(*points, strict=True), label=label, **style)
-        of_chance = {"loss": "val_chance_loss", "accuracy": "val_chance"}[name]
-        chance = [row[of_chance] for row in rows if of_chance in row]
+        chance_key = {"loss": "val_chance_loss", "accuracy": "val_chance"}[name]
+        chance = [row[chance_key] for row in rows if chance_key in row]
         if chance:
             axis.axhline(chance[-1], color="grey", linestyle=":", label="chance")
         axis.set_xlabel("step")

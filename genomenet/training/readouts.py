@@ -1,8 +1,8 @@
-"""Which readouts few labels are best learnt from; NumPy and scikit-learn only.
+"""Selection of readouts for few labels; NumPy and scikit-learn only.
 
-Regularised linear heads over fixed features are compared by cross-validation. The
-mean of their logits, weighted by how well each predicts, becomes one dense layer: of
-few rows many heads have a say, of more the best alone.
+Regularised linear heads over fixed features are compared by cross-validation. The mean
+of their logits, weighted by how well each head predicts, becomes one dense layer. With
+few rows many heads contribute, with more rows only the best.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ PENALTIES: Final = (0.1, 1.0, 10.0, 100.0)
 """Inverse strengths of the L2 penalty on features of mean square length 1."""
 
 MOST: Final = 10
-"""Heads of which the mean is taken, at most."""
+"""Largest number of heads that are averaged."""
 
-_ROWS: Final = 200  # that are held out, where fewer are cut into folds several times
-_REPEATS: Final = 5  # of the cuts, at most
-_NEXT: Final = 1 << 16  # from the seed of a cut to that of the next
-_TRUST: Final = 0.5  # in nats of held-out loss: heads share rows, so less than 1
-_WORDS: Final = 4.0  # weight of k-mers before any row is seen; others have 1
-_LEAST: Final = 0.05  # of the largest weight, below which a head is left out
-_FACTORS: Final = np.geomspace(0.25, 4.0, 17)  # by which logits may be multiplied
+_HELD_OUT_ROWS: Final = 200  # fewer rows are split into folds repeatedly
+_MOST_REPEATS: Final = 5  # of the split into folds
+_SEED_STEP: Final = 1 << 16  # between the seeds of repeated splits
+_EVIDENCE_WEIGHT: Final = 0.5  # of held-out loss; below 1, as heads share rows
+_KMER_WEIGHT: Final = 4.0  # prior weight of k-mer counts; other kinds have 1
+_MIN_SHARE: Final = 0.05  # of the largest share; heads below it are left out
+_FACTORS: Final = np.geomspace(0.25, 4.0, 17)  # candidate factors of the logits
 
 Array = npt.NDArray[Any]
 Readout = tuple[str, ...]
@@ -48,14 +48,13 @@ class Candidate:
     """One linear head that was tried.
 
     Attributes:
-        readout: What it reads, side by side.
+        readout: Names of the readouts that it reads, concatenated.
         strands: Strands that it reads, a key of the features.
         penalty: The best of `PENALTIES`.
         loss: Mean loss over the held-out folds: cross-entropy in nats, or the squared
-            error of the scaled number.
+            error of the scaled label.
         score: AUROC over the held-out folds, or Pearson's correlation.
-        share: By which its logits are multiplied before they are summed; 0 where it
-            has no part in the choice.
+        share: Factor of its logits in the sum of heads; 0 if it is not a member.
     """
 
     readout: Readout
@@ -68,13 +67,13 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What was chosen, and why.
+    """The chosen heads and the evidence for them.
 
     Attributes:
         members: Heads whose logits are summed, the best first.
-        loss: Of rows that the choice had not seen: each fold by what was chosen
-            on the others.
-        score: Of the same rows: AUROC, or Pearson's correlation.
+        loss: Mean loss on rows that were held out of the choice: each fold is
+            predicted by the choice on the other folds.
+        score: AUROC, or Pearson's correlation, on the same rows.
         tried: All candidates, the best first.
         of_strands: Strands → score of the best head or mean of heads.
         is_clear: Whether the other strands predict worse by more than a standard
@@ -97,7 +96,7 @@ class Choice:
 
     @property
     def readout(self) -> Readout:
-        """Every readout of the members once, in their order."""
+        """The readouts of all members without repeats, in their order."""
         return tuple(dict.fromkeys(n for m in self.members for n in m.readout))
 
 
@@ -107,7 +106,7 @@ class Head:
 
     Attributes:
         mean: Subtracted from each channel, (C,).
-        factor: By which each channel is then multiplied, (C,).
+        factor: Factor of each channel after the subtraction, (C,).
         kernel: (C, outputs).
         bias: (outputs,).
     """
@@ -134,19 +133,19 @@ def choose(
 ) -> Choice:
     """Compares linear heads by cross-validation.
 
-    Logits of held-out folds are compared by their loss after the best multiplication
-    by one number; few rows are cut into folds several times. The strands are those
-    whose heads weigh most together; of their heads those that predict best are
-    averaged, brought to the same spread, by weights that fall with the loss.
+    Heads are compared by the loss of their held-out logits, scaled by the best common
+    factor. Few rows are split into folds repeatedly. The chosen strands are those with
+    the largest total weight of heads. Their best heads are scaled to equal spread and
+    averaged, with weights that decrease with the loss.
 
     Args:
-        features: Of all training rows.
-        readouts: Candidates, each of names that every strand has.
-        truth: Labels, as `labels.Task.encode` gives them; of regression scaled.
-        task: What is to be learnt.
-        groups: What repeats of a row share: they are in one fold.
-        weights: Of the rows, (N,); 1 by default.
-        seed: Of the folds.
+        features: Features of all training rows.
+        readouts: Candidates; every strand has features of their names.
+        truth: Labels, as `labels.Task.encode` returns them; scaled for regression.
+        task: The task.
+        groups: Group of each row. Rows of a group, such as repeats, share a fold.
+        weights: Weights of the rows, (N,); 1 by default.
+        seed: Seed of the folds.
 
     Returns:
         The choice.
@@ -156,54 +155,61 @@ def choose(
     """
     weights = np.ones(len(truth)) if weights is None else np.asarray(weights)
     count = len(truth)
-    repeats = min(max(_ROWS // count, 1), _REPEATS)
-    cuts = [
-        folds_lib.assign(truth, task, groups, count=FOLDS, seed=seed + _NEXT * number)
-        for number in range(repeats)
+    repeats = min(max(_HELD_OUT_ROWS // count, 1), _MOST_REPEATS)
+    fold_sets = [
+        folds_lib.assign(
+            truth, task, groups, count=FOLDS, seed=seed + _SEED_STEP * index
+        )
+        for index in range(repeats)
     ]
     pairs = [(strands, readout) for strands in features for readout in readouts]
     logits = []
     # Threads only wait for each other in problems this small.
     with threadpoolctl.threadpool_limits(1):
         for strands, readout in pairs:
-            few, _ = heads.fewer_channels(heads.scaled(features[strands], readout)[0])
-            each = [_out_of_fold(few, truth, task, weights, folds) for folds in cuts]
-            logits.append(np.concatenate(each, axis=1))
+            reduced, _ = heads.fewer_channels(
+                heads.scaled(features[strands], readout)[0]
+            )
+            per_fold_set = [
+                _out_of_fold(reduced, truth, task, weights, folds)
+                for folds in fold_sets
+            ]
+            logits.append(np.concatenate(per_fold_set, axis=1))
     logits = np.stack(logits)  # (candidates, penalties, repeats·N, outputs)
     truth = np.concatenate([truth] * repeats)
     weights = np.tile(weights / repeats, repeats)
-    found = _select(pairs, logits, truth, task, weights, np.ones(count, bool))
-    folds = cuts[0]
+    chosen = _select(pairs, logits, truth, task, weights, np.ones(count, bool))
+    folds = fold_sets[0]
     held_out = np.zeros((count, logits.shape[-1]))
     for fold in np.unique(folds):
         is_held = folds == fold
-        part = _select(pairs, logits, truth, task, weights, ~is_held)
-        held_out[is_held] = part.mean(logits)[:count][is_held]
+        rest = _select(pairs, logits, truth, task, weights, ~is_held)
+        held_out[is_held] = rest.mean(logits)[:count][is_held]
     tried = []
-    shares = dict(zip(found.members, found.shares, strict=True))
-    for number, (strands, readout) in enumerate(pairs):
-        penalty, factor = found.best[number]
-        one = logits[number, penalty] * factor
+    shares = dict(zip(chosen.members, chosen.shares, strict=True))
+    for index, (strands, readout) in enumerate(pairs):
+        penalty, factor = chosen.best[index]
+        candidate_logits = logits[index, penalty] * factor
         tried.append(
             Candidate(
                 readout=readout,
                 strands=strands,
                 penalty=PENALTIES[penalty],
-                loss=_mean_loss(one, truth, task, weights),
-                score=score(one, truth, task),
-                share=shares.get(number, 0.0),
+                loss=_mean_loss(candidate_logits, truth, task, weights),
+                score=score(candidate_logits, truth, task),
+                share=shares.get(index, 0.0),
             )
         )
     return Choice(
-        members=tuple(tried[number] for number in found.members),
+        members=tuple(tried[index] for index in chosen.members),
         loss=_mean_loss(held_out, truth[:count], task, weights[:count]),
         score=score(held_out, truth[:count], task),
-        tried=tuple(sorted(tried, key=lambda one: one.loss)),
+        tried=tuple(sorted(tried, key=lambda candidate: candidate.loss)),
         of_strands={
-            strands: score(part.mean(logits), truth, task)
-            for strands, part in found.of_strands.items()
+            strands: score(strand_mean.mean(logits), truth, task)
+            for strands, strand_mean in chosen.of_strands.items()
         },
-        is_clear=found.is_clear,
+        is_clear=chosen.is_clear,
         folds=folds,
     )
 
@@ -217,18 +223,19 @@ def fit(
     weights: Array | None = None,
     rows: Array | None = None,
 ) -> Head:
-    """Fits what was chosen, as one dense layer over `choice.readout`.
+    """Fits the chosen heads as one dense layer over `choice.readout`.
 
     Args:
-        choice: What was chosen.
+        choice: The choice.
         features: As for `choose`.
         truth: As for `choose`.
         task: As for `choose`.
         weights: As for `choose`.
-        rows: Rows to fit, all by default; constants are always those of all.
+        rows: Indices of the rows to fit, all by default. Features are always
+            standardised over all rows.
 
     Returns:
-        The layer; its logits are the members' sum, each times its share.
+        The layer; its logits are the sum of the members' logits times their shares.
     """
     weights = np.ones(len(truth)) if weights is None else np.asarray(weights)
     rows = np.arange(len(truth)) if rows is None else rows
@@ -243,23 +250,25 @@ def fit(
     )
     for member in choice.members:
         scaled, shrink = heads.scaled(of_strands, member.readout)
-        few, back = heads.fewer_channels(scaled[rows])
-        slope, offset = heads.fit(few, truth[rows], task, weights[rows], member.penalty)
+        reduced, back = heads.fewer_channels(scaled[rows])
+        slope, intercept = heads.fit(
+            reduced, truth[rows], task, weights[rows], member.penalty
+        )
         slope = back(slope)
-        bias += member.share * offset
-        at = 0
+        bias += member.share * intercept
+        start = 0
         for name in member.readout:
-            number = choice.readout.index(name)
-            part = slope[at : at + widths[number]] * shrink * member.share
-            kernel[ends[number] : ends[number + 1]] += part
-            at += widths[number]
+            index = choice.readout.index(name)
+            part = slope[start : start + widths[index]] * shrink * member.share
+            kernel[ends[index] : ends[index + 1]] += part
+            start += widths[index]
     return Head(np.concatenate(means), np.concatenate(factors), kernel, bias)
 
 
 def score(logits: Array, truth: Array, task: tasks.Task) -> float:
     """Returns the AUROC of logits, or Pearson's correlation; NaN where undefined.
 
-    Of more classes it is the mean over pairs, of several labels over labels.
+    For several classes it is the mean over pairs, for several labels over labels.
     """
     from sklearn import metrics
 
@@ -282,18 +291,18 @@ def score(logits: Array, truth: Array, task: tasks.Task) -> float:
         ]
         return float(np.mean(pairs))
     columns = truth[:, None] if task.kind == task_kinds.BINARY else truth
-    found = [
-        metrics.roc_auc_score(column, logits[:, number])
-        for number, column in enumerate(columns.T)
+    scores = [
+        metrics.roc_auc_score(column, logits[:, index])
+        for index, column in enumerate(columns.T)
         if np.ptp(column)
     ]
-    return float(np.mean(found)) if found else float("nan")
+    return float(np.mean(scores)) if scores else float("nan")
 
 
 def losses(logits: Array, truth: Array, task: tasks.Task) -> Array:
     """Returns the loss of each row: (..., N, outputs) → (..., N).
 
-    Cross-entropy in nats, of several labels its mean over labels, of regression the
+    Cross-entropy in nats, averaged over labels if there are several; for regression the
     squared error.
     """
     if task.kind == task_kinds.REGRESSION:
@@ -317,8 +326,8 @@ class _Mean:
 
     def mean(self, logits: Array) -> Array:
         """Returns the logits of the mean: (N, outputs)."""
-        found = [logits[number, self.best[number][0]] for number in self.members]
-        return np.tensordot(self.shares, np.stack(found), axes=1)
+        member_logits = [logits[index, self.best[index][0]] for index in self.members]
+        return np.tensordot(self.shares, np.stack(member_logits), axes=1)
 
 
 def _select(
@@ -329,72 +338,89 @@ def _select(
     weights: Array,
     rows: Array,
 ) -> _Mean:
-    """Chooses by the logits of some rows, of which `rows` says which, (N,)."""
+    """Selects heads by the logits of the rows where `rows`, (N,), is True."""
     repeats = len(truth) // len(rows)
     rows = np.tile(rows, repeats)
     logits, truth, weights = logits[:, :, rows], truth[rows], weights[rows]
     best, evidence = [], np.zeros(len(pairs))
     spreads = np.ones(len(pairs))
     priors = _priors([readout for _, readout in pairs])
-    for number, (_, readout) in enumerate(pairs):
-        found = [_tempered(x, truth, task, weights) for x in logits[number]]
-        penalty = int(np.argmin([np.sum(row) for row, _ in found]))
-        best.append((penalty, found[penalty][1]))
-        evidence[number] = priors[readout] - _TRUST * np.sum(found[penalty][0])
+    for index, (_, readout) in enumerate(pairs):
+        tempered = [_tempered(x, truth, task, weights) for x in logits[index]]
+        penalty = int(np.argmin([np.sum(row) for row, _ in tempered]))
+        best.append((penalty, tempered[penalty][1]))
+        evidence[index] = priors[readout] - _EVIDENCE_WEIGHT * np.sum(
+            tempered[penalty][0]
+        )
         if task.kind != task_kinds.REGRESSION:
-            spreads[number] = max(logits[number, penalty].std(), 1e-9)
+            spreads[index] = max(logits[index, penalty].std(), 1e-9)
     share = np.exp(evidence - evidence.max())
-    chosen, rows_of, total = {}, {}, {}
+    chosen, losses_per_row, total = {}, {}, {}
     for strands in dict.fromkeys(strands for strands, _ in pairs):
-        numbers = [n for n, pair in enumerate(pairs) if pair[0] == strands]
-        numbers.sort(key=lambda n: -evidence[n])
-        total[strands] = sum(share[n] for n in numbers)
-        least = _LEAST * share[numbers[0]]
-        numbers = [n for n in numbers[:MOST] if share[n] >= least]
-        own = share[numbers] / share[numbers].sum()
-        spread = sum(own * [best[n][1] * spreads[n] for n in numbers])
-        own *= spread / spreads[numbers]
-        one = _Mean(numbers, own.tolist(), best)
-        losses_of, factor = _tempered(one.mean(logits), truth, task, weights)
-        rows_of[strands] = losses_of.reshape(repeats, -1).sum(axis=0)
-        chosen[strands] = _Mean(numbers, (own * factor).tolist(), best)
+        members = [
+            candidate for candidate, pair in enumerate(pairs) if pair[0] == strands
+        ]
+        members.sort(key=lambda candidate: -evidence[candidate])
+        total[strands] = sum(share[candidate] for candidate in members)
+        least = _MIN_SHARE * share[members[0]]
+        members = [
+            candidate for candidate in members[:MOST] if share[candidate] >= least
+        ]
+        shares = share[members] / share[members].sum()
+        spread = sum(
+            shares * [best[candidate][1] * spreads[candidate] for candidate in members]
+        )
+        shares *= spread / spreads[members]
+        strand_mean = _Mean(members, shares.tolist(), best)
+        strand_losses, factor = _tempered(
+            strand_mean.mean(logits), truth, task, weights
+        )
+        losses_per_row[strands] = strand_losses.reshape(repeats, -1).sum(axis=0)
+        chosen[strands] = _Mean(members, (shares * factor).tolist(), best)
     top = max(chosen, key=lambda strands: total[strands])
-    others = [row for strands, row in rows_of.items() if strands != top]
-    is_clear = bool(others) and all(_difference(o, rows_of[top]) > 1 for o in others)
-    one = chosen[top]
-    return _Mean(one.members, one.shares, best, chosen, is_clear)
+    others = [row for strands, row in losses_per_row.items() if strands != top]
+    is_clear = bool(others) and all(
+        _difference(other, losses_per_row[top]) > 1 for other in others
+    )
+    strand_mean = chosen[top]
+    return _Mean(strand_mean.members, strand_mean.shares, best, chosen, is_clear)
 
 
 def _priors(readouts: Sequence[Readout]) -> dict[Readout, float]:
-    """Returns the log weight of each readout before any row is seen.
+    """Returns the log prior weight of each readout.
 
-    Kinds of readouts weigh alike, however many there are of one: means and maxima,
-    bins, positions; only counts of k-mers, all k alike, weigh `_WORDS` times as much:
-    of very few rows they are seldom far from the best (docs/log.md).
+    All kinds of readouts (means and maxima, bins, positions) have the same total
+    weight, however many readouts a kind has. K-mer counts, all k together, weigh
+    `_KMER_WEIGHT` times as much: with very few rows they are seldom far from the best
+    (docs/log.md).
     """
-    words = {r for r in readouts if r[0].startswith("kmers")}
+    kmers = {r for r in readouts if r[0].startswith("kmers")}
     kinds = {r: "bins" if r[0].endswith("bins") else "pool" for r in readouts}
     kinds |= {r: "onehot" for r in readouts if "onehot" in r}
-    counts = collections.Counter(kinds[r] for r in set(readouts) - set(words))
-    found = {r: -float(np.log(counts[kinds[r]])) for r in set(readouts) - set(words)}
-    return found | {r: float(np.log(_WORDS / len(words))) for r in words}
+    counts = collections.Counter(kinds[r] for r in set(readouts) - set(kmers))
+    priors = {r: -float(np.log(counts[kinds[r]])) for r in set(readouts) - set(kmers)}
+    return priors | {r: float(np.log(_KMER_WEIGHT / len(kmers))) for r in kmers}
 
 
 def _difference(losses: Array, others: Array) -> float:
-    """Returns by how many standard errors of their mean losses are above others."""
-    each = losses - others
-    error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else 0.0
-    return float(each.mean() / error) if error else 0.0
+    """Returns the mean excess of losses over others, in standard errors."""
+    differences = losses - others
+    error = (
+        differences.std(ddof=1) / np.sqrt(len(differences))
+        if len(differences) > 1
+        else 0.0
+    )
+    return float(differences.mean() / error) if error else 0.0
 
 
 def _tempered(
     logits: Array, truth: Array, task: tasks.Task, weights: Array
 ) -> tuple[Array, float]:
-    """Returns weighted losses after the best multiplication, and its factor."""
+    """Returns weighted losses with the best factor of the logits, and that factor."""
     factors = np.ones(1) if task.kind == task_kinds.REGRESSION else _FACTORS
-    found = losses(factors[:, None, None] * logits, truth, task) * weights
-    at = int(found.mean(axis=1).argmin())
-    return found[at], float(factors[at])
+    row_losses = losses(factors[:, None, None] * logits, truth, task) * weights
+    best = int(row_losses.mean(axis=1).argmin())
+    return row_losses[best], float(factors[best])
 
 
 def _mean_loss(logits: Array, truth: Array, task: tasks.Task, weights: Array) -> float:
@@ -404,13 +430,13 @@ def _mean_loss(logits: Array, truth: Array, task: tasks.Task, weights: Array) ->
 def _out_of_fold(
     features: Array, truth: Array, task: tasks.Task, weights: Array, folds: Array
 ) -> Array:
-    """Returns logits of rows by heads of other folds: (penalties, N, outputs)."""
-    found = np.zeros((len(PENALTIES), len(truth), heads.num_outputs(task)))
+    """Returns logits of rows by heads of the other folds: (penalties, N, outputs)."""
+    logits = np.zeros((len(PENALTIES), len(truth), heads.num_outputs(task)))
     for fold in np.unique(folds):
         is_held = folds == fold
-        for number, penalty in enumerate(PENALTIES):
+        for index, penalty in enumerate(PENALTIES):
             slope, bias = heads.fit(
                 features[~is_held], truth[~is_held], task, weights[~is_held], penalty
             )
-            found[number, is_held] = features[is_held] @ slope + bias
-    return found
+            logits[index, is_held] = features[is_held] @ slope + bias
+    return logits

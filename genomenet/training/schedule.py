@@ -16,7 +16,7 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up to a peak, then constant, linear or cosine decay to 0.
 
     Args:
-        peak: Largest rate.
+        peak: Largest learning rate.
         steps: Steps of the whole run.
         warmup_steps: Steps of warm-up; step s of them has rate peak·(s+1)/warmup.
         decay: "constant", "linear" or "cosine".
@@ -52,15 +52,15 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 def make_optimizer(
     settings: settings_lib.Settings, model: keras.Model
 ) -> keras.optimizers.Optimizer:
-    """Returns Adam or AdamW for a model, built.
+    """Builds Adam or AdamW for a model.
 
     Args:
-        settings: Of the run.
-        model: Whose trainable weights it will update.
+        settings: Settings of the run.
+        model: The model whose trainable weights it updates.
 
     Returns:
-        The optimizer; for mixed_float16 inside a loss-scaling one. It does not clip:
-        the loop does, after reducing gradients over replicas.
+        The optimizer, wrapped in loss scaling for mixed_float16. It does not clip
+        gradients: the loop clips them after reducing them over replicas.
     """
     optimizer: keras.optimizers.Optimizer = keras.optimizers.Adam(
         learning_rate=WarmupDecay(  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""How a run trains: the `training` part of `config.json`, plus flags."""
+"""Settings of a training run: the `training` part of `config.json`, plus flags."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from genomenet.models import family
 
 SCHEDULES: Final = ("constant", "linear", "cosine")
 PRECISIONS: Final = ("float32", "mixed_bfloat16", "mixed_float16")
-# What may differ when a run is taken up again: nothing that a weight depends on
-# but the number of steps, so that a run can be made longer.
+# Settings that may differ when a run is resumed: those on which no existing weight
+# depends, and the number of steps, so that a run can be extended.
 CHANGEABLE: Final = frozenset(
     {"steps", "checkpoint_every", "eval_every", "eval_batches", "keep"}
 )
 RETIRED: Final = frozenset({"shuffle_buffer"})
-"""Keys of `config.json` that once were settings."""
+"""Keys of `config.json` that were settings in earlier versions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything about a run but its model and its data.
+    """Settings of a run, apart from its model and its data.
 
     Attributes:
         steps: Optimizer steps.
         batch_size: Windows in a global batch, over all replicas.
-        accumulate: Global batches whose gradients make one step.
-        learning_rate: Peak rate of Adam.
-        schedule: One of `SCHEDULES`: what follows the warm-up.
+        accumulate: Global batches whose gradients are summed for one step.
+        learning_rate: Peak learning rate of Adam.
+        schedule: Decay after the warm-up, one of `SCHEDULES`.
         warmup_steps: Steps of linear warm-up.
-        weight_decay: Of AdamW, on all but biases and normalisation scales; 0 is
-            Adam.
-        beta_1: Of Adam.
-        beta_2: Of Adam.
-        epsilon: Of Adam, added to the root of the uncorrected second moment.
+        weight_decay: Weight decay of AdamW, applied to all weights but biases and
+            normalisation scales; 0 gives Adam.
+        beta_1: Decay rate of Adam's first moment.
+        beta_2: Decay rate of Adam's second moment.
+        epsilon: Constant that Adam adds to the root of the uncorrected second moment.
         clip_norm: Largest global norm of a step's gradient; 0 does not clip.
         precision: One of `PRECISIONS`.
         jit_compile: Whether XLA compiles each replica's forward and backward pass.
-        seed: Of weights, order, cuts and masks.
+        seed: Seed of initial weights, row order, crops and masks.
         checkpoint_every: Steps between checkpoints.
         eval_every: Steps between evaluations on the validation split.
-        eval_batches: Batches of an evaluation, at most.
-        keep: Checkpoints kept.
+        eval_batches: Largest number of batches in an evaluation.
+        keep: Number of checkpoints that are kept.
 
     Raises:
-        ValueError: If a number or word makes no sense.
+        ValueError: If a value is out of range or unknown.
     """
 
     steps: int = 1000
@@ -103,10 +103,10 @@ def for_classifier(**fields: Any) -> Settings:
     """Returns the settings of fine-tuning.
 
     Args:
-        **fields: Of `Settings`, which replace the defaults of fine-tuning.
+        **fields: Fields of `Settings` that replace the defaults of fine-tuning.
 
     Returns:
-        AdamW with a linear decay and clipped gradients.
+        The settings; by default AdamW with linear decay and clipped gradients.
     """
     defaults: dict[str, Any] = {
         "batch_size": 32,
@@ -119,16 +119,16 @@ def for_classifier(**fields: Any) -> Settings:
 
 
 def from_dict(values: Mapping[str, Any]) -> Settings:
-    """Returns the settings of JSON values.
+    """Builds settings from JSON values.
 
     Args:
         values: Field name → value.
 
     Returns:
-        The settings; a field that is left out has its default.
+        The settings; missing fields have their defaults.
 
     Raises:
-        ValueError: On an unknown key or a bad value.
+        ValueError: If a key is unknown or a value is invalid.
     """
     known = {field.name for field in dataclasses.fields(Settings)}
     for name in RETIRED & set(values):

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def handled() -> list[signal.Signals]:
-    """Returns the signals to listen to; under nohup SIGHUP is none."""
+    """Returns the signals that stop a run; under nohup without SIGHUP."""
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return numbers[:2] if is_nohup else numbers
@@ -17,28 +17,28 @@ def handled() -> list[signal.Signals]:
 
 @contextmanager
 def noted() -> Iterator[Callable[[], int]]:
-    """Yields a function that tells which signal has come, 0 for none.
+    """Yields a function that returns the signal that has arrived, 0 for none.
 
-    The first signal is noted, the next one acts as it would have. So does the first
-    after the block, unless the block ends with an exception, as it should for a signal.
+    The first signal is only recorded; the next one has its usual effect. The first
+    signal is raised again after the block, unless the block ends with an exception.
     """
     received: list[int] = []
-    before: dict[int, Any] = {}
+    handlers: dict[int, Any] = {}
 
     def note(number: int, frame: Any) -> None:
         del frame
         received.append(number)
-        signal.signal(number, before[number])
+        signal.signal(number, handlers[number])
 
     try:
         for number in handled():
-            before[number] = signal.signal(number, note)
+            handlers[number] = signal.signal(number, note)
     except ValueError:  # not in the main thread
-        before.clear()
+        handlers.clear()
     try:
         yield lambda: received[0] if received else 0
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-    if received:  # too late for what ran in the block, not for what comes after it
+    if received:  # the block did not respond to it
         signal.raise_signal(received[0])

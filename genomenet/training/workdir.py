@@ -1,4 +1,4 @@
-"""The folder of a run: what it writes, and how a run is taken up again."""
+"""The folder of a run: its files, its lock, and the check before it is resumed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from genomenet.training import settings as settings_lib
 
 
 class WorkdirError(ValueError):
-    """A folder that cannot hold this run; one line says why."""
+    """The folder cannot be used for this run; one line gives the reason."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What a run is: the content of its `config.json`.
+    """The configuration of a run: the content of its `config.json`.
 
     Attributes:
         family: A key of `genomenet.models.FAMILIES`.
         model: Fields of the family's config, as JSON values.
-        settings: How it trains.
+        settings: Training settings.
         dataset: Name, version and split options of the prepared dataset.
-        parts: More of the content, each a dict: of fine-tuning "classifier", "init".
+        parts: Further entries, each a dict: "classifier" and "init" for fine-tuning.
     """
 
     family: str
@@ -55,15 +55,15 @@ class RunConfig:
 
 
 class Workdir:
-    """A run's folder, locked while a process trains in it.
+    """The folder of a run, locked while a process trains in it.
 
     Args:
-        path: The folder; made where it is missing.
-        read_only: For processes that are not the chief: nothing is locked or
-            written.
+        path: The folder; created if it is missing.
+        read_only: Whether to lock and write nothing, as in processes that are not the
+            chief.
 
     Raises:
-        WorkdirError: If another process trains in it, or it cannot be written.
+        WorkdirError: If another process trains in it, or it is not writable.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False):
@@ -75,7 +75,7 @@ class Workdir:
 
     @property
     def checkpoints(self) -> pathlib.Path:
-        """Where checkpoints lie."""
+        """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
     def __enter__(self) -> Workdir:
@@ -85,42 +85,42 @@ class Workdir:
         self.close()
 
     def close(self) -> None:
-        """Frees the lock; the system does where the process is killed."""
+        """Releases the lock; the system releases it if the process is killed."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def adopt(self, config: RunConfig, *, flags_text: str = "") -> None:
-        """Writes what the run is, or checks that it is the one begun here.
+        """Writes the configuration, after comparing it with one that is there.
 
         Args:
-            config: Of this run.
-            flags_text: The command's flags, one a line.
+            config: The configuration of this run.
+            flags_text: The command's flags, one per line.
 
         Raises:
             WorkdirError: If the folder holds a run that differs in more than
                 `settings.CHANGEABLE`.
         """
         path = self.path / "config.json"
-        new = config.to_json()
+        new_content = config.to_json()
         if path.exists():
-            old = _read_json(path)
-            if settings_lib.RETIRED & set(old.get("training", {})):
+            old_content = _read_json(path)
+            if settings_lib.RETIRED & set(old_content.get("training", {})):
                 raise WorkdirError(
                     f"{self.path} holds a run of an earlier version, which read its"
-                    " data in another order: take another workdir; to train its"
-                    " weights further, init=pretrained with its export as model"
+                    " data in another order: use another workdir; to train its weights"
+                    " further, set init=pretrained and model to its export"
                 )
-            differences = list(_differences(old, new))
+            differences = list(_differences(old_content, new_content))
             if differences:
                 raise WorkdirError(
                     f"{self.path} holds a run with other settings:"
-                    f" {'; '.join(differences)}. Take another workdir, or the"
-                    " settings of the run to go on with it"
+                    f" {'; '.join(differences)}. Use another workdir, or the settings"
+                    " of that run to resume it"
                 )
         if self.read_only:
             return
-        atomic.write_text(path, json.dumps(new, indent=2) + "\n")
+        atomic.write_text(path, json.dumps(new_content, indent=2) + "\n")
         atomic.write_text(self.path / "flags.txt", flags_text)
         versions = {**library_versions(), "dataset": dict(config.dataset)}
         atomic.write_text(
@@ -135,7 +135,7 @@ class Workdir:
         except OSError as e:
             raise WorkdirError(f"cannot write in {self.path}: {e.strerror}") from e
         if not atomic.lock(lock):
-            with lock, contextlib.suppress(OSError):  # Windows keeps readers out
+            with lock, contextlib.suppress(OSError):  # Windows blocks readers
                 lock.seek(0)
                 owner = lock.read().strip() or owner
             raise WorkdirError(
@@ -148,14 +148,12 @@ class Workdir:
 
 
 class MetricsLog:
-    """`metrics.jsonl` and, made from it, the event files of TensorBoard.
-
-    Without TensorFlow, which writes them, there are no event files.
+    """Writes `metrics.jsonl` and, on TensorFlow, event files of TensorBoard.
 
     Args:
         path: The run's folder.
-        step: The step the run goes on from: rows after it, and a torn last line,
-            are cut off, and the event files are made anew from what is left.
+        step: The step from which the run resumes. Rows after it and an incomplete last
+            line are removed, and the event files are rewritten from the other rows.
     """
 
     def __init__(self, path: pathlib.Path, *, step: int):
@@ -177,13 +175,13 @@ class MetricsLog:
             self._summarise(row)
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Appends one row, which has a "step"."""
+        """Appends a row, which must have a "step"."""
         with self._file.open("a", encoding="utf-8") as f:
             f.write(json.dumps(row) + "\n")
         self._summarise(row)
 
     def close(self) -> None:
-        """Flushes the event files."""
+        """Closes the event files."""
         if self._writer is not None:
             self._writer.close()
 
@@ -203,7 +201,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
         path: The folder of a run.
 
     Returns:
-        Its rows; without the file none. Lines that are torn or damaged are dropped.
+        Its rows, none if there is no file. Incomplete and damaged lines are skipped.
     """
     file = pathlib.Path(path) / "metrics.jsonl"
     if not file.exists():
@@ -220,7 +218,7 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, float]]:
 
 
 def library_versions() -> dict[str, Any]:
-    """Returns the versions that a run depends on, and this checkout's commit."""
+    """Returns the versions of libraries and the commit of this checkout."""
     names = ("genomenet", "tensorflow", "keras", "jax", "tensorflow-datasets", "numpy")
     versions: dict[str, Any] = {"python": platform.python_version()}
     for name in names:
@@ -262,7 +260,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yields what a run may not change, as `part.key: old → new`."""
+    """Yields the differences that prevent a resume, as `part.key: old → new`."""
     if old.get("family") != new["family"]:
         yield f"family: {old.get('family')} → {new['family']}"
         return

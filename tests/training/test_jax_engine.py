@@ -255,5 +255,5 @@ def test_two_devices_end_with_the_weights_of_one(
 
 
 def test_a_batch_that_two_devices_cannot_share(genome, tmp_path):
-    with pytest.raises(ValueError, match="batch_size=7 .* to 2 replicas"):
+    with pytest.raises(ValueError, match="batch_size=7 .* 2 replicas"):
         train(genome, tmp_path, distribute="mirrored", batch_size=7)

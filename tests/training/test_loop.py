@@ -138,8 +138,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
     result = train(tiny_genome, tmp_path)
     errors = capsys.readouterr().err
     assert "ckpt-11 is damaged (" in errors
-    assert "ckpt-10 is taken" in errors
-    assert "going on from step 10 of 12" in errors
+    assert "reading ckpt-10" in errors
+    assert "from step 10 of 12" in errors
     for a, b in zip(weights(result), expected, strict=True):
         np.testing.assert_array_equal(a, b)
     assert [r["step"] for r in workdir.read_metrics(tmp_path)] == [6, 10, 12]
@@ -300,7 +300,7 @@ def test_an_infinite_loss_names_step_rate_and_checkpoint(tiny_genome, tmp_path):
 
 
 def test_runs_that_cannot_be(tiny_genome, tmp_path):
-    with pytest.raises(ValueError, match="9 cannot be dealt evenly to 2 replicas"):
+    with pytest.raises(ValueError, match="batch_size=9 .* 2 replicas"):
         train(tiny_genome, tmp_path / "a", distribute="mirrored", batch_size=9)
     with pytest.raises(ValueError, match="longer than the chunks"):
         train(tiny_genome, tmp_path / "b", model={"length": 500})

@@ -1,4 +1,4 @@
-"""What computes the steps of a run: one module for each backend of Keras."""
+"""Engines that compute the steps of a run, one module per backend of Keras."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def devices(distribute: str = "none") -> loop.Devices:
     """Returns the devices of a run, under Keras's backend.
 
     Args:
-        distribute: "none" is one device; "mirrored" all local GPUs (without one: all
-            local CPU devices); "multi_worker" those of all processes; "auto" is
-            multi_worker where several processes are configured, mirrored where there
-            are several GPUs, else none. Processes are configured by TF_CONFIG, on
-            JAX by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or
-            by a cluster that JAX knows.
+        distribute: "none" for one device; "mirrored" for all local GPUs, or all local
+            CPU devices if there is no GPU; "multi_worker" for the devices of all
+            processes; "auto" for multi_worker if several processes are configured,
+            mirrored if there are several GPUs, else none. Processes are configured by
+            TF_CONFIG, on JAX by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+            JAX_PROCESS_ID, or by a cluster that JAX detects.
 
     Returns:
-        The devices. Make them before any tensor: several processes have to meet
-        first.
+        The devices. Call this before any tensor is made: several processes have to
+        connect first.
 
     Raises:
-        ValueError: If the name is none of these, or does not fit what is there.
+        ValueError: If the name is unknown, or does not fit the devices and processes.
     """
     if distribute not in DISTRIBUTIONS:
         raise ValueError(
@@ -39,5 +39,5 @@ def devices(distribute: str = "none") -> loop.Devices:
     elif backend == "jax":
         from genomenet.training.engines import jax as module
     else:
-        raise ValueError(f"Keras runs on {backend}: take tensorflow or jax")
+        raise ValueError(f"Keras runs on {backend}: use tensorflow or jax")
     return module.Devices(distribute)

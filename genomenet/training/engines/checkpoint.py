@@ -1,4 +1,4 @@
-"""Everything a run on TensorFlow needs to go on exactly where it was."""
+"""Checkpoints from which a run on TensorFlow resumes exactly."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _NAME: Final = re.compile(r"ckpt-([0-9]+)\.(index|sha256)")
 class Checkpoints:
     """Saves and restores a run, atomically, as TensorFlow checkpoints.
 
-    A checkpoint holds the weights, the optimizer, the step, which tells the place in
-    the data, and the metrics summed since the last row of `metrics.jsonl`. Beside it
-    lie the checksums of its files.
+    A checkpoint holds the weights, the optimizer, the step, which determines the
+    position in the data, and the metrics summed since the last row of `metrics.jsonl`.
+    The checksums of its files are saved next to it.
 
     Args:
-        directory: Where they lie.
+        directory: Folder of the checkpoints.
         model: The model.
         optimizer: Its optimizer, built.
-        keep: Checkpoints kept.
-        read_only: For processes that are not the chief.
+        keep: Number of checkpoints that are kept.
+        read_only: Whether to write nothing, as in processes that are not the chief.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Checkpoints:
         return max(_steps(self._directory), default=None)
 
     def restore(self) -> tuple[int, dict[str, float]]:
-        """Restores the newest checkpoint that is whole, if there is one.
+        """Restores the newest intact checkpoint, if there is one.
 
         Returns:
             Its step, 0 if there is none, and the sums given to `save`.
 
         Raises:
-            ValueError: If there are checkpoints, and all are damaged.
+            ValueError: If there are checkpoints and all of them are damaged.
         """
         steps = _steps(self._directory)
         if not steps:
@@ -90,10 +90,10 @@ class Checkpoints:
         return int(self._step.numpy()), json.loads(totals)
 
     def save(self, step: int, totals: Mapping[str, float]) -> None:
-        """Saves a checkpoint, once a step; not on workers that are not the chief.
+        """Saves a checkpoint, at most one per step and only on the chief.
 
         Raises:
-            OSError: If the disk is full; the checkpoints before stay.
+            OSError: If the disk is full; older checkpoints are kept.
         """
         if self._read_only or self.latest_step == step:
             return
@@ -101,15 +101,15 @@ class Checkpoints:
         self._totals.assign(json.dumps(dict(totals)))
         path = self._path(step)
         self._directory.mkdir(parents=True, exist_ok=True)
-        for left in self._directory.glob("ckpt-*_temp"):  # of a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in self._directory.glob("ckpt-*_temp"):  # of a killed process
+            shutil.rmtree(leftover, ignore_errors=True)
         try:
             self._checkpoint.write(os.fspath(path))
         except tf.errors.ResourceExhaustedError as e:
-            told = os.strerror(errno.ENOSPC)
-            raise OSError(errno.ENOSPC, told, os.fspath(self._directory)) from e
-        sums = {part.name: sources.sha256(part) for part in _parts(path)}
-        atomic.write_text(path.with_suffix(".sha256"), json.dumps(sums, indent=2))
+            reason = os.strerror(errno.ENOSPC)
+            raise OSError(errno.ENOSPC, reason, os.fspath(self._directory)) from e
+        checksums = {part.name: sources.sha256(part) for part in _parts(path)}
+        atomic.write_text(path.with_suffix(".sha256"), json.dumps(checksums, indent=2))
         for old in _steps(self._directory)[: -self._keep]:
             _remove(self._path(old))
 
@@ -118,17 +118,18 @@ class Checkpoints:
 
 
 def load_weights(model: keras.Model, directory: str | os.PathLike[str]) -> int:
-    """Loads the weights of a run's newest whole checkpoint into a model.
+    """Loads the weights of a run's newest intact checkpoint into a model.
 
     Args:
-        model: Of the run's configuration.
+        model: A model of the run's configuration.
         directory: The run's folder.
 
     Returns:
         The step of the checkpoint.
 
     Raises:
-        ValueError: If there is no checkpoint, or it is damaged or of another model.
+        ValueError: If there is no checkpoint, or it is damaged or belongs to another
+            model.
     """
     folder = pathlib.Path(directory) / "checkpoints"
     steps = _steps(folder)
@@ -152,7 +153,7 @@ def _steps(directory: pathlib.Path) -> list[int]:
     for name in names:
         match = _DATA.fullmatch(name)
         if match and int(match[1]) not in steps:
-            print(f"{directory / name} is of no whole checkpoint", file=sys.stderr)
+            print(f"{directory / name}: incomplete checkpoint", file=sys.stderr)
     return sorted(steps)
 
 
@@ -168,16 +169,19 @@ def _verify(path: pathlib.Path) -> None:
     """Compares the files of a checkpoint with their checksums."""
     listed = path.with_suffix(".sha256")
     if not listed.is_file():
-        return  # it was killed between; TensorFlow's own checksums tell
-    sums = json.loads(listed.read_text(encoding="utf-8"))
-    if not isinstance(sums, dict) or path.with_suffix(".index").name not in sums:
+        return  # killed before they were written; TensorFlow has its own checksums
+    checksums = json.loads(listed.read_text(encoding="utf-8"))
+    if (
+        not isinstance(checksums, dict)
+        or path.with_suffix(".index").name not in checksums
+    ):
         raise ValueError(f"{listed.name} holds no checksums")
-    for name, expected in sums.items():
+    for name, expected in checksums.items():
         part = path.parent / name
         if part.parent != path.parent or not part.is_file():
             raise ValueError(f"{name} is missing")
         if sources.sha256(part) != expected:
-            raise ValueError(f"the checksum of {name} is not that of what was saved")
+            raise ValueError(f"the checksum of {name} differs from that when saved")
 
 
 def _remove(path: pathlib.Path) -> None:
@@ -188,10 +192,10 @@ def _remove(path: pathlib.Path) -> None:
 
 def _variables(model: keras.Model) -> dict[str, Any]:
     """Returns the model's variables by their paths."""
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for variable in model.variables:
         path = variable.path
-        if path.startswith("seed_generator"):  # numbered over the whole process
-            path = f"seed_generator/{len(found)}"
-        found[path.replace("/", ".")] = variable.value
-    return found
+        if path.startswith("seed_generator"):  # its index counts over the process
+            path = f"seed_generator/{len(variables)}"
+        variables[path.replace("/", ".")] = variable.value
+    return variables

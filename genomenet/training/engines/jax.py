@@ -24,7 +24,7 @@ from genomenet.training import workdir as workdir_lib
 
 State = dict[str, list[jax.Array]]
 
-_ROWS: Final = "rows"  # the axis of the devices, over which rows are dealt
+_ROWS: Final = "rows"  # the axis of the devices, over which rows are divided
 _WHOLE: Final = sharding.PartitionSpec()
 _DEALT: Final = sharding.PartitionSpec(_ROWS)  # (B, ...)
 _STACKED: Final = sharding.PartitionSpec(None, _ROWS)  # (micro-batches, B, ...)
@@ -32,7 +32,7 @@ _ADDRESS: Final = "JAX_COORDINATOR_ADDRESS"
 
 
 class Devices:
-    """Where a run computes; follows `loop.Devices`.
+    """The devices of a run; implements `loop.Devices`.
 
     Args:
         distribute: As for `engines.devices`.
@@ -42,28 +42,30 @@ class Devices:
         if distribute == "multi_worker" or (
             distribute == "auto" and os.environ.get(_ADDRESS)
         ):
-            _meet()
+            _connect()
         is_alone = jax.process_count() == 1
-        found = jax.devices()
+        devices = jax.devices()
         if distribute == "none" or (
-            distribute == "auto" and is_alone and found[0].platform == "cpu"
+            distribute == "auto" and is_alone and devices[0].platform == "cpu"
         ):
-            found = jax.local_devices()[:1]
-        if not is_alone and len(found) != len(jax.devices()):
-            raise ValueError("distribute=none is for one process, of several")
-        self.mesh = sharding.Mesh(np.array(found), (_ROWS,))
+            devices = jax.local_devices()[:1]
+        if not is_alone and len(devices) != len(jax.devices()):
+            raise ValueError(
+                f"distribute=none needs one process, got {jax.process_count()}"
+            )
+        self.mesh = sharding.Mesh(np.array(devices), (_ROWS,))
         self.is_chief = jax.process_index() == 0
-        self.num_replicas = len(found)
-        self.is_cpu = found[0].platform == "cpu"
+        self.num_replicas = len(devices)
+        self.is_cpu = devices[0].platform == "cpu"
 
     def check(self, settings: settings_lib.Settings) -> None:
-        """Refuses settings that these devices cannot compute."""
+        """Raises a ValueError if the devices do not support the settings."""
         loop.check_batch_size(settings, self.num_replicas)
         if settings.precision == "mixed_float16":
             raise ValueError("precision mixed_float16 needs KERAS_BACKEND=tensorflow")
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Returns within what models are made."""
+        """Returns the context in which models are built."""
         return contextlib.nullcontext()
 
     def engine(
@@ -72,16 +74,16 @@ class Devices:
         settings: settings_lib.Settings,
         folder: workdir_lib.Workdir,
     ) -> loop.Engine:
-        """Makes what computes a run."""
+        """Makes the engine of a run."""
         return _Engine(self.mesh, job, settings, folder)
 
 
 class _Engine:
-    """One process's part of a run; follows `loop.Engine`.
+    """One process's part of a run; implements `loop.Engine`.
 
-    What a checkpoint need not hold is the place in the data: the step tells it. On a
-    GPU a run that goes on is the same to the last bit only where XLA adds in a fixed
-    order, with XLA_FLAGS=--xla_gpu_deterministic_ops=true.
+    A checkpoint does not hold the position in the data, which follows from the step. On
+    a GPU a resumed run is bit-identical only if XLA adds in a fixed order, with
+    XLA_FLAGS=--xla_gpu_deterministic_ops=true.
     """
 
     def __init__(
@@ -118,10 +120,10 @@ class _Engine:
         totals: dict[str, float] = {}
 
         def read(path: pathlib.Path) -> None:
-            found = npz_file.load(path)
-            npz_file.check(found, {**wanted, "totals": ()}, path)
-            totals.update(json.loads(found.pop("totals").item()))
-            self._steps.assign(found)
+            arrays = npz_file.load(path)
+            npz_file.check(arrays, {**wanted, "totals": ()}, path)
+            totals.update(json.loads(arrays.pop("totals").item()))
+            self._steps.assign(arrays)
 
         is_kept = self._folder.read_only
         discard = (lambda path: None) if is_kept else pathlib.Path.unlink
@@ -142,7 +144,7 @@ class _Engine:
             old.unlink()
 
     def close(self) -> None:
-        """Ends what computes batches ahead."""
+        """Ends the prefetching of batches."""
         self._batches.close()
 
     def train(self, stop: bool) -> Mapping[str, Any]:
@@ -150,7 +152,7 @@ class _Engine:
         return self._steps.train(batches, stop)
 
     def _from(self, first: int) -> Any:
-        """Returns this process's rows of the batches from one on."""
+        """Returns this process's rows of the batches from index `first` on."""
         return self._job.batches(first, jax.process_index(), jax.process_count())
 
 
@@ -161,8 +163,8 @@ class Steps:
         objective: As in `loop.Job`.
         model: The model.
         optimizer: Its optimizer, built.
-        settings: Of the run. XLA compiles every step, whatever `jit_compile` says.
-        mesh: Of the devices, of which each computes its rows of a batch.
+        settings: Settings of the run. XLA compiles every step, `jit_compile` or not.
+        mesh: Mesh of the devices; each computes its rows of a batch.
     """
 
     def __init__(
@@ -184,7 +186,7 @@ class Steps:
         }
         self._mesh = mesh
         self._num_local = len(mesh.local_devices)
-        # Copies: a step gives its arrays away, and the model keeps its own.
+        # Copies, because a step donates its arrays and the model keeps its own.
         self._state: State = {
             part: [self._replicated(v.value) for v in variables]
             for part, variables in self._variables.items()
@@ -208,14 +210,16 @@ class Steps:
             stop: Whether this process has been asked to stop.
 
         Returns:
-            Sums over all rows, as `loop.Engine.train`, still being computed.
+            Sums over all rows, as `loop.Engine.train`; they may still be computed.
         """
-        place = jax.make_array_from_process_local_data
+        from_local = jax.make_array_from_process_local_data
         stacked = {
-            name: place(self._over(_STACKED), np.stack([b[name] for b in batches]))
+            name: from_local(self._over(_STACKED), np.stack([b[name] for b in batches]))
             for name in batches[0]
         }
-        asked = place(self._over(_DEALT), np.full(self._num_local, stop, np.float32))
+        asked = from_local(
+            self._over(_DEALT), np.full(self._num_local, stop, np.float32)
+        )
         self._state, sums = self._train(self._state, stacked, asked)
         return sums
 
@@ -226,25 +230,25 @@ class Steps:
         return self._evaluate(state, rows)
 
     def named(self) -> dict[str, jax.Array]:
-        """Returns the state by names: paths of weights, else numbers."""
+        """Returns the state by name: the path of a weight, else an index."""
         return {
-            f"{part}/{variable.path if part == 'trainable' else number}": value
+            f"{part}/{variable.path if part == 'trainable' else index}": value
             for part, values in self._state.items()
-            for number, (variable, value) in enumerate(
+            for index, (variable, value) in enumerate(
                 zip(self._variables[part], values, strict=True)
             )
         }
 
     def assign(self, arrays: Mapping[str, Any]) -> None:
-        """Takes a state that `named` gave."""
-        found = iter(arrays[name] for name in self.named())
+        """Sets the state from a result of `named`."""
+        values_in_order = iter(arrays[name] for name in self.named())
         self._state = {
-            part: [self._replicated(next(found), v.dtype) for v in values]
+            part: [self._replicated(next(values_in_order), v.dtype) for v in values]
             for part, values in self._state.items()
         }
 
     def write_back(self) -> None:
-        """Brings the state into model and optimizer."""
+        """Copies the state into model and optimizer."""
         for part, variables in self._variables.items():
             for variable, value in zip(variables, self._state[part], strict=True):
                 variable.assign(np.asarray(value))
@@ -253,7 +257,7 @@ class Steps:
         return sharding.NamedSharding(self._mesh, spec)
 
     def _placed(self, x: Any, spec: sharding.PartitionSpec) -> jax.Array:
-        """Places an array that every process has whole."""
+        """Places an array of which every process has all rows."""
         x = np.asarray(x)
         return jax.make_array_from_callback(x.shape, self._over(spec), lambda i: x[i])
 
@@ -262,7 +266,7 @@ class Steps:
         return self._placed(np.array(x, dtype), _WHOLE)
 
     def _gather_rows(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Concatenates over devices; follows `family.Gather`."""
+        """Concatenates over devices; implements `family.Gather`."""
         everything = jax.lax.all_gather(x, _ROWS, tiled=True)
         return everything, jax.lax.axis_index(_ROWS) * x.shape[0]
 
@@ -280,12 +284,12 @@ class Steps:
 
         zeros = jax.tree.map(jnp.zeros_like, state["trainable"])
         carry = (state["other"], zeros)
-        if len(stacked["bases"]) == 1:  # XLA compiles a loop to less on a CPU
+        if len(stacked["bases"]) == 1:  # XLA compiles a loop to slower code on a CPU
             rows = {name: x[0] for name, x in stacked.items()}
             (others, gradients), sums = add(carry, rows)
         else:
-            (others, gradients), each = jax.lax.scan(add, carry, stacked)
-            sums = {name: jnp.sum(x) for name, x in each.items()}
+            (others, gradients), stacked_sums = jax.lax.scan(add, carry, stacked)
+            sums = {name: jnp.sum(x) for name, x in stacked_sums.items()}
         sums = {**sums, "stop": jnp.sum(stop)}
         gradients, sums = jax.lax.psum((gradients, sums), _ROWS)
         factor = gradients_lib.factor(
@@ -311,7 +315,7 @@ class Steps:
         *,
         training: bool,
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], list[jax.Array]]]:
-        """Returns the summed loss; all sums; what dropout draws from next."""
+        """Returns the summed loss, all sums, and the next state of the generators."""
         values = zip(self._variables["trainable"], trainable, strict=True)
         state = zip(self._variables["other"], others, strict=True)
         with keras.StatelessScope(state_mapping=[*values, *state]) as scope:
@@ -323,16 +327,18 @@ class Steps:
         return sums["loss"], (sums, left)
 
 
-def _meet() -> None:
-    """Lets the processes of a run find each other, once."""
+def _connect() -> None:
+    """Connects the processes of a run, once."""
     if jax.distributed.is_initialized():
         return
     names = ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-    number, index = (int(os.environ[n]) if n in os.environ else None for n in names)
+    num_processes, index = (
+        int(os.environ[n]) if n in os.environ else None for n in names
+    )
     try:
-        jax.distributed.initialize(num_processes=number, process_id=index)
+        jax.distributed.initialize(num_processes=num_processes, process_id=index)
     except ValueError as e:
         raise ValueError(
             "distribute=multi_worker needs the environment variables"
-            f" {_ADDRESS}, {' and '.join(names)}, or a cluster that JAX knows: {e}"
+            f" {_ADDRESS}, {' and '.join(names)}, or a cluster that JAX detects: {e}"
         ) from e

@@ -1,4 +1,4 @@
-"""Where a run on TensorFlow computes: one device, several, or several machines."""
+"""Distribution strategies of TensorFlow: one device, several, or several machines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 
-@functools.cache  # two of a kind in one process get each other's messages
+@functools.cache  # two in one process would receive each other's messages
 def make(name: str = "auto") -> tf.distribute.Strategy:
     """Returns the strategy of a run.
 
@@ -25,7 +25,7 @@ def make(name: str = "auto") -> tf.distribute.Strategy:
     """
     if name == "auto" and os.environ.get("TF_CONFIG"):
         name = "multi_worker"
-    # Before anything else touches a device, which this strategy does not survive.
+    # This strategy fails if anything has touched a device before.
     if name == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
             raise ValueError(
@@ -60,13 +60,13 @@ def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
 def deal(
     strategy: tf.distribute.Strategy, batch: Mapping[str, Any], *, parts: int
 ) -> dict[str, Any]:
-    """Deals a batch to the replicas of this process.
+    """Divides a batch among the replicas of this process.
 
     Args:
-        strategy: Of the run.
+        strategy: Strategy of the run.
         batch: Name → (B, ...), B a multiple of `parts`.
-        parts: Replicas that share the batch: all of the run where it is the global
-            one, those of this process where it holds this process's rows alone.
+        parts: Number of replicas that share the batch: all of the run for a global
+            batch, those of this process for a batch of this process's rows.
 
     Returns:
         Name → (B/parts, ...) for every local replica, as `strategy.run` takes it.
@@ -74,20 +74,20 @@ def deal(
     if parts == strategy.num_replicas_in_sync == 1:
         return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
 
-    def dealt(name: str) -> Any:
+    def divide(name: str) -> Any:
         rows = batch[name].shape[0] // parts
 
-        def own(context: tf.distribute.ValueContext) -> tf.Tensor:
+        def local_rows(context: tf.distribute.ValueContext) -> tf.Tensor:
             start = context.replica_id_in_sync_group % parts * rows
             return tf.convert_to_tensor(batch[name][start : start + rows])
 
-        return strategy.experimental_distribute_values_from_function(own)
+        return strategy.experimental_distribute_values_from_function(local_rows)
 
-    return {name: dealt(name) for name in batch}
+    return {name: divide(name) for name in batch}
 
 
 def position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Returns the index of this process among those of a run, and their number."""
+    """Returns the index of this process and the number of processes of the run."""
     ids: list[int] = []
 
     def note(context: tf.distribute.ValueContext) -> tf.Tensor:
@@ -105,7 +105,7 @@ def gather(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | int]:
         x: Float, (N, ...), the same shape on each of R replicas.
 
     Returns:
-        (R·N, ...), and the row where this replica's own rows begin. `x` itself and 0
+        (R·N, ...), and the index of the first row of this replica. `x` itself and 0
         outside a replica context.
     """
     context = tf.distribute.get_replica_context()

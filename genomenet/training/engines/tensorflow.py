@@ -18,7 +18,7 @@ from genomenet.training.engines import strategy as strategy_lib
 
 
 class Devices:
-    """Where a run computes; follows `loop.Devices`.
+    """The devices of a run; implements `loop.Devices`.
 
     Args:
         distribute: As for `engines.devices`.
@@ -28,20 +28,22 @@ class Devices:
         self.strategy = strategy_lib.make(distribute)
         self.is_chief = strategy_lib.is_chief(self.strategy)
         self.num_replicas: int = self.strategy.num_replicas_in_sync
-        found = {device.device_type for device in tf.config.get_visible_devices()}
-        self.is_cpu = found == {"CPU"}
+        device_types = {
+            device.device_type for device in tf.config.get_visible_devices()
+        }
+        self.is_cpu = device_types == {"CPU"}
 
     def check(self, settings: settings_lib.Settings) -> None:
-        """Refuses settings that these devices cannot compute."""
+        """Raises a ValueError if the devices do not support the settings."""
         loop.check_batch_size(settings, self.num_replicas)
         if settings.precision == "mixed_float16" and self.num_replicas > 1:
             raise ValueError(
-                "precision=mixed_float16 works on one device only; with several take"
-                " mixed_bfloat16"
+                "precision=mixed_float16 needs one device, got"
+                f" {self.num_replicas}; use mixed_bfloat16 with several"
             )
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Returns within what models are made."""
+        """Returns the context in which models are built."""
         return self.strategy.scope()
 
     def engine(
@@ -50,12 +52,12 @@ class Devices:
         settings: settings_lib.Settings,
         folder: workdir_lib.Workdir,
     ) -> loop.Engine:
-        """Makes what computes a run."""
+        """Makes the engine of a run."""
         return _Engine(self.strategy, job, settings, folder)
 
 
 class _Engine:
-    """One process's part of a run; follows `loop.Engine`."""
+    """One process's part of a run; implements `loop.Engine`."""
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class _Engine:
         return self._steps.train(batches, stop)
 
     def write_back(self) -> None:
-        """The model's own weights are trained."""
+        """Does nothing: the model's own weights are trained."""
 
 
 class Steps:
@@ -117,10 +119,10 @@ class Steps:
 
     Args:
         objective: As in `loop.Job`.
-        model: Built under the strategy.
-        optimizer: Built under the strategy.
-        strategy: Of the run.
-        settings: Of the run.
+        model: The model, built under the strategy.
+        optimizer: The optimizer, built under the strategy.
+        strategy: Strategy of the run.
+        settings: Settings of the run.
     """
 
     def __init__(
@@ -173,8 +175,8 @@ class Steps:
 
         Returns:
             Sums over all rows, each of a metric times the row's weight: "weight",
-            "loss", the family's metrics, and "stop", above 0 if any process was
-            asked to stop.
+            "loss", the family's metrics, and "stop", which is above 0 if any process
+            was asked to stop.
         """
         stop_here = tf.constant(float(stop))
         rows = [
@@ -254,7 +256,7 @@ class Steps:
         factor = gradients_lib.factor(
             gradients, weight, clip_norm=self._settings.clip_norm, scale=scale
         )
-        # Keras sums over replicas once more: they hold R copies of one sum.
+        # Keras sums over replicas again, and all R replicas hold the same sum.
         factor /= self._replicas
         self._optimizer.apply([g * factor for g in gradients], self._weights)
 
@@ -277,6 +279,6 @@ class Steps:
 
 def _refuse(x: tf.Tensor) -> tuple[tf.Tensor, int]:
     raise ValueError(
-        "jit_compile does not reach over several devices: leave it out, or take"
-        " negatives=local"
+        "jit_compile does not support negatives=global on several devices: leave it"
+        " out, or use negatives=local"
     )
