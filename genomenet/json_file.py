@@ -1,4 +1,4 @@
-"""JSON files, read strictly: what is wrong is one line that names the file."""
+"""Reads JSON files strictly, with one-line errors that name the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 _MOST_BYTES: Final = 64 << 20
 _POINTER: Final = b"version https://git-lfs"
-_MOST_DIGITS: Final = 300  # of an integer, so that it is a finite number, too
+_MOST_DIGITS: Final = 300  # of an integer, so that it is finite as a float
 
 
 def read(path: str | os.PathLike[str]) -> Any:
@@ -20,11 +20,12 @@ def read(path: str | os.PathLike[str]) -> Any:
         path: The file, in UTF-8.
 
     Returns:
-        Its content. Every number in it is finite and every string can be written.
+        Its content. Every number is finite and every string can be encoded as UTF-8.
 
     Raises:
-        ValueError: If it cannot be read, is not JSON, names a key twice, nests too
-            deeply, or holds NaN, an infinite or huge number or half a character.
+        ValueError: If the file cannot be read, is not JSON, repeats a key, is nested
+            too deeply, or contains NaN, an infinite or huge number, or an unpaired
+            surrogate.
     """
     path = pathlib.Path(path)
     try:
@@ -34,7 +35,9 @@ def read(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"{path} cannot be read: {e.strerror}") from e
     refuse_pointer(path, text)
     if len(text) > _MOST_BYTES:
-        raise ValueError(f"{path} is not JSON of this package: more than 64 MiB")
+        raise ValueError(
+            f"{path} is larger than 64 MiB, the limit for JSON files of this package"
+        )
     try:
         return loads(text.decode("utf-8-sig"))
     except ValueError as e:
@@ -51,7 +54,7 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
         Its keys and values.
 
     Raises:
-        ValueError: As `read`, and if it holds anything else.
+        ValueError: As `read`, or if the content is not an object.
     """
     content = read(path)
     if not isinstance(content, dict):
@@ -60,14 +63,14 @@ def read_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def refuse_pointer(path: str | os.PathLike[str], start: bytes) -> None:
-    """Refuses a file that stands for another one, in a clone without Git LFS.
+    """Raises if a file is a Git LFS pointer instead of the file itself.
 
     Args:
         path: The file, for the error.
         start: Its first bytes, 32 or more.
 
     Raises:
-        ValueError: If it does.
+        ValueError: If the file is a pointer.
     """
     if start.startswith(_POINTER):
         raise ValueError(
@@ -76,7 +79,7 @@ def refuse_pointer(path: str | os.PathLike[str], start: bytes) -> None:
 
 
 def loads(text: str) -> Any:
-    """Reads JSON from a string, as `read` does from a file.
+    """Parses JSON from a string as strictly as `read` does.
 
     Args:
         text: The JSON.
@@ -96,30 +99,32 @@ def loads(text: str) -> Any:
             parse_int=_int,
         )
     except RecursionError:
-        raise ValueError("it nests too deeply") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise ValueError(f"{key!r} is there twice")
+        if key in parsed:
+            raise ValueError(f"the key {key!r} occurs twice")
         for text in (key, *(value if isinstance(value, list) else [value])):
             if isinstance(text, str):
                 _check_text(key, text)
-        found[key] = value
-    return found
+        parsed[key] = value
+    return parsed
 
 
 def _check_text(key: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{key!r} holds half a character: {short(text)}") from None
+        raise ValueError(
+            f"{key!r} contains an unpaired surrogate: {short(text)}"
+        ) from None
 
 
 def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a finite number")
 
 
 def _float(text: str) -> float:
@@ -136,11 +141,11 @@ def _int(text: str) -> int:
 
 
 def short(value: Any) -> str:
-    """Returns a value as an error shows it: on one line, not too long."""
+    """Returns a value for an error message: on one line, at most 60 characters."""
     text = printable(repr(value))
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def printable(text: str) -> str:
-    """Returns text with control characters and halves of characters written out."""
+    """Returns text with control characters and unpaired surrogates escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

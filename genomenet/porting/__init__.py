@@ -1,1 +1,1 @@
-"""Weights from and for other libraries."""
+"""Converts weights from and to other libraries."""

@@ -1,4 +1,4 @@
-"""BERT between this package and Hugging Face's `transformers`."""
+"""Converts BERT between this package and `transformers` of Hugging Face."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ _BLOCK: Final = (
     ("norm", "output.LayerNorm", _NORM),
 )
 _DECODER: Final = "cls.predictions.decoder."
-_TIED: Final = {  # name → the weight of which it must be a copy
+_TIED: Final = {  # name → the weight that it must be equal to
     f"{_DECODER}weight": "bert.embeddings.word_embeddings.weight",
     f"{_DECODER}bias": "cls.predictions.bias",
 }
-_POSITIONS: Final = "bert.embeddings.position_ids"  # a constant of old releases
-_PARTS: Final = ("embeddings.", "encoder.", "pooler.")  # of `BertModel` alone
-# What training on several devices, torch.compile or a model around it put before names.
+_POSITIONS: Final = "bert.embeddings.position_ids"  # a constant in old releases
+_PARTS: Final = ("embeddings.", "encoder.", "pooler.")  # of a plain `BertModel`
+# Prefixes from training on several devices, torch.compile or an enclosing model.
 _WRAPPERS: Final = ("module.", "_orig_mod.", "model.", "bert.bert.", "bert.cls.")
 _HEAD: Final = "cls.predictions."
 _OTHER_HEADS: Final = ("classifier.", "qa_outputs.", "cls.seq_relationship.")
-_FILES: Final = (  # the first that is there is read, as `transformers` does
+_FILES: Final = (  # the first existing one is read, as in `transformers`
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_OLD_NAMES: Final = {  # of TensorFlow's first release, kept in early checkpoints
+_OLD_NAMES: Final = {  # names of the first TensorFlow release, in early checkpoints
     "LayerNorm.gamma": "LayerNorm.weight",
     "LayerNorm.beta": "LayerNorm.bias",
 }
 
 
 class Pair(NamedTuple):
-    """One weight on both sides.
+    """One weight in both libraries.
 
     Attributes:
         ours: The path of attributes from the model.
         theirs: The name in `BertForMaskedLM`.
-        is_transposed: Whether theirs is ours turned around.
+        is_transposed: Whether the arrays are transposes of each other.
     """
 
     ours: str
@@ -68,15 +68,15 @@ class Pair(NamedTuple):
 
 
 def pairs(config: bert.Config) -> list[Pair]:
-    """Lists every weight of a model and its name on the other side.
+    """Lists every weight of a model and its name in `transformers`.
 
     Args:
-        config: The numbers of the model.
+        config: The hyperparameters of the model.
 
     Returns:
-        One pair a weight, in the order of the model.
+        One pair per weight, in the order of the model.
     """
-    found = [
+    weights = [
         Pair(f"backbone.embedding.{ours}", f"bert.embeddings.{theirs}.weight", False)
         for ours, theirs in (
             ("tokens", "word_embeddings"),
@@ -87,11 +87,11 @@ def pairs(config: bert.Config) -> list[Pair]:
     layers: list[tuple[str, str, Any]] = [
         ("backbone.embedding.norm", "bert.embeddings.LayerNorm", _NORM)
     ]
-    for number in range(config.num_hidden_layers):
+    for index in range(config.num_hidden_layers):
         layers += [
             (
-                f"backbone.blocks.{number}.{ours}",
-                f"bert.encoder.layer.{number}.{theirs}",
+                f"backbone.blocks.{index}.{ours}",
+                f"bert.encoder.layer.{index}.{theirs}",
                 k,
             )
             for ours, theirs, k in _BLOCK
@@ -101,32 +101,34 @@ def pairs(config: bert.Config) -> list[Pair]:
     head = "cls.predictions.transform"
     layers.append(("transform", f"{head}.dense", _DENSE))
     layers.append(("transform_norm", f"{head}.LayerNorm", _NORM))
-    found += [
+    weights += [
         Pair(f"{ours}.{our_weight}", f"{theirs}.{their_weight}", is_transposed)
         for ours, theirs, kind in layers
         for our_weight, their_weight, is_transposed in kind
     ]
-    return [*found, Pair("output_bias", "cls.predictions.bias", False)]
+    return [*weights, Pair("output_bias", "cls.predictions.bias", False)]
 
 
 def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str, Any]]:
-    """Reads a folder of Hugging Face's as a model of ours.
+    """Reads a Hugging Face folder as a model of this package.
 
     Args:
-        directory: With `config.json`, weights in `model.safetensors` or
-            `pytorch_model.bin` or the files that their index names, and a vocabulary,
-            which must be ours.
+        directory: Folder with `config.json`, weights in `model.safetensors` or
+            `pytorch_model.bin` or the shards of their index, and the vocabulary of
+            DNABERT.
 
     Returns:
-        The model with its weights, and the content of its `config.json` here.
+        The model with its weights, and the content of its `config.json` in this
+        package.
 
     Raises:
-        ValueError: If a file is missing or damaged, a number is not supported, the
-            vocabulary differs, or a weight is missing, left over or misshapen.
+        ValueError: If a file is missing or damaged, a hyperparameter is not supported,
+            the vocabulary differs, or a weight is missing, unexpected or of the wrong
+            shape.
 
     Warns:
-        UserWarning: If nothing names the vocabulary, or there is no masked-LM head,
-            so that a fresh one is made.
+        UserWarning: If there is no vocabulary file, or no masked-LM head, so that a
+            random one is created.
     """
     folder = pathlib.Path(directory)
     weights, source = _read_weights(folder)
@@ -140,20 +142,20 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
         raise ValueError(f"{path}: {cause}") from None
     if not hf_vocabulary.check(folder, config.kmer):
         warnings.warn(
-            f"{folder} has no vocab.txt, tokenizer.json or vocab.json: that its tokens"
-            " are in DNABERT's order (A, T, C, G) is taken on trust",
+            f"{folder} has no vocab.txt, tokenizer.json or vocab.json: its tokens are"
+            " assumed to be in the order of DNABERT (A, T, C, G)",
             stacklevel=2,
         )
     _check_sizes(config, weights, source)
     if not any(name.startswith(_HEAD) for name in weights):
         others = sorted(n for n in weights if n.startswith(_OTHER_HEADS))
         weights = {n: v for n, v in weights.items() if n not in others}
-        left_out = (
-            f"; left out: {json_file.printable(', '.join(others))}" if others else ""
+        ignored = (
+            f"; ignored: {json_file.printable(', '.join(others))}" if others else ""
         )
         warnings.warn(
-            f"{source} is an encoder without a masked-LM head: embeddings and"
-            f" fine-tuning need none, and a fresh one is made{left_out}",
+            f"{source} has no masked-LM head, which embeddings and fine-tuning do not"
+            f" need: a random one is created{ignored}",
             stacklevel=2,
         )
         weights |= _fresh_head(config)
@@ -165,7 +167,7 @@ def read(directory: str | os.PathLike[str]) -> tuple[bert.BertMaskedLM, dict[str
 def _check_sizes(
     config: bert.Config, weights: Mapping[str, np.ndarray], source: pathlib.Path
 ) -> None:
-    """Refuses a config of a much larger model, before that is made."""
+    """Raises if the config describes a much larger model, before it is built."""
     needed = config.num_parameters(head=False)
     held = sum(value.size for value in weights.values())
     names = [pair.theirs for pair in pairs(config)]
@@ -174,13 +176,13 @@ def _check_sizes(
             raise ValueError(f"{source} has no weight {name!r}")
     if needed > 2 * held:
         raise ValueError(
-            f"{source} holds {held:,} numbers, and the model of config.json has"
+            f"{source} has {held:,} parameters, but the model of config.json has"
             f" {needed:,}"
         )
 
 
 def _fresh_head(config: bert.Config) -> dict[str, np.ndarray]:
-    """Returns the weights of a masked-LM head as drawn, the same every time."""
+    """Returns random weights of a masked-LM head, with a fixed seed."""
     rng, width = np.random.default_rng(0), config.hidden_size
     kernel = rng.normal(scale=config.initializer_range, size=(width, width))
     return {
@@ -195,58 +197,58 @@ def _fresh_head(config: bert.Config) -> dict[str, np.ndarray]:
 def assign(
     model: bert.BertMaskedLM, weights: Mapping[str, np.ndarray], *, source: str
 ) -> None:
-    """Gives a model the weights of a `BertForMaskedLM`.
+    """Assigns the weights of a `BertForMaskedLM` to a model.
 
     Args:
         model: The model.
-        weights: Name → array, names as `BertForMaskedLM` writes them.
-        source: Where they come from, for messages.
+        weights: Name → array, with the names of `BertForMaskedLM`.
+        source: Origin of the weights, for error messages.
 
     Raises:
-        ValueError: If a weight is missing, left over or misshapen; nothing has been
-            assigned then.
+        ValueError: If a weight is missing, unexpected or of the wrong shape. No weight
+            is assigned in that case.
     """
-    left = dict(weights)
-    positions = left.pop(_POSITIONS, None)
+    remaining = dict(weights)
+    positions = remaining.pop(_POSITIONS, None)
     if positions is not None and (
         positions.ravel().tolist() != list(range(positions.size))
     ):
         raise ValueError(f"{source}: {_POSITIONS} are not 0, 1, 2, …")
     values = []
     for pair in pairs(model.config):
-        if pair.theirs not in left:
+        if pair.theirs not in remaining:
             raise ValueError(f"{source} has no weight {pair.theirs!r}")
-        value = left.pop(pair.theirs)
+        value = remaining.pop(pair.theirs)
         value = value.T if pair.is_transposed else value
         variable = variable_of(model, pair.ours)
         if value.shape != tuple(variable.shape):
             raise ValueError(
                 f"{source}: {pair.theirs!r} has the shape"
-                f" {weights[pair.theirs].shape}, which does not fit {pair.ours}"
+                f" {weights[pair.theirs].shape}, which does not match {pair.ours}"
                 f" {tuple(variable.shape)}"
             )
         if value.dtype.kind in "iub":
-            raise ValueError(f"{source}: {pair.theirs!r} holds whole numbers")
+            raise ValueError(f"{source}: {pair.theirs!r} contains integers, not floats")
         if not np.isfinite(value).all():
-            raise ValueError(f"{source}: {pair.theirs!r} holds NaN or infinity")
+            raise ValueError(f"{source}: {pair.theirs!r} contains NaN or infinity")
         values.append((variable, value))
     for name, origin in _TIED.items():
-        copy = left.pop(name, None)
+        copy = remaining.pop(name, None)
         if copy is not None and not np.array_equal(copy, weights[origin]):
             raise ValueError(f"{source}: {name!r} is not tied to {origin!r}")
-    if left:
-        names = json_file.printable(", ".join(sorted(left)))
-        raise ValueError(f"{source}: left over: {names}")
+    if remaining:
+        names = json_file.printable(", ".join(sorted(remaining)))
+        raise ValueError(f"{source} has unexpected weights: {names}")
     for variable, value in values:
         variable.assign(value)
 
 
 def write(model: bert.BertMaskedLM, directory: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes a model as a folder that `transformers` loads, whole or not at all.
+    """Writes a model as a folder for `transformers`, atomically.
 
     Args:
         model: The model.
-        directory: The folder to make; one that exists is replaced.
+        directory: The folder to write; an existing one is replaced.
 
     Returns:
         The folder: `config.json`, `model.safetensors`, `vocab.txt` and the files of
@@ -291,15 +293,15 @@ def write(model: bert.BertMaskedLM, directory: str | os.PathLike[str]) -> pathli
 
 
 def variable_of(model: bert.BertMaskedLM, path: str) -> Any:
-    """Returns the variable at a path of attributes and list places."""
-    found: Any = model
+    """Returns the variable at a path of attributes and list indices."""
+    value: Any = model
     for part in path.split("."):
-        found = found[int(part)] if part.isdecimal() else getattr(found, part)
-    return found
+        value = value[int(part)] if part.isdecimal() else getattr(value, part)
+    return value
 
 
 def _read_weights(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], pathlib.Path]:
-    """Reads all weights, under the names of today's `BertForMaskedLM`."""
+    """Reads all weights, with the current names of `BertForMaskedLM`."""
     for file in _FILES:
         path = folder / file
         if os.path.lexists(path):
@@ -309,7 +311,7 @@ def _read_weights(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], pathlib.
         raise ValueError(
             f"{folder} has neither model.safetensors nor pytorch_model.bin"
             + (
-                f", only parts such as {shards[0]} without their index"
+                f", only shards such as {shards[0]} without their index"
                 if shards
                 else ""
             )
@@ -319,17 +321,17 @@ def _read_weights(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], pathlib.
     for name, value in weights.items():
         new = _rename(name)
         if new in renamed:
-            raise ValueError(f"{path}: {name!r} is there under another name, too")
+            raise ValueError(f"{path}: {name!r} also occurs under another name")
         renamed[new] = value
     return renamed, path
 
 
 def _rename(name: str) -> str:
-    """Returns today's name of a weight, without what it was wrapped in."""
+    """Returns the current name of a weight, without prefixes of wrappers."""
     while name.startswith(_WRAPPERS):
         name = name.split(".", 1)[1]
-    for old, today in _OLD_NAMES.items():
-        name = name.replace(old, today)
+    for old, current in _OLD_NAMES.items():
+        name = name.replace(old, current)
     return f"bert.{name}" if name.startswith(_PARTS) else name
 
 
@@ -340,14 +342,14 @@ def _read_file(path: pathlib.Path) -> dict[str, np.ndarray]:
         return torch_file.read(path)
     try:
         return safetensors.load_file(path)
-    except Exception as e:  # its own errors, and KeyError of types that NumPy lacks
+    except Exception as e:  # its own errors, and KeyError for dtypes NumPy lacks
         raise ValueError(
             f"{path} is damaged: {json_file.printable(' '.join(str(e).split()))}"
         ) from e
 
 
 def _read_shards(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads the files that an index names, each with just the weights it lists."""
+    """Reads the shards of an index; each must have exactly the listed weights."""
     content = json_file.read_object(path)
     names = content.get("weight_map")
     if not isinstance(names, dict) or not names:
@@ -359,21 +361,21 @@ def _read_shards(path: pathlib.Path) -> dict[str, np.ndarray]:
         if not is_name or not file.endswith(suffix):
             raise ValueError(
                 f"{path}: {name!r} is in {json_file.short(file)}, which is not the"
-                f" name of a {suffix} file beside it"
+                f" name of a {suffix} file in the same folder"
             )
         by_file.setdefault(file, set()).add(name)
     weights: dict[str, np.ndarray] = {}
     for file, listed in sorted(by_file.items()):
         shard = _read_file(path.parent / file)
         for name in sorted(listed ^ set(shard)):
-            what = "has no weight" if name in listed else "has, and the index not,"
+            what = "has no weight" if name in listed else "has the unlisted weight"
             raise ValueError(f"{path.parent / file} {what} {name!r} ({path.name})")
         weights |= shard
     return weights
 
 
 def _check_file(path: pathlib.Path) -> None:
-    """Refuses what is no file, and what stands for one in a clone without LFS."""
+    """Raises if a file cannot be read or is a Git LFS pointer."""
     try:
         with path.open("rb") as file:
             start = file.read(32)

@@ -1,4 +1,4 @@
-"""Hugging Face's `config.json` of a BERT, and our config."""
+"""Converts `config.json` of BERT between Hugging Face and this package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from genomenet.dna import kmer
 from genomenet.models import bert, family
 
-# Keys of Hugging Face's config.json that are read; `vocab_size` tells k.
+# Keys of Hugging Face's config.json that are read; k follows from `vocab_size`.
 _NUMERIC: Final = (
     "hidden_size",
     "num_hidden_layers",
@@ -21,7 +21,7 @@ _NUMERIC: Final = (
     "layer_norm_eps",
     "initializer_range",
 )
-# Keys that must have the value of plain BERT: anything else changes the numbers.
+# Keys that must have the value of plain BERT: other values change the outputs.
 _FIXED: Final[dict[str, tuple[Any, ...]]] = {
     "model_type": ("bert",),
     "hidden_act": ("gelu",),
@@ -35,13 +35,13 @@ _FIXED: Final[dict[str, tuple[Any, ...]]] = {
     "chunk_size_feed_forward": (0,),
     "pruned_heads": ({}, None),
     "pad_token_id": (0,),
-    "split": (None, 0, 10),  # DNABERT: of its long-sequence models
+    "split": (None, 0, 10),  # DNABERT: for its long-sequence models
     "num_rnn_layer": (None, 0, 1),
     "rnn": (None, "lstm"),
     "rnn_dropout": (None, 0.0),
     "rnn_hidden": (None, 768),
 }
-# Keys that say nothing about the numbers of an encoder.
+# Keys that do not affect the outputs of an encoder.
 _HARMLESS: Final = frozenset(
     {
         "_attn_implementation",
@@ -118,14 +118,14 @@ def read(values: Mapping[str, Any], **fields: Any) -> bert.Config:
         The config; k follows from `vocab_size`.
 
     Raises:
-        ValueError: On a key that is missing or unknown, or whose value would
-            change the numbers.
+        ValueError: If a key is missing or unknown, or its value would change the
+            outputs.
     """
     for key, value in values.items():
         if key in _FIXED:
             if value not in _FIXED[key]:
                 raise ValueError(
-                    f"config.json: {key}={value!r} is not supported, only"
+                    f"config.json: {key}={value!r} is not supported, it must be"
                     f" {_FIXED[key][0]!r}"
                 )
         elif key not in {*_NUMERIC, *_HARMLESS, "vocab_size", "kmer"}:
@@ -136,19 +136,19 @@ def read(values: Mapping[str, Any], **fields: Any) -> bert.Config:
     for key in ("vocab_size", "max_position_embeddings"):
         if type(values.get(key, 512)) is not int:
             raise ValueError(
-                f"config.json: {key} must be a whole number, got {values[key]!r}"
+                f"config.json: {key} must be an integer, got {values[key]!r}"
             )
     sizes = {kmer.vocabulary_size(k): k for k in range(3, 9)}
     if values["vocab_size"] not in sizes:
         raise ValueError(
-            f"config.json: vocab_size={values['vocab_size']} is none of"
+            f"config.json: vocab_size={values['vocab_size']} must be one of"
             f" {', '.join(map(str, sizes))} (4^k + 5)"
         )
-    found = {key: values[key] for key in _NUMERIC if key in values}
-    family.check_types(bert.Config, found)
+    numeric = {key: values[key] for key in _NUMERIC if key in values}
+    family.check_types(bert.Config, numeric)
     k = sizes[values["vocab_size"]]
     positions = values.get("max_position_embeddings", 512)
-    return bert.Config(**found, kmer=k, **{"length": positions, **fields})
+    return bert.Config(**numeric, kmer=k, **{"length": positions, **fields})
 
 
 def write(config: bert.Config) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Tensors out of PyTorch's files, without running what is pickled in them.
+"""Reads tensors from PyTorch files without running pickled code.
 
-A pickle may name any function and have it called, and ask for any amount of memory.
-Here the few operations are followed of which a dict of tensors is made. Names are
-looked up in one short table of harmless stand-ins; a name that is not in it is an
-error. Every size is compared with that of the file before anything is made of it.
+A pickle can call any function and allocate any amount of memory. This module supports
+only the operations that are needed for a dict of tensors. Names are looked up in a
+short table of harmless stand-ins; any other name is an error. Every size is compared
+with the size of the file before memory is allocated.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _DTYPES: Final = {
     "ByteStorage": np.dtype("|u1"),
     "BoolStorage": np.dtype("|b1"),
 }
-_PICKLE_START: Final = b"\x80\x02"  # how every pickle of protocol 2 begins
-_MOST_OPERATIONS: Final = 1_000_000  # of a pickle; some 30 make a tensor
+_PICKLE_START: Final = b"\x80\x02"  # first bytes of every pickle of protocol 2
+_MOST_OPERATIONS: Final = 1_000_000  # in a pickle; a tensor takes about 30
 _MOST_AXES: Final = 32
-_MOST_COPIES: Final = 4  # of a file's numbers; weights that are tied share theirs
+_MOST_COPIES: Final = 4  # total tensor bytes per file byte; tied weights share storage
 
 
 class _Dtype(NamedTuple):
@@ -47,7 +47,7 @@ class _Dtype(NamedTuple):
 
 
 class _Storage(NamedTuple):
-    """Where a tensor's numbers lie."""
+    """Reference to the stored values of a tensor."""
 
     dtype: np.dtype
     key: str
@@ -55,7 +55,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """What a tensor is made of, before its numbers are read."""
+    """Description of a tensor, before its values are read."""
 
     storage: _Storage
     offset: int
@@ -67,36 +67,36 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads the tensors of a state dict.
 
     Args:
-        path: A file of `torch.save`, in the format of today (a zip archive) or in
-            that before PyTorch 1.6.
+        path: A file of `torch.save`, in the current format (a zip archive) or in the
+            format before PyTorch 1.6.
 
     Returns:
         Name → array.
 
     Raises:
-        ValueError: If the file is damaged, or holds anything but a dict of tensors.
+        ValueError: If the file is damaged, or contains anything but a dict of tensors.
     """
     try:
         if zipfile.is_zipfile(path):
             return _read_zip(path)
         return _read_legacy(path)
-    except Exception as e:  # whatever a damaged pickle trips over
+    except Exception as e:  # damaged pickles raise various types
         raise ValueError(
-            f"{os.fspath(path)} cannot be read as PyTorch's: {_cause(e)}"
+            f"{os.fspath(path)} cannot be read as a PyTorch file: {_cause(e)}"
         ) from e
 
 
 def _cause(error: Exception) -> str:
-    """Returns what an error says, on one line."""
+    """Returns the message of an error on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return json_file.printable(text)
 
 
 class _Unpickler:
-    """Reads the pickles of a file, one after the other, with nothing but stand-ins.
+    """Reads the pickles of a file one after the other, with stand-ins only.
 
     Args:
-        file: In memory, so that no more can be read than there is.
+        file: File in memory, so that reads cannot exceed its size.
     """
 
     def __init__(self, file: io.BytesIO):
@@ -110,7 +110,9 @@ class _Unpickler:
         self._stack, self._marks, self._memo = [], [], {}
         for count, (opcode, argument, _) in enumerate(pickletools.genops(self._file)):
             if count == _MOST_OPERATIONS:
-                raise pickle.UnpicklingError("it is too long")
+                raise pickle.UnpicklingError(
+                    f"it has more than {_MOST_OPERATIONS:,} operations"
+                )
             name = opcode.name
             if name == "STOP":
                 return self._stack.pop()
@@ -124,11 +126,11 @@ class _Unpickler:
             elif name in _GETS:
                 self._stack.append(self._memo[int(argument or 0)])
             elif name not in ("PROTO", "FRAME"):
-                self._follow(name, argument)
+                self._execute(name, argument)
         raise pickle.UnpicklingError("it ends early")
 
-    def _follow(self, name: str, argument: Any) -> None:
-        """Follows an operation that takes something from the stack."""
+    def _execute(self, name: str, argument: Any) -> None:
+        """Executes an operation that takes arguments from the stack."""
         stack = self._stack
         if name == "MARK":
             self._marks.append(len(stack))
@@ -157,17 +159,19 @@ class _Unpickler:
         elif name == "REDUCE":
             function, arguments = self._take(2)
             if function not in (_dict, _rebuild_tensor, _rebuild_parameter):
-                raise pickle.UnpicklingError("it calls what is no function")
+                raise pickle.UnpicklingError("it calls an unsupported object")
             stack.append(function(*_expect(arguments, tuple)))
-        elif name == "BUILD":  # versions of a model's parts, beside its state dict
+        elif name == "BUILD":  # attributes of the state dict: versions of its modules
             stack.pop()
             _expect(stack[-1], dict)
         else:
-            raise pickle.UnpicklingError(f"it holds a {name}")
+            raise pickle.UnpicklingError(
+                f"it contains the unsupported operation {name}"
+            )
 
     def _take(self, count: int) -> list[Any]:
         if len(self._stack) < count:
-            raise pickle.UnpicklingError("it takes more than there is")
+            raise pickle.UnpicklingError("it takes more values than are on the stack")
         taken = self._stack[-count:]
         del self._stack[-count:]
         return taken
@@ -181,12 +185,14 @@ class _Unpickler:
 
 def _expect(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind):
-        raise pickle.UnpicklingError(f"a {type(value).__name__} is no {kind.__name__}")
+        raise pickle.UnpicklingError(
+            f"it has a {type(value).__name__} instead of a {kind.__name__}"
+        )
     return value
 
 
 def _named(module: Any, name: Any) -> Any:
-    """Returns the stand-in for what a pickle names."""
+    """Returns the stand-in for a name in a pickle."""
     if (module, name) == ("collections", "OrderedDict"):
         return _dict
     if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -196,25 +202,25 @@ def _named(module: Any, name: Any) -> Any:
     if module == "torch" and isinstance(name, str) and name in _DTYPES:
         return _Dtype(_DTYPES[name])
     text = f"{_expect(module, str)}.{_expect(name, str)}"[:100]
-    raise pickle.UnpicklingError(f"it names {text}, which is not a tensor")
+    raise pickle.UnpicklingError(f"it refers to {text}, which is not a tensor")
 
 
 def _dict(pairs: Any = ()) -> dict[Any, Any]:
-    """Makes a dict; the hash of a nested tuple could take for ever."""
-    found = {}
+    """Creates a dict with simple keys; hashing a nested tuple could take forever."""
+    result = {}
     for key, value in pairs:
         if not isinstance(key, str | int):
-            raise pickle.UnpicklingError(f"a {type(key).__name__} is no name")
-        found[key] = value
-    return found
+            raise pickle.UnpicklingError(f"a key has the type {type(key).__name__}")
+        result[key] = value
+    return result
 
 
 def _storage(pid: Any) -> _Storage:
     kind, dtype, key, _, size = _expect(pid, tuple)[:5]
     if kind != "storage" or not isinstance(dtype, _Dtype):
-        raise pickle.UnpicklingError("unknown reference")
+        raise pickle.UnpicklingError("it has an unknown persistent reference")
     if len(pid) > 5 and pid[5] is not None:
-        raise pickle.UnpicklingError("a view of another storage")
+        raise pickle.UnpicklingError("it has a view of another storage")
     return _Storage(dtype.dtype, _expect(key, str), _expect(size, int))
 
 
@@ -225,9 +231,11 @@ def _rebuild_tensor(
     shape, strides = tuple(shape), tuple(strides)
     for number in (offset, *shape, *strides):
         if not 0 <= _expect(number, int) < 1 << 63:
-            raise pickle.UnpicklingError(f"a tensor of size {str(number)[:20]}")
+            raise pickle.UnpicklingError(f"a tensor has the size {str(number)[:20]}")
     if len(shape) != len(strides) or len(shape) > _MOST_AXES:
-        raise pickle.UnpicklingError("a tensor with a stride too many or too few")
+        raise pickle.UnpicklingError(
+            f"a tensor has {len(shape)} axes and {len(strides)} strides"
+        )
     return _Tensor(_expect(storage, _Storage), offset, shape, strides)
 
 
@@ -260,20 +268,22 @@ def _read_zip(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
                 raise pickle.UnpicklingError(
                     f"{info.filename[:60]!r} is compressed or encrypted, which PyTorch"
-                    " does not do"
+                    " never does"
                 )
         if sum(info.file_size for info in archive.infolist()) > size:
-            raise pickle.UnpicklingError("its parts are larger than the file")
+            raise pickle.UnpicklingError("its members are larger than the file")
         names = archive.namelist()
-        found = [name for name in names if name.endswith("/data.pkl")]
-        if len(found) != 1:
-            raise pickle.UnpicklingError("a zip archive without one data.pkl")
-        index = found[0]
+        pickles = [name for name in names if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise pickle.UnpicklingError(
+                f"the zip archive has {len(pickles)} files data.pkl instead of one"
+            )
+        index = pickles[0]
         root = index.removesuffix("data.pkl")
         order = f"{root}byteorder"
         if order in names and archive.read(order) != b"little":
-            raise pickle.UnpicklingError("its numbers are big-endian")
-        content = _found(_Unpickler(io.BytesIO(archive.read(index))).load())
+            raise pickle.UnpicklingError("its values are big-endian")
+        content = _state_dict(_Unpickler(io.BytesIO(archive.read(index))).load())
         keys = {tensor.storage.key for tensor in content.values()}
         data = {key: archive.read(f"{root}data/{key}") for key in keys}
         return _tensors(content, data, size)
@@ -287,11 +297,11 @@ def _read_legacy(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     unpickler = _Unpickler(file)
     magic = unpickler.load()
     if not isinstance(magic, int) or magic != _LEGACY_MAGIC:
-        raise pickle.UnpicklingError("it does not begin as PyTorch's files do")
+        raise pickle.UnpicklingError("it does not start like a PyTorch file")
     unpickler.load()  # the version of the format
     if not _expect(unpickler.load(), dict).get("little_endian", True):
-        raise pickle.UnpicklingError("its numbers are big-endian")
-    content = _found(unpickler.load())
+        raise pickle.UnpicklingError("its values are big-endian")
+    content = _state_dict(unpickler.load())
     keys = _expect(unpickler.load(), list)
     storages = {t.storage.key: t.storage for t in content.values()}
     data: dict[str, Any] = {}
@@ -300,17 +310,18 @@ def _read_legacy(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         begin = file.tell()
         end = begin + size * storages[_expect(key, str)].dtype.itemsize
         if not begin <= end <= len(whole) or key in data:
-            raise pickle.UnpicklingError("its numbers are not all there")
+            raise pickle.UnpicklingError("its values are truncated or repeated")
         data[key] = memoryview(whole)[begin:end]
         file.seek(end)
     return _tensors(content, data, len(whole))
 
 
-def _found(content: Any) -> dict[str, _Tensor]:
+def _state_dict(content: Any) -> dict[str, _Tensor]:
+    """Returns the dict of tensors in the content of a pickle."""
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict):
-        raise pickle.UnpicklingError("it holds no dict of tensors")
+        raise pickle.UnpicklingError("it contains no dict of tensors")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, _Tensor):
             raise pickle.UnpicklingError(f"{str(name)[:60]!r} is not a tensor")
@@ -320,19 +331,21 @@ def _found(content: Any) -> dict[str, _Tensor]:
 def _tensors(
     content: dict[str, _Tensor], data: dict[str, Any], size: int
 ) -> dict[str, np.ndarray]:
-    """Reads tensors as views of their storages; only turned ones are copied."""
-    found, total = {}, 0
+    """Reads tensors as views of their storages; only transposed ones are copied."""
+    arrays, total = {}, 0
     for name, tensor in content.items():
         storage = tensor.storage
         flat = np.frombuffer(data[storage.key], storage.dtype)
         if len(flat) != storage.size:
-            raise pickle.UnpicklingError(f"the numbers of {name!r} are not all there")
+            raise pickle.UnpicklingError(
+                f"{name!r} has {len(flat)} values instead of {storage.size}"
+            )
         last = tensor.offset + sum(
             (n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True)
         )
         count = math.prod(tensor.shape)
         if count and (last >= len(flat) or count > len(flat)):
-            raise pickle.UnpicklingError(f"{name!r} reaches beyond its numbers")
+            raise pickle.UnpicklingError(f"{name!r} exceeds its storage")
         total += count * flat.itemsize
         if total > _MOST_COPIES * size:
             raise pickle.UnpicklingError("its tensors are larger than the file")
@@ -340,5 +353,5 @@ def _tensors(
         view = np.lib.stride_tricks.as_strided(
             flat[tensor.offset :], tensor.shape, strides, writeable=False
         )
-        found[name] = np.ascontiguousarray(view).reshape(tensor.shape)
-    return found
+        arrays[name] = np.ascontiguousarray(view).reshape(tensor.shape)
+    return arrays

@@ -1,1 +1,1 @@
-"""Release folders: models as files, and how they are written, found and loaded."""
+"""Release folders: writes, locates and loads models as files."""

@@ -1,4 +1,4 @@
-"""The card of a trained model: a stub with what a run knows of itself."""
+"""Model cards: a stub with the facts that a run records."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from genomenet import json_file
 def stub(
     name: str, config: Mapping[str, Any], metrics: Mapping[str, Any], command: str
 ) -> str:
-    """Returns the text of a card, to be completed by whoever releases the model.
+    """Returns a draft of a model card, to be completed before a release.
 
     Args:
         name: Name of the model.
         config: Content of its `config.json`.
-        metrics: Name → value, of the last evaluation.
-        command: What was run.
+        metrics: Name → value, from the last evaluation.
+        command: The command that was run.
 
     Returns:
         Markdown with the headings that every card has.
@@ -38,7 +38,7 @@ def stub(
         use = f"Predicts {what} ({classifier['task']}). To be completed."
         if classifier["task"] == "binary":
             about = escape(classifier.get("positive") or classifier["classes"][-1])
-            use += f" Its positive class, of F1 and AUPRC, is {about}."
+            use += f" Its positive class, for F1 and AUPRC, is {about}."
         data = (
             f"{code(dataset.get('name'))}: {dataset.get('train_rows')} sequences;"
             f" scored on {escape(metrics.get('split'))}."
@@ -68,7 +68,7 @@ def stub(
             "",
             *table,
             "",
-            f"One seed ({training.get('seed')}). `chance` is the accuracy of guessing.",
+            f"One seed ({training.get('seed')}). `chance` is accuracy at chance level.",
             "",
             "## Limits",
             "",
@@ -94,14 +94,14 @@ def stub(
 
 
 def escape(text: Any) -> str:
-    """Returns text as Markdown that shows it and nothing else, on one line.
+    """Escapes text for Markdown, on one line.
 
     Args:
-        text: For example a label, which may hold any character.
+        text: Text with any characters, for example a label.
 
     Returns:
-        The text, with what means something in HTML as entities, and a backslash
-        before what means something in Markdown.
+        The text, with HTML characters as entities and a backslash before Markdown
+        characters.
     """
     return re.sub(
         r"[\\`*_{}\[\]|~$]",
@@ -111,13 +111,13 @@ def escape(text: Any) -> str:
 
 
 def code(text: Any) -> str:
-    """Returns text as code in Markdown, on one line, also in a table.
+    """Formats text as inline code in Markdown, also for use in a table.
 
     Args:
-        text: Any, such as the name of a dataset.
+        text: Any text, such as the name of a dataset.
 
     Returns:
-        The text between backticks, more of them than it has in a row itself.
+        The text on one line between backticks, more than its longest run of backticks.
     """
     line = json_file.printable(str(text))
     ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
@@ -129,12 +129,12 @@ def _escaped(match: re.Match[str]) -> str:
     letter = match.group()
     before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
     if letter == "_" and before.isalnum() and after.isalnum():
-        return letter  # means nothing within a word
+        return letter  # has no meaning within a word
     return f"\\{letter}"
 
 
 def _block(text: str, language: str = "") -> list[str]:
-    """Returns the lines of a block of code that its text cannot end."""
+    """Returns the lines of a code block, with a fence that the text cannot close."""
     ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return [f"{ticks}{language}", text, ticks]
 
@@ -142,9 +142,9 @@ def _block(text: str, language: str = "") -> list[str]:
 def _intervals(metrics: Mapping[str, Any]) -> list[str]:
     """Returns a table of metrics with their 95 % intervals."""
     rows = ["| metric | value | 95 % interval |", "|--|--|--|"]
-    for name, found in metrics.items():
+    for name, metric in metrics.items():
         value, low, high = (
-            "undefined" if found[key] is None else f"{found[key]:.4f}"
+            "undefined" if metric[key] is None else f"{metric[key]:.4f}"
             for key in ("value", "low", "high")
         )
         rows.append(f"| {escape(name)} | {value} | {low} to {high} |")

@@ -1,4 +1,4 @@
-"""Trained weights that the checkout lacks: from the user's cache or the network."""
+"""Fetches trained weights that are missing locally, from the cache or the network."""
 
 from __future__ import annotations
 
@@ -16,58 +16,58 @@ from genomenet import atomic, catalog, json_file
 from genomenet.data import sources
 
 _BLOCK: Final = 1 << 20
-_TIMEOUT: Final = 60  # seconds without an answer
-_SLOWEST: Final = 20_000  # bytes a second, below which a download is given up
+_TIMEOUT: Final = 60  # seconds without a response
+_SLOWEST: Final = 20_000  # bytes per second below which a download is aborted
 _SCHEMES: Final = ("https", "http", "file")
 
 
 def names() -> list[str]:
-    """Returns the models of `models/index.json`, which can be fetched."""
+    """Returns the sorted names of the models in `models/index.json`."""
     return sorted(_index()["models"])
 
 
 def cached(name: str, file: str) -> pathlib.Path | None:
-    """Returns a model's folder in the user's cache if it holds a file, or None."""
+    """Returns the folder of a model in the user's cache if it has `file`, or None."""
     folder = cache() / "models" / name
     return folder if (folder / file).is_file() else None
 
 
 def find(name: str, file: str) -> pathlib.Path | None:
-    """Finds the folder of a released model, fetching it where it is not cached.
+    """Finds the folder of a released model, and downloads it if it is not cached.
 
-    Every file is written under a temporary name, its size and SHA-256 are checked,
-    and then it gets its own name.
+    Every file is written under a temporary name and renamed after its size and SHA-256
+    have been checked.
 
     Args:
         name: Name of the model.
-        file: The file that is wanted; it is fetched last, so that a folder that has
-            it is complete.
+        file: The required file. It is downloaded last, so that a folder that has it is
+            complete.
 
     Returns:
         The folder in the cache, or None if no such model has been released.
 
     Raises:
-        ValueError: If the model cannot be fetched, or is not what was released.
+        ValueError: If the model cannot be downloaded, or differs from the release.
     """
     index = _index()
     if name not in index["models"]:
         return None
     folder = cache() / "models" / name
     files = sorted(index["models"][name]["files"], key=lambda f: f["path"] == file)
-    there = [entry for entry in files if (folder / entry["path"]).is_file()]
-    damaged = [e for e in there if not _is_released(folder / e["path"], e)]
-    if file in [entry["path"] for entry in there] and not damaged:
+    present = [entry for entry in files if (folder / entry["path"]).is_file()]
+    damaged = [e for e in present if not _is_released(folder / e["path"], e)]
+    if file in [entry["path"] for entry in present] and not damaged:
         return folder
     base = os.environ.get("GENOMENET_MODELS_URL") or index.get("base_url")
     if not base and damaged:
         raise ValueError(
             f"{folder / damaged[0]['path']} is not the released file: its size or"
-            " SHA-256 is another; delete it, and fetch it again"
+            " SHA-256 differs; delete it and fetch it again"
         )
     if not base:
         raise ValueError(
-            f"{name} is not on this machine and models/index.json names no place to"
-            f" fetch it from: set GENOMENET_MODELS_URL, or put its files into {folder}"
+            f"{name} is not on this machine, and models/index.json has no base_url to"
+            f" fetch it from: set GENOMENET_MODELS_URL, or copy its files to {folder}"
         )
     for entry in files:
         _check_path(entry["path"])
@@ -92,7 +92,7 @@ def _fetch(url: str, entry: dict[str, Any], folder: pathlib.Path) -> None:
             with partial.open("wb") as f:
                 while block := answer.read1(_BLOCK):
                     if time.monotonic() > latest:
-                        raise TimeoutError("it takes too long")
+                        raise TimeoutError("the download is too slow")
                     size += len(block)
                     if size > entry["size"]:
                         break
@@ -112,24 +112,24 @@ def _fetch(url: str, entry: dict[str, Any], folder: pathlib.Path) -> None:
         if isinstance(e, urllib.error.HTTPError):
             e.close()
         raise ValueError(
-            f"{url} cannot be fetched ({cause:.200}): fetch it elsewhere and put it"
-            f" into {path.parent}"
+            f"{url} cannot be fetched ({cause:.200}): fetch it in another way and copy"
+            f" it to {path.parent}"
         ) from e
 
 
 class _OtherFileError(ValueError):
-    """What came is not what was released."""
+    """The downloaded file differs from the released one."""
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but not to another scheme, as from https to http."""
+    """Follows redirects, but not to another scheme, such as from https to http."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
         schemes = [urllib.parse.urlsplit(u).scheme for u in (req.full_url, newurl)]
         if schemes[0] != schemes[1]:
-            raise OSError(f"it is redirected from {schemes[0]} to {schemes[1]}")
+            raise OSError(f"it redirects from {schemes[0]} to {schemes[1]}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -167,6 +167,7 @@ def _index() -> dict[str, Any]:
         is_sound = False
     if not is_sound or not isinstance(index.get("base_url"), str | None):
         raise ValueError(
-            f"{path} is no index of models: each has files with path, size and sha256"
+            f"{path} is not an index of models: each model needs files with path, size"
+            " and sha256"
         )
     return index

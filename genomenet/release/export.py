@@ -1,4 +1,4 @@
-"""Writing a release folder."""
+"""Writes release folders."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from genomenet.models import classifier as classifier_lib
 from genomenet.models import family as family_lib
 from genomenet.release import card, folder, weights
 
-_GOLDEN_VALUES: Final = 5  # of each output
-_OF_THE_MACHINE: Final = ("--workdir=", "--data_dir=", "--fasta=")
+_GOLDEN_VALUES: Final = 5  # number of values of each output
+_LOCAL_FLAGS: Final = ("--workdir=", "--data_dir=", "--fasta=")
 
 
 def write_release(
@@ -32,17 +32,17 @@ def write_release(
     flags_text: str = "",
     tell: Callable[[str], Any] = print,
 ) -> pathlib.Path:
-    """Writes a trained model as a release folder, whole or not at all.
+    """Writes a trained model as a release folder, atomically.
 
     Args:
         model: The trained model.
         config: Content of its `config.json`.
-        directory: The folder to make; one that exists is replaced.
+        directory: The folder to write; an existing one is replaced.
         name: Name of the model.
         metrics: Name → value.
-        flags_text: The command's flags, one a line; folders of this machine are left
-            out.
-        tell: Called with a line where there is no SavedModel.
+        flags_text: Flags of the command, one per line; flags with folders of this
+            machine are omitted.
+        tell: Called with a line if no SavedModel is written.
 
     Returns:
         The folder: `config.json`, `model.weights.h5`, `metrics.json`, `golden.json`,
@@ -52,7 +52,7 @@ def write_release(
     flags_text = "".join(
         line
         for line in flags_text.splitlines(keepends=True)
-        if not line.startswith(_OF_THE_MACHINE)
+        if not line.startswith(_LOCAL_FLAGS)
     )
     fields = family.from_dict(config["model"])
     content = {**config, "model": family.to_dict(fields)}
@@ -72,8 +72,8 @@ def write_release(
             save_model(model, partial / "saved_model")
         else:
             tell(
-                "no SavedModel is written, which needs KERAS_BACKEND=tensorflow:"
-                f' genomenet.saved_model("{directory}") makes it there'
+                "no SavedModel was written, as it needs KERAS_BACKEND=tensorflow;"
+                f' genomenet.saved_model("{directory}") writes it on that backend'
             )
         for file, value in (
             ("config.json", content),
@@ -89,7 +89,7 @@ def write_release(
 
 
 def has_saved_model() -> bool:
-    """Whether releases get a SavedModel, which Keras makes on TensorFlow only."""
+    """Returns whether releases get a SavedModel, which needs TensorFlow."""
     return keras.backend.backend() == "tensorflow"
 
 
@@ -108,7 +108,7 @@ def save_model(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def _in_float32(model: keras.Model, config: Mapping[str, Any]) -> keras.Model:
-    """Returns the same weights in a model that computes in float32."""
+    """Returns a float32 model with the same weights."""
     with precision.policy("float32"):
         copy = folder.build(config)
     for ours, theirs in zip(copy.weights, model.weights, strict=True):
@@ -117,7 +117,7 @@ def _in_float32(model: keras.Model, config: Mapping[str, Any]) -> keras.Model:
 
 
 def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any]]:
-    """Returns sequences and the first values of what the model makes of them."""
+    """Returns test sequences and the first values of the model's outputs."""
     rng = np.random.default_rng(0)
     classifier = model if isinstance(model, classifier_lib.Classifier) else None
     encoder: Any = model if classifier is None else classifier.encoder
@@ -133,11 +133,11 @@ def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any
         if case == "rich in N":
             codes[length // 4 : 3 * length // 4] = alphabet.N
         if classifier is not None:
-            name, found = "predict", classifier_lib.predict(classifier, codes[None])
+            name, outputs = "predict", classifier_lib.predict(classifier, codes[None])
         else:
             name = "embed"
-            found = family.embed(model, {"bases": codes[None]}, family.POOLS[0])
-        values = np.asarray(found)[0, :_GOLDEN_VALUES]
+            outputs = family.embed(model, {"bases": codes[None]}, family.POOLS[0])
+        values = np.asarray(outputs)[0, :_GOLDEN_VALUES]
         cases.append(
             {
                 "case": case,

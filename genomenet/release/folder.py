@@ -1,4 +1,4 @@
-"""Folders of named models: reading, listing and loading them; keras only."""
+"""Reads and loads the folders of named models, with Keras only."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from genomenet.training import settings as settings_lib
 
 FORMAT: Final = 1
 WEIGHTS: Final = listing.WEIGHTS
-_OF_MODEL: Final = ("family", "model", "classifier", "pool")
-# Control characters, halves of a character, line ends, and what turns text around.
+_MODEL_KEYS: Final = ("family", "model", "classifier", "pool")
+# Control characters, unpaired surrogates, line ends, and bidirectional controls.
 _UNPRINTABLE: Final = ("Cc", "Cs", "Zl", "Zp")
-_TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BIDIRECTIONAL: Final = frozenset(
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -37,12 +39,12 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         folder: The folder.
 
     Returns:
-        Its content: "format", "family", "model", "training" and what else is there.
+        Its content: "format", "family", "model", "training" and all other keys.
 
     Raises:
-        ValueError: If it is missing, not JSON, or not of this format; if a field is
-            unknown, of another type or makes no sense; or if the model is trained
-            and a field is missing.
+        ValueError: If the file is missing, not JSON, or of another format; if a field
+            is unknown, of the wrong type or invalid; or if the model is trained and a
+            field is missing.
     """
     folder = pathlib.Path(folder)
     path = folder / "config.json"
@@ -58,7 +60,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         _check_text("config", content)
         _check(content, is_trained=is_trained)
     except RecursionError:
-        raise ValueError(f"{path} is not JSON: it nests too deeply") from None
+        raise ValueError(f"{path} is not JSON: it is nested too deeply") from None
     except ValueError as e:
         raise ValueError(f"{path}: {e}") from e
     return content
@@ -69,16 +71,16 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
 
     Args:
         name: Name of a model in `models/`, or the path of a release folder. Weights
-            that the checkout lacks are looked for in the user's cache, then fetched
-            as `models/index.json` says.
+            that are missing there are taken from the user's cache, or downloaded
+            according to `models/index.json`.
 
     Returns:
-        The Keras model with its weights, as its family describes it; of a folder that
-        `genomenet.finetune` wrote a `models.classifier.Classifier`.
+        The Keras model of the family with its weights; a
+        `models.classifier.Classifier` for a folder written by `genomenet.finetune`.
 
     Raises:
         ValueError: If there is no such model, or its weights are missing, damaged or
-            of another model.
+            those of another model.
     """
     folder = catalog.model_folder(name)
     content = read_config(folder)
@@ -90,15 +92,15 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
         )
     if weights.parent != folder:
         content = read_config(weights.parent)
-    from genomenet.release import weights as weights_lib  # with h5py: not for presets
+    from genomenet.release import weights as weights_lib  # needs h5py, presets do not
 
     if "weights" in content:
         weights_lib.check_digest(weights, content["weights"])
     held = sum(map(math.prod, weights_lib.read_shapes(weights).values()))
     needed = count_parameters(content)
-    if held < needed:  # seen before anything of that size is made
+    if held < needed:  # checked before anything of that size is allocated
         raise ValueError(
-            f"{weights} does not fit the model: it holds {held:,} numbers, and the"
+            f"{weights} does not match the model: it has {held:,} parameters, but the"
             f" model of config.json has {needed:,}"
         )
     model = build(content)
@@ -107,10 +109,10 @@ def load_model(name: str | os.PathLike[str]) -> keras.Model:
 
 
 def load_classifier(name: str | os.PathLike[str]) -> classifier.Classifier:
-    """Loads what `genomenet.finetune` made.
+    """Loads a classifier, a result of `genomenet.finetune`.
 
     Args:
-        name: Its release folder, or the name of a model.
+        name: Release folder or name of the classifier.
 
     Returns:
         The classifier.
@@ -120,29 +122,29 @@ def load_classifier(name: str | os.PathLike[str]) -> classifier.Classifier:
     """
     if "classifier" not in read_config(catalog.model_folder(name)):
         raise ValueError(
-            f"{name} is an encoder, which predicts no labels: fine-tune it with"
+            f"{name} is an encoder and does not predict labels: fine-tune it with"
             f" python -m genomenet.finetune --model={name} --table=labelled.tsv"
         )
     return cast(classifier.Classifier, load_model(name))
 
 
 def find_weights(folder: pathlib.Path) -> pathlib.Path | None:
-    """Returns the weights of a model: in its folder, in the cache, or fetched.
+    """Returns the weights of a model: from its folder, the cache, or the network.
 
     Args:
-        folder: Of the model.
+        folder: Folder of the model.
 
     Returns:
         The file; None for a preset.
 
     Raises:
-        ValueError: If they cannot be fetched, or are damaged, or the folder is that of
-            a run.
+        ValueError: If the weights cannot be downloaded or are damaged, or the folder is
+            that of a training run.
     """
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
     if os.path.lexists(folder / WEIGHTS):
-        raise ValueError(f"{folder / WEIGHTS} is not a file, or a link to none")
+        raise ValueError(f"{folder / WEIGHTS} is not a file or is a broken link")
     if (folder / "checkpoints").is_dir():
         released = sorted(folder.glob(f"export/*/{WEIGHTS}"))
         raise ValueError(
@@ -158,16 +160,16 @@ def find_weights(folder: pathlib.Path) -> pathlib.Path | None:
 
 
 def build(content: Mapping[str, Any]) -> keras.Model:
-    """Returns the model that a `config.json` describes, with fresh weights.
+    """Builds the model that a `config.json` describes, with random weights.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
 
     Returns:
-        A model of the family, or the classifier over one.
+        A model of the family, or a classifier over one.
 
     Raises:
-        ValueError: If a number or word in it makes no sense.
+        ValueError: If a field is invalid.
     """
     if "classifier" in content:
         fields = config_lib.from_dict(content["classifier"])
@@ -177,7 +179,7 @@ def build(content: Mapping[str, Any]) -> keras.Model:
 
 
 def count_parameters(content: Mapping[str, Any]) -> int:
-    """Returns the numbers in all weights of `build(content)`, without building it."""
+    """Returns the number of parameters of `build(content)`, without building it."""
     if "classifier" in content:
         fields = config_lib.from_dict(content["classifier"])
         return config_lib.num_parameters(content["family"], content["model"], fields)
@@ -186,28 +188,28 @@ def count_parameters(content: Mapping[str, Any]) -> int:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """Returns the SHA-256 of what a `config.json` says of the trained model.
+    """Returns the SHA-256 of the model's description in a `config.json`.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
 
     Returns:
-        Hexadecimal; how the file is laid out, and how the model was trained, do not
-        matter.
+        Hexadecimal digest. It does not depend on the layout of the file or on how the
+        model was trained.
     """
-    fields = {key: content[key] for key in _OF_MODEL if key in content}
+    fields = {key: content[key] for key in _MODEL_KEYS if key in content}
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
-    """Loads every weight of a model from a file that holds no other, or fails.
+    """Loads all weights of a model from a file with exactly these weights.
 
     Args:
         model: The model, built.
         path: A `.weights.h5` file of Keras.
 
     Raises:
-        ValueError: If the file is damaged or of another model.
+        ValueError: If the file is damaged or belongs to another model.
     """
     from genomenet.release import weights as weights_lib
 
@@ -215,15 +217,15 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
     weights_lib.check(pathlib.Path(path), expected)
     try:
         with warnings.catch_warnings():
-            # Keras only warns of weights that it leaves as they are.
+            # Keras only warns about weights that it does not load.
             warnings.simplefilter("error", UserWarning)
             model.load_weights(path)
-    except Exception as e:  # whatever HDF5 and Keras trip over
-        raise ValueError(f"{path} does not fit the model: {_cause(e)}") from e
+    except Exception as e:  # HDF5 and Keras raise various types
+        raise ValueError(f"{path} does not match the model: {_cause(e)}") from e
 
 
 def _cause(error: Exception) -> str:
-    """Returns the reason in an error of Keras, on one line."""
+    """Returns the reason from a Keras error, on one line."""
     text = str(error)
     # "A total of 2 objects could not be loaded. Example error message for object
     # <Dense …>:", the reason, and a list of all objects.
@@ -246,7 +248,7 @@ def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
             family_lib.check_complete(
                 config_lib.ClassifierConfig, content["classifier"]
             )
-        # What is not a setting any more was one when the model was trained.
+        # Settings that no longer exist are allowed: the model was trained with them.
         known = {field.name for field in dataclasses.fields(settings_lib.Settings)}
         training = {key: training[key] for key in known & set(training)}
     settings_lib.from_dict(training)
@@ -261,14 +263,14 @@ def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
             raise ValueError("'weights' must have an integer 'size' and a 'sha256'")
         if weights.get("config_sha256", digest(content)) != digest(content):
             raise ValueError(
-                f"{', '.join(k for k in _OF_MODEL if k in content)} are not those that"
-                " were released with the weights, as 'config_sha256' tells: copy the"
-                " file again, or delete 'config_sha256' if the change is meant"
+                f"{', '.join(k for k in _MODEL_KEYS if k in content)} differ from those"
+                " released with the weights, according to 'config_sha256': copy the"
+                " file again, or delete 'config_sha256' if the change is intended"
             )
 
 
 def _check_text(name: str, value: Any) -> None:
-    """Refuses text that cannot be written on one line."""
+    """Raises if a string contains control characters or line ends."""
     if isinstance(value, dict):
         for key, item in value.items():
             _check_text(name, key)
@@ -278,8 +280,9 @@ def _check_text(name: str, value: Any) -> None:
             _check_text(name, item)
     elif isinstance(value, str):
         for letter in value:
-            if unicodedata.category(letter) in _UNPRINTABLE or letter in _TURNS:
+            is_control = unicodedata.category(letter) in _UNPRINTABLE
+            if is_control or letter in _BIDIRECTIONAL:
                 raise ValueError(
-                    f"{json_file.short(name)} holds the control character"
+                    f"{json_file.short(name)} contains the control character"
                     f" U+{ord(letter):04X}: {json_file.short(value)}"
                 )

@@ -1,4 +1,4 @@
-"""Lists of what has a name; nothing here loads Keras or TensorFlow."""
+"""Lists named models and datasets without loading Keras or TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def list_models() -> dict[str, str]:
     """Lists all models by name.
 
     Returns:
-        Name → "preset" (no weights: to be trained), "local" (trained, on this
-        machine) or "remote" (trained, fetched when it is loaded), sorted.
+        Name → "preset" (without weights), "local" (trained, on this machine) or
+        "remote" (trained, downloaded on first use), sorted by name.
     """
     states = dict.fromkeys(download.names(), "remote")
     for name in catalog.model_names():

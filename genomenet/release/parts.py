@@ -1,4 +1,4 @@
-"""Large inputs in parts, inside a TensorFlow graph: memory is that of one part."""
+"""Processes large inputs in parts inside a TensorFlow graph, to limit memory."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ def in_parts(
     count: Any,
     width: int,
 ) -> Any:
-    """Calls a function on some rows after the others.
+    """Calls a function on consecutive parts of the rows.
 
     Args:
-        call: First row and one past the last → their values, (rows, width).
-        stop_of: First row of a part → one past its last.
-        count: Rows, N; where there are none, `call` still gets them once.
-        width: Of the values.
+        call: First row and one past the last row → their values, (rows, width).
+        stop_of: First row of a part → one past its last row.
+        count: Number of rows, N. If it is 0, `call` is still called once.
+        width: Width of the values.
 
     Returns:
         float32, (N, width).
     """
-    found = tf.TensorArray(
+    results = tf.TensorArray(
         tf.float32, 1, dynamic_size=True, infer_shape=False, element_shape=(None, width)
     )
 
-    def body(number: Any, start: Any, found: Any) -> tuple[Any, Any, Any]:
+    def body(index: Any, start: Any, results: Any) -> tuple[Any, Any, Any]:
         stop = tf.minimum(stop_of(start), count)
         values = tf.cast(call(start, stop), tf.float32)
-        return number + 1, stop, found.write(number, values)
+        return index + 1, stop, results.write(index, values)
 
-    _, _, found = tf.while_loop(
-        lambda number, start, _: (number == 0) | (start < count),
+    _, _, results = tf.while_loop(
+        lambda index, start, _: (index == 0) | (start < count),
         body,
-        (0, 0, found),
+        (0, 0, results),
         parallel_iterations=1,
     )
-    return found.concat()
+    return results.concat()
 
 
 def over_rows(size: int, width: int) -> Callable[[Callable[[Any], Any], Any], Any]:
-    """Returns what calls a function on at most some rows at a time.
+    """Returns a function that applies another function to parts of its rows.
 
     Args:
-        size: Rows at a time.
-        width: Of what the function makes of a row.
+        size: Maximum rows of a part.
+        width: Width of the function's output.
 
     Returns:
-        A function of a function, (rows, …) → (rows, width), and its rows, (N, …).
+        A function of another function, (rows, …) → (rows, width), and of rows, (N, …).
     """
 
     def apply(call: Callable[[Any], Any], rows: Any) -> Any:

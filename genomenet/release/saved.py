@@ -1,4 +1,4 @@
-"""SavedModels of released models, which a wheel does not carry."""
+"""SavedModels of released models, which are not part of a wheel."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from genomenet import atomic, catalog, json_file
 from genomenet.data import sources
 from genomenet.release import download, export, folder
 
-_TOLERANCE: Final = 1e-4  # of outputs on another machine
+_TOLERANCE: Final = 1e-4  # absolute, for outputs on another machine
 
 
 def saved_model(name: str | os.PathLike[str]) -> pathlib.Path:
-    """Returns the SavedModel of a trained model, which plain TensorFlow loads.
+    """Returns the SavedModel of a trained model, which plain TensorFlow can load.
 
-    It is that of the model's folder; where that has none, as after an installation from
-    a wheel, it is exported into the user's cache, once, and compared with the golden
-    outputs of the release.
+    The SavedModel in the model's folder is used if there is one. Otherwise, as after an
+    installation from a wheel, it is exported once into the user's cache and compared
+    with the golden outputs of the release.
 
     Args:
         name: Name of a model in `models/`, or the path of a release folder.
@@ -31,8 +31,8 @@ def saved_model(name: str | os.PathLike[str]) -> pathlib.Path:
         The folder, for `tf.saved_model.load`.
 
     Raises:
-        ValueError: If there is no such model, it has no weights, or its outputs are not
-            those of the release; or if Keras runs on another backend than TensorFlow.
+        ValueError: If there is no such model, it has no weights, its outputs differ
+            from the release, or Keras does not run on TensorFlow.
 
     Example:
         >>> import genomenet, tensorflow as tf  # doctest: +SKIP
@@ -56,14 +56,14 @@ def saved_model(name: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def _check(saved: pathlib.Path, cases: Any, path: pathlib.Path) -> None:
-    """Raises ValueError if a SavedModel's outputs are not the golden ones."""
+    """Raises ValueError if the outputs of a SavedModel differ from the golden ones."""
     loaded: Any = tf.saved_model.load(os.fspath(saved))
     for case in cases:
-        found = _values(loaded, case)
+        values = _values(loaded, case)
         expected = np.asarray(case.get("embed", case.get("predict")))
-        if not np.allclose(found[: len(expected)], expected, atol=_TOLERANCE):
+        if not np.allclose(values[: len(expected)], expected, atol=_TOLERANCE):
             raise ValueError(
-                f"{path / 'golden.json'}: the exported model has other outputs for"
+                f"{path / 'golden.json'}: the outputs of the exported model differ for"
                 f" the case {case['case']!r}"
             )
 
@@ -72,5 +72,7 @@ def _values(loaded: Any, case: Mapping[str, Any]) -> np.ndarray:
     sequences = tf.constant([case["sequence"]])
     if "embed" in case:
         return loaded.embed(sequences)["embedding"].numpy()[0]
-    found = loaded.predict(sequences)
-    return found["probabilities" if "probabilities" in found else "value"].numpy()[0]
+    outputs = loaded.predict(sequences)
+    return outputs["probabilities" if "probabilities" in outputs else "value"].numpy()[
+        0
+    ]

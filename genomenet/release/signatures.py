@@ -1,4 +1,4 @@
-"""Strings in, vectors out: a model as a SavedModel that needs no genomenet."""
+"""SavedModels that read plain strings and do not need genomenet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from genomenet.models import classifier
 from genomenet.models import family as family_lib
 from genomenet.release import parts
 
-_ROWS: Final = 64  # of the model's length, read at once
+_ROWS: Final = 64  # rows of the model's length per part
 
 
 class StringModel(tf.Module):
@@ -26,13 +26,13 @@ class StringModel(tf.Module):
 
     Args:
         model: The Keras model.
-        family: Of the model.
-        shortest: Bases of the shortest sequence that it can read.
+        family: Family of the model.
+        shortest: Minimum length of a sequence, in bases.
     """
 
     def __init__(self, model: keras.Model, family: family_lib.Family, *, shortest: int):
         super().__init__()
-        # Of the Keras model a SavedModel keeps the variables, once: no object.
+        # A SavedModel stores the variables once, but not the Keras model object.
         self._read_model = lambda: model
         self._variables = [v.value for v in model.variables]
         self._family = family
@@ -45,16 +45,16 @@ class StringModel(tf.Module):
         """Embeds sequences of any mix of lengths with the model's default pool.
 
         Args:
-            sequences: String, (B,). Case is folded, U is T, IUPAC codes and gaps
-                are N.
+            sequences: String, (B,). Case is ignored, U is read as T, IUPAC codes and
+                gaps as N.
 
         Returns:
-            "embedding": float32, (B, H), NaN where there is nothing but N; and
-            "share_n", float32, (B,): share of N of each sequence.
+            "embedding": float32, (B, H), NaN for sequences of only N; and "share_n",
+            float32, (B,): share of N of each sequence.
 
         Raises:
-            InvalidArgumentError: If a letter is none of a nucleotide, or a sequence
-                is too short or too long; with its row.
+            InvalidArgumentError: If a letter is not a nucleotide, or a sequence is too
+                short or too long. The message has the row.
         """
         model = self._read_model()
         vectors, share = _by_length(
@@ -80,9 +80,9 @@ def save(
 
     Args:
         model: The Keras model.
-        family: Of the model.
-        path: The folder to make.
-        shortest: Bases of the shortest sequence that the model can read.
+        family: Family of the model.
+        path: The folder to write.
+        shortest: Minimum length of a sequence, in bases.
     """
     module = StringModel(model, family, shortest=shortest)
     tf.saved_model.save(
@@ -93,11 +93,11 @@ def save(
 
 
 class StringClassifier(tf.Module):
-    """A classifier that reads plain strings, of any length.
+    """A classifier that reads plain strings of any length.
 
     Args:
         model: The classifier.
-        shortest: Bases of the shortest sequence that it can read.
+        shortest: Minimum length of a sequence, in bases.
     """
 
     def __init__(self, model: classifier.Classifier, *, shortest: int):
@@ -115,14 +115,14 @@ class StringClassifier(tf.Module):
 
         Returns:
             For classes "probabilities", float32, (B, classes), "classes", string,
-            (classes,), and "label", string, (B,): the most probable class, or of
-            several labels those above 0.5, joined by ";". For regression
-            "value", float32, (B,). Where there is nothing but N, numbers are NaN and
-            the label is empty; "share_n", float32, (B,), is the share of N.
+            (classes,), and "label", string, (B,): the most probable class, or for
+            multi-label tasks all labels above 0.5, joined by ";". For regression
+            "value", float32, (B,). For sequences of only N, numbers are NaN and the
+            label is empty. "share_n", float32, (B,), is the share of N.
 
         Raises:
-            InvalidArgumentError: If a letter is none of a nucleotide, or a sequence
-                is too short; with its row.
+            InvalidArgumentError: If a letter is not a nucleotide, or a sequence is too
+                short. The message has the row.
         """
         model = self._read_model()
         config: Any = model.encoder.config
@@ -130,7 +130,7 @@ class StringClassifier(tf.Module):
         rows = max(1, most // model.config.window)
         apply = parts.over_rows(rows, model.vector_width)
         is_value = model.config.task == task_kinds.REGRESSION
-        found, share = _by_length(
+        outputs, share = _by_length(
             sequences,
             lambda bases: classifier.predict(model, bases, apply=apply),
             shortest=self._shortest,
@@ -140,18 +140,18 @@ class StringClassifier(tf.Module):
             k=getattr(config, "kmer", 1),
         )
         if is_value:
-            return {"value": found[:, 0], "share_n": share}
+            return {"value": outputs[:, 0], "share_n": share}
         names = tf.constant(list(model.config.classes))
         if model.config.task == task_kinds.MULTI_LABEL:
             rows = tf.ragged.boolean_mask(
-                tf.broadcast_to(names[None], tf.shape(found)), found > 0.5
+                tf.broadcast_to(names[None], tf.shape(outputs)), outputs > 0.5
             )
             label = tf.strings.reduce_join(rows, axis=1, separator=";")
         else:
-            label = tf.gather(names, tf.argmax(found, axis=1))
-        label = tf.where(tf.math.is_nan(found[:, 0]), "", label)
+            label = tf.gather(names, tf.argmax(outputs, axis=1))
+        label = tf.where(tf.math.is_nan(outputs[:, 0]), "", label)
         return {
-            "probabilities": found,
+            "probabilities": outputs,
             "classes": names,
             "label": label,
             "share_n": share,
@@ -165,8 +165,8 @@ def save_classifier(
 
     Args:
         model: The classifier.
-        path: The folder to make.
-        shortest: Bases of the shortest sequence that it can read.
+        path: The folder to write.
+        shortest: Minimum length of a sequence, in bases.
     """
     module = StringClassifier(model, shortest=shortest)
     tf.saved_model.save(
@@ -186,20 +186,20 @@ def _by_length(
     width: int,
     k: int,
 ) -> tuple[Any, Any]:
-    """Calls a model on strings of any mix of lengths, neighbours in length together.
+    """Calls a model on strings of any mix of lengths, grouped by length.
 
     Args:
         sequences: String, (B,).
         call: Codes, (rows, L), padded on the right → values, (rows, width).
-        shortest: Least number of bases.
-        longest: Largest number of bases, or None.
-        most: Bases of a part at most; a longer sequence is a part of its own.
-        width: Of the values.
-        k: Bases that the model reads as one token, a k-mer.
+        shortest: Minimum length of a sequence, in bases.
+        longest: Maximum length of a sequence, in bases, or None.
+        most: Maximum bases of a part; a longer sequence is a part of its own.
+        width: Width of the values.
+        k: Bases per token of the model, a k-mer.
 
     Returns:
-        Values, float32, (B, width), NaN where no k-mer is free of N; and the share
-        of N, float32, (B,).
+        Values, float32, (B, width), NaN if no k-mer is free of N; and the share of N,
+        float32, (B,).
 
     Raises:
         InvalidArgumentError: As the model's `embed`.
@@ -217,27 +217,27 @@ def _by_length(
         is_base = codes < alphabet.NUM_BASES
         real = tf.reduce_sum(tf.cast(is_base, tf.int32), 1)
         share = 1 - tf.cast(real / padded[:-1][start:stop], tf.float32)
-        seen = tf.pad(tf.cumsum(tf.cast(is_base, tf.int32), axis=1), [[0, 0], [1, 0]])
-        is_read = tf.reduce_any(seen[:, k:] - seen[:, :-k] == k, axis=1)
+        total = tf.pad(tf.cumsum(tf.cast(is_base, tf.int32), axis=1), [[0, 0], [1, 0]])
+        is_read = tf.reduce_any(total[:, k:] - total[:, :-k] == k, axis=1)
         values = tf.where(is_read[:, None], values, math.nan)
         return tf.concat([values, share[:, None]], 1)
 
-    found = parts.in_parts(
+    results = parts.in_parts(
         read,
         lambda start: start + tf.maximum(1, most // padded[start]),
         count=tf.size(lengths),
         width=width + 1,
     )
-    found = tf.gather(found, tf.math.invert_permutation(order))
-    return found[:, :width], found[:, width]
+    results = tf.gather(results, tf.math.invert_permutation(order))
+    return results[:, :width], results[:, width]
 
 
 def read_strings(sequences: tf.Tensor, *, shortest: int) -> tf.Tensor:
-    """Reads letters as base codes, inside the graph.
+    """Encodes strings of letters as base codes, inside the graph.
 
     Args:
         sequences: String, (B,), of nucleotide letters.
-        shortest: Least number of bases.
+        shortest: Minimum length of a row, in bases.
 
     Returns:
         uint8, (B, L): codes, padded on the right to the longest row.
@@ -252,7 +252,7 @@ def read_strings(sequences: tf.Tensor, *, shortest: int) -> tf.Tensor:
 
 
 def _check_letters(sequences: tf.Tensor) -> tf.Operation:
-    """Names the first letter that is none of a nucleotide."""
+    """Asserts that all letters are nucleotides; the message has the first other."""
     known = bytes(np.flatnonzero(alphabet.CODES != alphabet.INVALID).tolist())
     is_good = tf.strings.regex_full_match(
         sequences, f"[{re.escape(known.decode('ascii'))}]*"
@@ -261,8 +261,8 @@ def _check_letters(sequences: tf.Tensor) -> tf.Operation:
     text = tf.concat([sequences, [""]], 0)[row]
     letters = tf.io.decode_raw(text, tf.uint8)
     codes = tf.gather(tf.constant(alphabet.CODES), tf.cast(letters, tf.int32))
-    places = tf.where(tf.equal(codes, alphabet.INVALID))[:, 0]
-    position = tf.concat([places, [0]], 0)[0]
+    positions = tf.where(tf.equal(codes, alphabet.INVALID))[:, 0]
+    position = tf.concat([positions, [0]], 0)[0]
     byte = tf.cast(tf.concat([letters, [0]], 0)[position], tf.int32)
     message = "row {}, position {}: not a nucleotide letter (byte {})"
     return tf.debugging.Assert(
@@ -275,12 +275,12 @@ def _check_lengths(lengths: tf.Tensor, *, shortest: int, longest: int | None) ->
     for is_bad, message in (
         (
             lengths < shortest,
-            f"row {{}}: {{}} bases are too few: the model reads at least {shortest}",
+            f"row {{}}: {{}} bases are too few: the model needs at least {shortest}",
         ),
         (
             lengths > (lengths.dtype.max if longest is None else longest),
-            f"row {{}}: {{}} bases are too many: the model reads at most {longest} at"
-            " once; python -m genomenet.embed cuts longer sequences into windows",
+            f"row {{}}: {{}} bases are too many: the model reads at most {longest};"
+            " python -m genomenet.embed reads longer sequences in windows",
         ),
     ):
         rows = tf.where(is_bad)

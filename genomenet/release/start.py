@@ -1,4 +1,4 @@
-"""One experiment: from the name of a model and labelled sequences to a classifier."""
+"""The start of an experiment: initial weights and the config of a classifier."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from genomenet.release import folder
 
 PRETRAINED: Final = "pretrained"
 RANDOM: Final = "random"
-# Fields on which it depends what the numbers of a head mean.
-_OF_HEAD: Final = (
+# Config fields that determine the meaning of a head's weights.
+_HEAD_FIELDS: Final = (
     *("task", "classes", "pool", "over_windows", "mean", "scale"),
     *("readout", "strands"),
 )
@@ -26,13 +26,14 @@ _OF_HEAD: Final = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Start:
-    """What an experiment begins with.
+    """The initial model of an experiment.
 
     Attributes:
         family: A key of `genomenet.models.FAMILIES`.
         encoder: Fields of the family's config, as JSON values.
-        model: The pretrained model, or None: weights are drawn.
-        classifier: What `model` is the encoder of, where it was fine-tuned before.
+        model: The pretrained encoder, or None for random weights.
+        classifier: The classifier that `model` is the encoder of, if it was fine-tuned
+            before.
         origin: Name and checksum of the weights, for the record.
     """
 
@@ -43,37 +44,41 @@ class Start:
     origin: Mapping[str, Any]
 
     def for_task(self, config: config_lib.ClassifierConfig) -> keras.Model | None:
-        """Returns whose weights to begin with: the classifier's if it fits, or `model`.
+        """Returns the model with the initial weights: the classifier or the encoder.
 
         Args:
-            config: What is to be predicted. A classifier fits if it predicts the same
-                from vectors that are made alike.
+            config: Config of the new classifier. The given classifier matches if it has
+                the same task, classes and readout.
 
         Returns:
-            The classifier, the encoder, or None.
+            The classifier if it matches, else the encoder, or None for random weights.
         """
         if self.classifier is None:
             return self.model
         given = self.classifier.config
-        same = all(getattr(given, name) == getattr(config, name) for name in _OF_HEAD)
-        return self.classifier if same else self.model
+        matches = all(
+            getattr(given, name) == getattr(config, name) for name in _HEAD_FIELDS
+        )
+        return self.classifier if matches else self.model
 
 
 def read_start(
     name: str | os.PathLike[str], init: str | None = None, *, dropout: float = 0.0
 ) -> Start:
-    """Reads a preset or a trained model to begin with.
+    """Reads a preset or a trained model as the start of an experiment.
 
     Args:
         name: Name of a model, or path of its folder.
-        init: "pretrained" or "random"; by default pretrained where it has weights.
+        init: Initial weights, "pretrained" or "random"; by default pretrained if the
+            model has weights.
         dropout: Share of channels that the encoder drops in training.
 
     Returns:
         The start.
 
     Raises:
-        ValueError: If there is no such model, or no weights where they are asked for.
+        ValueError: If there is no such model, or `init` is "pretrained" and the model
+            has no weights.
     """
     path = catalog.model_folder(name)
     content = folder.read_config(path)
@@ -83,7 +88,7 @@ def read_start(
     if init == PRETRAINED and weights is None:
         raise ValueError(
             f"{path.name} has no trained weights for init=pretrained: train it with"
-            f" python -m genomenet.train --model={name}, or take init=random"
+            f" python -m genomenet.train --model={name}, or use init=random"
         )
     model: Any = None
     classifier: classifier_lib.Classifier | None = None
@@ -110,15 +115,16 @@ def make_config(
     window: int | None = None,
     **fields: Any,
 ) -> config_lib.ClassifierConfig:
-    """Returns what is predicted from data with a model.
+    """Returns the config of a classifier for labelled data.
 
     Args:
-        start: Of the experiment.
-        data: Whose training split tells lengths, and of regression the scale.
+        start: Start of the experiment.
+        data: Labelled sequences. They set the maximum length, and for regression the
+            training split sets mean and scale.
         pool: How a window becomes one vector; the family's default if None.
-        window: Bases read at once. By default the longest sequence if it is at most
-            twice as long as the model's training rows, else such a row.
-        **fields: More of `models.classifier_config.ClassifierConfig`.
+        window: Bases per window. By default the length of the longest sequence if it is
+            at most twice the training length of the model, else the training length.
+        **fields: More fields of `models.classifier_config.ClassifierConfig`.
 
     Returns:
         The config.

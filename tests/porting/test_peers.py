@@ -11,7 +11,7 @@ from tests import harness
 pytestmark = [
     pytest.mark.peers,
     # Models of transformers come without a tokenizer here.
-    pytest.mark.filterwarnings("ignore:.*is taken on trust:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*are assumed to be in the order:UserWarning"),
 ]
 
 DNABERT = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}

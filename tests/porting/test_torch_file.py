@@ -72,7 +72,7 @@ def test_what_is_pickled_is_not_run(tmp_path, is_zip):
             for x in (torch_file._LEGACY_MAGIC, 1001, {"little_endian": True})
         )
         file.write_bytes(magic + version + system + harmful)
-    with pytest.raises(ValueError, match=r"it names (posix|nt).mkdir"):
+    with pytest.raises(ValueError, match=r"it refers to (posix|nt).mkdir"):
         torch_file.read(file)
     assert not mark.exists()
 
@@ -83,7 +83,7 @@ def test_a_truncated_file(file, share, tmp_path):
     whole = (GOLDEN / file).read_bytes()
     path = tmp_path / file
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ValueError, match="cannot be read as PyTorch's"):
+    with pytest.raises(ValueError, match="cannot be read as a PyTorch file"):
         torch_file.read(path)
 
 
@@ -96,7 +96,7 @@ def test_anything_else(tmp_path):
         torch_file.read(tmp_path / "nowhere.bin")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "x")
-    with pytest.raises(ValueError, match="x.bin cannot .* a zip archive without one"):
+    with pytest.raises(ValueError, match="x.bin cannot .* 0 files data.pkl"):
         torch_file.read(path)
 
 
@@ -115,7 +115,7 @@ def test_whatever_is_damaged_is_one_line_with_the_file(file, tmp_path):
             refused.append(str(e))
     assert len(refused) > 30
     for message in refused:
-        assert message.startswith(f"{path} cannot be read as PyTorch's: ")
+        assert message.startswith(f"{path} cannot be read as a PyTorch file: ")
         assert "\n" not in message
 
 
@@ -165,24 +165,30 @@ LAUGHS = (  # a tuple of tuples of tuples, of which the hash takes 2^60 steps
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (state_dict({"a": tensor((1 << 40,), (0,))}), "'a' reaches beyond"),
-        (state_dict({"a": tensor((1 << 20, 1 << 20), (0, 0))}), "'a' reaches beyond"),
-        (state_dict({"a": tensor((5,), (1,))}), "'a' reaches beyond"),
-        (state_dict({"a": tensor((1 << 70,), (1,))}), "a tensor of size"),
-        (state_dict({"a": tensor((-1,), (1,))}), "a tensor of size -1"),
-        (state_dict({"a": tensor((2,), ())}), "too many or too few"),
-        (state_dict({"a": tensor((1,) * 99, (1,) * 99)}), "too many or too few"),
-        (state_dict({"a": tensor((4,), (1,), size=1 << 40)}), "are not all there"),
+        (state_dict({"a": tensor((1 << 40,), (0,))}), "'a' exceeds its storage"),
+        (
+            state_dict({"a": tensor((1 << 20, 1 << 20), (0, 0))}),
+            "'a' exceeds its storage",
+        ),
+        (state_dict({"a": tensor((5,), (1,))}), "'a' exceeds its storage"),
+        (state_dict({"a": tensor((1 << 70,), (1,))}), "a tensor has the size 118"),
+        (state_dict({"a": tensor((-1,), (1,))}), "a tensor has the size -1"),
+        (state_dict({"a": tensor((2,), ())}), "1 axes and 0 strides"),
+        (state_dict({"a": tensor((1,) * 99, (1,) * 99)}), "99 axes"),
+        (
+            state_dict({"a": tensor((4,), (1,), size=1 << 40)}),
+            f"'a' has 4 values instead of {1 << 40}",
+        ),
         (state_dict({"a": tensor((4,), (1,), storage="9")}), "archive/data/9"),
         (b"\x80\x02Nr\xff\xff\xff\x0f.", "no dict of tensors"),
         (b"\x80\x02X\xff\xff\xff\x7fabc.", "expected 2147483647 bytes"),
         (b"\x80\x05\x8d\xff\xff\xff\xff\xff\xff\xff\x7fa.", "expected 92233720"),
         (b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\x7fa.", "expected 92233720"),
-        (LAUGHS + b"}h<K\0s.", "a tuple is no name"),
-        (LAUGHS + b"h<Q.", "unknown reference|values to unpack"),
+        (LAUGHS + b"}h<K\0s.", "a key has the type tuple"),
+        (LAUGHS + b"h<Q.", "unknown persistent|values to unpack"),
         (b"\x80\x02}}0", "ended|exhausted|no opcode|ends early"),
-        (b"\x80\x02N2.", "it holds a DUP"),
-        (b"\x80\x02K\x01K\x02\x86R.", "takes more|no function"),
+        (b"\x80\x02N2.", "unsupported operation DUP"),
+        (b"\x80\x02K\x01K\x02\x86R.", "takes more|unsupported object"),
     ],
 )
 def test_no_more_memory_than_the_file_has_numbers(tmp_path, content, message):
@@ -203,7 +209,7 @@ def test_no_more_memory_than_the_file_has_numbers(tmp_path, content, message):
 def test_a_pickle_that_is_too_long(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_file, "_MOST_OPERATIONS", 1000)
     archive(tmp_path / "x.bin", b"\x80\x02" + b"}" * 1000 + b".")
-    with pytest.raises(ValueError, match="it is too long"):
+    with pytest.raises(ValueError, match="more than 1,000 operations"):
         torch_file.read(tmp_path / "x.bin")
 
 
@@ -232,7 +238,7 @@ def test_archives_that_unfold(tmp_path):
     broken = bytearray(whole)
     broken[place + 20 : place + 28] = b"\xff\xff\xff\x7f" * 2
     path.write_bytes(broken)
-    with pytest.raises(ValueError, match="its parts are larger than the file"):
+    with pytest.raises(ValueError, match="its members are larger than the file"):
         torch_file.read(path)
 
 
@@ -245,5 +251,5 @@ def test_old_files_that_claim_more_than_they_have(tmp_path):
         )
         assert broken != whole
         path.write_bytes(broken)
-        with pytest.raises(ValueError, match="are not all there|cannot be read"):
+        with pytest.raises(ValueError, match="are truncated|cannot be read"):
             torch_file.read(path)

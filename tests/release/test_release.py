@@ -148,7 +148,10 @@ def test_saved_model_needs_no_genomenet(released, tmp_path):
     ("damage", "message"),
     [
         (lambda p: (p / "config.json").write_text("{"), "is not JSON"),
-        (lambda p: (p / "model.weights.h5").write_bytes(b"x"), "does not fit"),
+        (
+            lambda p: (p / "model.weights.h5").write_bytes(b"x"),
+            "weights.h5 does not match",
+        ),
     ],
 )
 def test_damaged_folders(released, tmp_path, damage, message):
@@ -174,7 +177,7 @@ def test_weights_of_another_model(released, tmp_path):
     other = selfgenomenet.build(
         selfgenomenet.from_dict({**CONFIG["model"], "units": 16})
     )
-    with pytest.raises(ValueError, match="does not fit the model"):
+    with pytest.raises(ValueError, match="does not match the model"):
         folder.load_weights(other, released[1] / "model.weights.h5")
 
 
@@ -311,11 +314,14 @@ def test_what_was_not_released_is_refused(server, tmp_path, key):
     ("text", "message"),
     [
         ("{", "index.json is not JSON"),
-        ("[]", "index.json is no index of models"),
-        ('{"models": {"tiny": {"files": [{"path": "a"}]}}}', "is no index of models"),
+        ("[]", "index.json is not an index of models"),
+        (
+            '{"models": {"tiny": {"files": [{"path": "a"}]}}}',
+            "is not an index of models",
+        ),
         (
             '{"models": {"tiny": {"files": [{"path": 1, "size": 1, "sha256": ""}]}}}',
-            "is no index of models",
+            "is not an index of models",
         ),
     ],
 )
@@ -337,10 +343,12 @@ def test_paths_may_not_leave_the_cache(server, tmp_path):
 
 def test_offline_names_url_and_folder(server, tmp_path, monkeypatch):
     monkeypatch.setenv("GENOMENET_MODELS_URL", "http://localhost:9")
-    with pytest.raises(ValueError, match=r"http://localhost:9/tiny/.* put it into"):
+    with pytest.raises(
+        ValueError, match=r"http://localhost:9/tiny/.* copy it to .*tiny"
+    ):
         folder.load_model("tiny")
     monkeypatch.delenv("GENOMENET_MODELS_URL")
-    with pytest.raises(ValueError, match="set GENOMENET_MODELS_URL, or put"):
+    with pytest.raises(ValueError, match="set GENOMENET_MODELS_URL, or copy"):
         folder.load_model("tiny")
 
 

@@ -149,7 +149,7 @@ def test_an_altered_config_is_an_error(copy):
     edit(path, lambda c: c["training"].update(steps=7))
     folder.load_model(path)
     edit(path, lambda c: c["model"].update(stride=5))
-    assert "are not those that were released" in refused(path)
+    assert "config_sha256" in refused(path)
     edit(path, lambda c: c["weights"].pop("config_sha256"))
     folder.load_model(path)
 
@@ -166,7 +166,7 @@ def test_a_damaged_file_without_a_checksum_is_one_line(copy):
         try:
             folder.load_model(path)
         except ValueError as e:
-            assert str(e).startswith(f"{file} does not fit the model: ")  # noqa: PT017
+            assert str(e).startswith(f"{file} does not match the model: ")  # noqa: PT017
             assert "\n" not in str(e)  # noqa: PT017
             wrong += 1
     assert wrong > 4
@@ -221,40 +221,43 @@ def set_value(file, value):
     [
         (
             lambda f: f.create_dataset("layers/evil/vars/0", data=np.ones(3, "f4")),
-            "left over: .*evil/vars/0",
+            "unexpected: .*evil/vars/0",
         ),
         (
             lambda f: f.create_dataset("evil", data=np.ones(3, "f4")),
-            r"left over: evil \(3,\)",
+            r"unexpected: evil \(3,\)",
         ),
-        (lambda f: f.create_dataset("evil", (0,), "f4"), r"left over: evil \(0,\)"),
-        (lambda f: f.create_dataset("evil", data="x"), "'evil' holds values of type"),
+        (lambda f: f.create_dataset("evil", (0,), "f4"), r"unexpected: evil \(0,\)"),
+        (
+            lambda f: f.create_dataset("evil", data="x"),
+            "'evil' contains values of type",
+        ),
         (
             lambda f: f.__delitem__(KERNEL),
-            "it holds 888 numbers, and the model of config.json has 1,400",
+            "it has 888 parameters, but the model of config.json has 1,400",
         ),
         (lambda f: replace(f, KERNEL, f[KERNEL][:].astype("f8")), "type float64"),
         (lambda f: replace(f, KERNEL, f[KERNEL][:].astype("f2")), "type float16"),
         (lambda f: replace(f, KERNEL, f[KERNEL][:].astype(">f4")), "type >f4"),
-        (lambda f: replace(f, KERNEL, np.zeros((8, 4, 16), "i4")), "whole numbers"),
-        (lambda f: replace(f, KERNEL, np.zeros((8, 4, 16), "?")), "whole numbers"),
-        (lambda f: replace(f, KERNEL, f[KERNEL][:].T), r"left over: .* \(16, 4, 8\)"),
+        (lambda f: replace(f, KERNEL, np.zeros((8, 4, 16), "i4")), "contains integers"),
+        (lambda f: replace(f, KERNEL, np.zeros((8, 4, 16), "?")), "contains integers"),
+        (lambda f: replace(f, KERNEL, f[KERNEL][:].T), r"unexpected: .* \(16, 4, 8\)"),
         (
             lambda f: replace(f, KERNEL, f[KERNEL][:], compression="gzip"),
             "is compressed",
         ),
-        (bomb, "is compressed, in pieces"),
-        (late_bomb, "takes 0 bytes of"),
-        (external, "in another file"),
-        (virtual, "in another file"),
+        (bomb, "is compressed, chunked"),
+        (late_bomb, "has 0 bytes, not"),
+        (external, "stored in another file"),
+        (virtual, "stored in another file"),
         (lambda f: link(f, h5py.SoftLink(f"/{KERNEL}")), "is a link"),
         (lambda f: link(f, h5py.ExternalLink("a.h5", "/b")), "is a link"),
-        (lambda f: link(f, f["layers"]), "is there under another name, too"),
-        (lambda f: f.__setitem__("a", f[KERNEL]), "under another name, too"),
-        (lambda f: link(f, np.dtype("f4")), "is no array"),
+        (lambda f: link(f, f["layers"]), "also occurs under another name"),
+        (lambda f: f.__setitem__("a", f[KERNEL]), "also occurs under another name"),
+        (lambda f: link(f, np.dtype("f4")), "is not an array"),
         (lambda f: link(f, h5py.Empty("f4")), "is empty"),
-        (lambda f: set_value(f, np.nan), "/encoder/vars/0' holds NaN or infinity"),
-        (lambda f: set_value(f, -np.inf), "/encoder/vars/0' holds NaN or infinity"),
+        (lambda f: set_value(f, np.nan), "/encoder/vars/0' contains NaN or infinity"),
+        (lambda f: set_value(f, -np.inf), "/encoder/vars/0' contains NaN or infinity"),
         (
             lambda f: f.move("projections/dense", "projections/other"),
             "projection_2.*expected 2 variables, but received 0",
@@ -266,7 +269,7 @@ def test_weights_that_are_not_the_models(copy, damage, message):
     with h5py.File(path / "model.weights.h5", "a") as file:
         damage(file)
     found = refused(path, "model.weights.h5")
-    pattern = f" does not fit the model: .*{message}"
+    pattern = f" does not match the model: .*{message}"
     assert re.match(pattern, found), found
 
 
@@ -291,7 +294,7 @@ def test_a_config_with_fewer_layers(copy):
     path = copy("bert")
     edit(path, lambda c: c["model"].update(num_hidden_layers=1))
     found = refused(path, "model.weights.h5")
-    assert "left over: backbone/layers/encoder_block_1/inner" in found
+    assert "unexpected: backbone/layers/encoder_block_1/inner" in found
     assert "and 13 more" in found
 
 
@@ -317,7 +320,7 @@ def test_a_trained_model_has_every_field(copy, part):
 @pytest.mark.parametrize(
     ("part", "key", "value", "message"),
     [
-        ("model", "units", 15_000, "15,.*|too large|it holds"),
+        ("model", "units", 15_000, "15,.*|too large|it has"),
         ("model", "units", 10**12, "too large"),
         ("model", "stride", True, "stride must be an integer, got True"),
         ("model", "stride", 4.0, "stride must be an integer, got 4.0"),
@@ -330,7 +333,7 @@ def test_a_trained_model_has_every_field(copy, part):
         ("classifier", "length", 100.5, "length must be an integer, got 100.5"),
         ("classifier", "mean", [2, 2], "mean must be a finite number"),
         ("classifier", "mean", True, "mean must be a finite number"),
-        ("classifier", "scale", float("nan"), "NaN is no number"),
+        ("classifier", "scale", float("nan"), "NaN is not a finite number"),
         ("classifier", "augment", 1, "augment must be true or false, got 1"),
         ("classifier", "both_strands", "yes", "both_strands must be true or false"),
         ("classifier", "classes", 1.5, "classes must be a list of strings"),
@@ -338,7 +341,7 @@ def test_a_trained_model_has_every_field(copy, part):
         ("classifier", "classes", ["no", 1], "classes must be a list of strings"),
         ("classifier", "classes", ["no", None], "classes must be a list of strings"),
         ("classifier", "classes", ["yes", "yes"], "two classes have the same name"),
-        ("classifier", "classes", ["no", "\ud800"], "half a character"),
+        ("classifier", "classes", ["no", "\ud800"], "unpaired surrogate"),
         ("classifier", "classes", ["no", "a\tb"], r"control character U\+0009"),
         ("classifier", "classes", ["no", "a\nb"], r"control character U\+000A"),
         ("classifier", "classes", ["no", "a\u202eb"], r"control character U\+202E"),
@@ -374,12 +377,12 @@ def test_fields_of_a_config(copy, part, key, value, message):
     ("name", "values", "message"),
     [
         ("bert", {"num_hidden_layers": 1_000_000}, "num_hidden_layers must be at most"),
-        ("bert", {"num_hidden_layers": 200}, "it holds .* numbers, and the model"),
+        ("bert", {"num_hidden_layers": 200}, "it has .* parameters, but the model"),
         ("bert", {"hidden_size": 1 << 40}, "too large"),
         ("bert", {"max_position_embeddings": 1 << 50}, "too large"),
-        ("encoder", {"units": 14_000}, "it holds .* numbers, and the model of config"),
+        ("encoder", {"units": 14_000}, "it has .* parameters, but the model of config"),
         ("encoder", {"filters": 1 << 60}, "too large"),
-        ("encoder", {"gaps": list(range(1, 2000)), "length": 9000}, "256 gaps"),
+        ("encoder", {"gaps": list(range(1, 2000)), "length": 9000}, "gaps .* 256"),
     ],
 )
 def test_sizes_are_compared_before_anything_is_made(copy, name, values, message):
