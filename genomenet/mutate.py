@@ -1,4 +1,4 @@
-"""Predicts every single mutation: `python -m genomenet.mutate --help`."""
+"""Predicts all single mutations: `python -m genomenet.mutate --help`."""
 
 from __future__ import annotations
 
@@ -26,45 +26,46 @@ _GENOME, _WIDTH = command_flags.define_genome()
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "An .npz file (effects and centred, (N, L, 4), names, score) or a .tsv file (a"
-    " row a base) to write.",
+    "File to write: .npz (effects and centred, (N, L, 4), names, score) or .tsv (one"
+    " row per base).",
     required=True,
 )
 _SCORE = flags.DEFINE_string(
     "score",
     None,
-    "What is compared, as score_variants names it: logit_CLASS, prob_CLASS, value, l2,"
-    " cosine or likelihood (default: the first that the model has; of more than two"
-    " classes it must be given).",
+    "Score to compare, named as in score_variants: logit_CLASS, prob_CLASS, value, l2,"
+    " cosine or likelihood (default: the first that the model has; required for more"
+    " than two classes).",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 64, "Sequences read at once.", lower_bound=1
+    "batch_size", 64, "Sequences per batch.", lower_bound=1
 )
 _BOTH_STRANDS = flags.DEFINE_bool(
     "both_strands",
     None,
-    "Average over both strands (default: classifiers as evaluated, encoders yes).",
+    "Average over both strands (default: as evaluated for classifiers, yes for"
+    " encoders).",
 )
 _DELETIONS = flags.DEFINE_bool(
-    "deletions", False, "Delete each base as well; the sequence then ends in N."
+    "deletions", False, "Also delete each base; N is appended to keep the length."
 )
 _INSERTIONS = flags.DEFINE_bool(
     "insertions",
     False,
-    "Insert each of the four bases before each position as well; the last base is cut"
-    " off.",
+    "Also insert each of the four bases before each position; the last base is"
+    " removed to keep the length.",
 )
 _FIGURES = flags.DEFINE_string(
     "figures",
     None,
-    "Folder for a logo and heat map of each sequence as PNG, and HTML pages of ten"
-    " sequences; needs the extra motifs.",
+    "Folder for a logo and heat map of each sequence as PNG, and HTML pages with ten"
+    " sequences each; needs the extra motifs.",
 )
 _BIGWIG = flags.DEFINE_string(
     "bigwig",
     None,
-    "Folder for tracks, A.bw, C.bw, G.bw, T.bw and base.bw, in which each record is a"
-    " contig, and intervals lie in theirs; needs the extra tracks.",
+    "Folder for the tracks A.bw, C.bw, G.bw, T.bw and base.bw. Each record is a contig;"
+    " intervals are at their genome positions. Needs the extra tracks.",
 )
 
 flags.adopt_module_key_flags(command_flags)
@@ -90,7 +91,7 @@ def main() -> None:
                 _INPUT.value, genome=_GENOME.value, width=_WIDTH.value
             )
         )
-        found = mutagenesis.saturation_mutagenesis(
+        effects = mutagenesis.saturation_mutagenesis(
             _MODEL.value,
             [record.codes for record in records],
             names=[record.name for record in records],
@@ -101,16 +102,16 @@ def main() -> None:
             insertions=_INSERTIONS.value,
             show_progress=True,
         )
-        mutagenesis.write(found, _OUTPUT.value)
+        mutagenesis.write(effects, _OUTPUT.value)
     with startup.refusing("mutate", state=f"{_OUTPUT.value} is complete"):
         if _BIGWIG.value is not None:
-            cut = [one for one in records if isinstance(one, intervals.Record)]
-            places = [(one.contig, one.start, one.is_reverse) for one in cut] or None
-            effect_tracks.write_tracks(found, _BIGWIG.value, places=places)
+            located = [r for r in records if isinstance(r, intervals.Record)]
+            positions = [(r.contig, r.start, r.is_reverse) for r in located] or None
+            effect_tracks.write_tracks(effects, _BIGWIG.value, origins=positions)
         if _FIGURES.value is not None:
-            pages = figures.write_figures(found, _FIGURES.value, show_progress=True)
+            pages = figures.write_figures(effects, _FIGURES.value, show_progress=True)
             print(f"figures in {pages[0]}")
-    print(f"{len(records):,} sequences, {found.score}, in {_OUTPUT.value}")
+    print(f"{len(records):,} sequences, {effects.score}, in {_OUTPUT.value}")
 
 
 if __name__ == "__main__":

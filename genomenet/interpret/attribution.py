@@ -59,13 +59,12 @@ class Attribution:
         """Length of each sequence in bases, (N,)."""
         return (self.sequences != alphabet.PAD).sum(1)
 
-    def heights(self, number: int) -> npt.NDArray[np.float32]:
+    def heights(self, index: int) -> npt.NDArray[np.float32]:
         """Returns the letter heights of the logo of a sequence, (L, 4)."""
-        length = int(self.lengths[number])
+        length = int(self.lengths[index])
         letters = np.eye(6, alphabet.NUM_BASES, dtype=np.float32)
         return (
-            letters[self.sequences[number, :length]]
-            * self.scores[number, :length, None]
+            letters[self.sequences[index, :length]] * self.scores[index, :length, None]
         )
 
 
@@ -184,40 +183,40 @@ def explain(
     return Attribution(names, padded, scores, method, target)
 
 
-def save(path: str | os.PathLike[str], found: Attribution) -> None:
+def save(path: str | os.PathLike[str], attribution: Attribution) -> None:
     """Writes names, sequences, scores, method and target as arrays of an .npz file.
 
     Args:
         path: The file, replaced if it exists.
-        found: The scores to write.
+        attribution: The scores to write.
     """
     with atomic.replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
-            names=np.array(found.names, np.str_),
-            sequences=found.sequences,
-            scores=found.scores,
-            method=np.array(found.method),
-            target=np.array(found.target),
+            names=np.array(attribution.names, np.str_),
+            sequences=attribution.sequences,
+            scores=attribution.scores,
+            method=np.array(attribution.method),
+            target=np.array(attribution.target),
         )
 
 
 def draw(
-    directory: str | os.PathLike[str], found: Attribution, *, count: int = 10
+    directory: str | os.PathLike[str], attribution: Attribution, *, count: int = 10
 ) -> None:
     """Draws the scores of the first sequences as logos: 1.png, 2.png and so on.
 
     Args:
         directory: The folder, made if it does not exist.
-        found: The scores to draw.
+        attribution: The scores to draw.
         count: Largest number of sequences to draw.
 
     Raises:
         ImportError: If logomaker is not installed.
     """
-    for index in range(min(count, len(found.names))):
+    for index in range(min(count, len(attribution.names))):
         path = pathlib.Path(directory) / f"{index + 1}.png"
-        report.save_logo(path, found.heights(index))
+        report.save_logo(path, attribution.heights(index))
 
 
 def target_of(config: config_lib.ClassifierConfig, target: str | None = None) -> str:

@@ -75,19 +75,19 @@ def widen(
     return merged
 
 
-def high_windows(found: attribution.Attribution) -> list[attribution.NamedCodes]:
+def high_windows(attributions: attribution.Attribution) -> list[attribution.NamedCodes]:
     """Returns the windows around regions of high scores, for motif discovery.
 
     Args:
-        found: Scores of sequences.
+        attributions: Scores of sequences.
 
     Returns:
         Names, such as "peak_1:30-54", and codes of the windows.
     """
-    result = []
-    for index, length in enumerate(found.lengths.tolist()):
-        scores = found.scores[index, :length]
+    windows = []
+    for index, length in enumerate(attributions.lengths.tolist()):
+        scores = attributions.scores[index, :length]
         for start, end in widen(high_regions(scores), length):
-            name = f"{found.names[index]}:{start}-{end}"
-            result.append((name, found.sequences[index, start:end]))
-    return result
+            name = f"{attributions.names[index]}:{start}-{end}"
+            windows.append((name, attributions.sequences[index, start:end]))
+    return windows

@@ -17,10 +17,10 @@ COLUMNS: Final = (*mutagenesis.BASES, "base")
 
 
 def write_tracks(
-    found: mutagenesis.Mutagenesis,
+    mutations: mutagenesis.Mutagenesis,
     directory: str | os.PathLike[str],
     *,
-    places: Sequence[tuple[str, int, bool]] | None = None,
+    origins: Sequence[tuple[str, int, bool]] | None = None,
 ) -> None:
     """Writes A.bw, C.bw, G.bw, T.bw and base.bw.
 
@@ -30,28 +30,28 @@ def write_tracks(
     omitted.
 
     Args:
-        found: Effects to write.
+        mutations: Effects to write.
         directory: The folder, made if it does not exist.
-        places: For each sequence its contig, the position of its first base on the
+        origins: For each sequence its contig, the position of its first base on the
             forward strand (0-based), and whether it is on the reverse strand. If None,
             each sequence is a contig with the name of the sequence.
 
     Raises:
         ImportError: If pybigtools is missing.
     """
-    if places is None:
-        places = [(name, 0, False) for name in found.names]
+    if origins is None:
+        origins = [(name, 0, False) for name in mutations.names]
     by_contig: dict[str, list[tuple[int, bool, int]]] = {}
-    for index, (contig, start, is_reverse) in enumerate(places):
+    for index, (contig, start, is_reverse) in enumerate(origins):
         by_contig.setdefault(contig, []).append((start, is_reverse, index))
     with tracks.Tracks(COLUMNS, bigwig=directory) as out:
         for contig, sequences in by_contig.items():
             positions, values = [], []
             for start, is_reverse, index in sequences:
-                codes = found.codes[index]
-                effects = found.effects[index, : len(codes)]
+                codes = mutations.codes[index]
+                effects = mutations.effects[index, : len(codes)]
                 channels = np.minimum(codes, alphabet.NUM_BASES - 1)[:, None]
-                centred = found.centred[index, : len(codes)]
+                centred = mutations.centred[index, : len(codes)]
                 base = np.take_along_axis(centred, channels.astype(np.intp), axis=1)
                 if is_reverse:  # A, C, G, T become T, G, C, A on the reverse strand
                     effects, base = effects[::-1, ::-1], base[::-1]
@@ -61,7 +61,7 @@ def write_tracks(
             order = np.argsort(at, kind="stable")
             windows = [
                 record_windows.Window(
-                    contig, position, position + 1, found.codes[0][:0]
+                    contig, position, position + 1, mutations.codes[0][:0]
                 )
                 for position in at[order].tolist()
             ]

@@ -35,7 +35,7 @@ _ABOUT: Final = (
 
 
 def write_figures(
-    found: mutagenesis.Mutagenesis,
+    mutations: mutagenesis.Mutagenesis,
     directory: str | os.PathLike[str],
     *,
     show_progress: bool = False,
@@ -43,7 +43,7 @@ def write_figures(
     """Draws all sequences: 1.png and so on, and HTML pages of ten sequences each.
 
     Args:
-        found: Effects to draw.
+        mutations: Effects to draw.
         directory: The folder, made if it does not exist. Files with the same names are
             replaced atomically.
         show_progress: Whether to show a progress bar.
@@ -55,29 +55,29 @@ def write_figures(
         ImportError: If logomaker is not installed.
     """
     folder, pages = pathlib.Path(directory), []
-    count = -(-len(found.names) // PAGE)
+    count = -(-len(mutations.names) // PAGE)
     indices = tqdm.trange(
-        len(found.names), desc="figures", unit="", disable=not show_progress
+        len(mutations.names), desc="figures", unit="", disable=not show_progress
     )
     sections: list[dict[str, Any]] = []
     for index in indices:
-        png = draw(found, index)
+        png = draw(mutations, index)
         with atomic.replacing(folder / f"{index + 1}.png") as partial:
             partial.write_bytes(png)
-        name = found.names[index]
+        name = mutations.names[index]
         sections.append(
             {
                 "name": name,
-                "length": len(found.codes[index]),
+                "length": len(mutations.codes[index]),
                 "file": f"{index + 1}.png",
                 "image": report.image(png, name, 'style="max-width:100%"'),
             }
         )
-        if len(sections) == PAGE or index + 1 == len(found.names):
+        if len(sections) == PAGE or index + 1 == len(mutations.names):
             pages.append(folder / f"page_{len(pages) + 1}.html")
             page = html_page.render(
                 "mutations.html",
-                title=f"Effects of every mutation on {found.score}",
+                title=f"Effects of every mutation on {mutations.score}",
                 about=_ABOUT,
                 page=len(pages),
                 count=count,
@@ -88,7 +88,7 @@ def write_figures(
     return pages
 
 
-def draw(found: mutagenesis.Mutagenesis, number: int) -> bytes:
+def draw(mutations: mutagenesis.Mutagenesis, index: int) -> bytes:
     """Draws one sequence, 100 bases per line: a logo above a heat map.
 
     The height of a letter is the score of the base in the sequence minus the mean of
@@ -96,8 +96,8 @@ def draw(found: mutagenesis.Mutagenesis, number: int) -> bytes:
     point at the base in the sequence, and further rows for insertions and deletions.
 
     Args:
-        found: Effects to draw.
-        number: Index of the sequence, 0-based.
+        mutations: Effects to draw.
+        index: Index of the sequence, 0-based.
 
     Returns:
         A PNG file.
@@ -107,9 +107,9 @@ def draw(found: mutagenesis.Mutagenesis, number: int) -> bytes:
     """
     from matplotlib import figure
 
-    rows, names = _rows(found, number)
-    heights = _heights(found, number)
-    codes = found.codes[number]
+    rows, names = _rows(mutations, index)
+    heights = _heights(mutations, index)
+    codes = mutations.codes[index]
     lines, columns = -(-len(codes) // _LINE), min(len(codes), _LINE)
     map_height = _ROW * len(rows)
     line_height = _LOGO + map_height + _GAP

@@ -179,11 +179,11 @@ def check_name(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path} is a folder: choose another name")
 
 
-def write(found: Mutagenesis, path: str | os.PathLike[str]) -> None:
+def write(mutations: Mutagenesis, path: str | os.PathLike[str]) -> None:
     """Writes effects to a file.
 
     Args:
-        found: Effects to write.
+        mutations: Effects to write.
         path: An .npz file with `effects`, `centred`, `names`, `score` and, if they
             were requested, `deletions` and `insertions`. Or a .tsv file with one row
             per base: name, 0-based position, base, the effects of A, C, G and T, of
@@ -194,29 +194,31 @@ def write(found: Mutagenesis, path: str | os.PathLike[str]) -> None:
         ValueError: If the name ends with neither .npz nor .tsv, or is a folder.
     """
     check_name(path)
-    optional = {"deletions": found.deletions, "insertions": found.insertions}
+    optional = {"deletions": mutations.deletions, "insertions": mutations.insertions}
     more: dict[str, Any] = {k: x for k, x in optional.items() if x is not None}
     with atomic.replacing(path) as partial, partial.open("wb") as file:
         if os.fspath(path).endswith(".npz"):
             arrays: dict[str, Any] = {
-                "effects": found.effects,
-                "centred": found.centred,
-                "names": np.array(found.names),
-                "score": np.array(found.score),
+                "effects": mutations.effects,
+                "centred": mutations.centred,
+                "names": np.array(mutations.names),
+                "score": np.array(mutations.score),
             }
             np.savez_compressed(file, **arrays, **more)
             return
         columns = list(BASES)
-        values = [found.effects]
-        if found.deletions is not None:
+        values = [mutations.effects]
+        if mutations.deletions is not None:
             columns.append("deletion")
-            values.append(found.deletions[..., None])
-        if found.insertions is not None:
+            values.append(mutations.deletions[..., None])
+        if mutations.insertions is not None:
             columns += [f"insertion_{base}" for base in BASES]
-            values.append(found.insertions)
+            values.append(mutations.insertions)
         file.write(("\t".join(["name", "position", "base", *columns]) + "\n").encode())
         table = np.concatenate(values, axis=2)
-        for name, codes, rows in zip(found.names, found.codes, table, strict=True):
+        for name, codes, rows in zip(
+            mutations.names, mutations.codes, table, strict=True
+        ):
             letters = encode.decode(codes).decode()
             for position, (letter, row) in enumerate(zip(letters, rows, strict=False)):
                 line = "\t".join(

@@ -78,10 +78,12 @@ def rows(scored: effects.Scored) -> list[tuple[Any, ...]]:
     ]
 
 
-def collect(found: Sequence[effects.Scored], columns: Sequence[str]) -> EffectTable:
+def collect(
+    scored_sites: Sequence[effects.Scored], columns: Sequence[str]
+) -> EffectTable:
     """Returns the table of scored sites."""
     names = header(columns)
-    data = [row for scored in found for row in rows(scored)]
+    data = [row for scored in scored_sites for row in rows(scored)]
     by_column = list(zip(*data, strict=True)) or [()] * len(names)
     kinds: list[Any] = [object] * len(FIXED) + [np.float64] * len(columns)
     kinds[FIXED.index("pos")] = np.int64

@@ -32,7 +32,7 @@ def test_intervals_and_strands(tmp_path):
     )
     # The second overlaps the first by two bases, and lies before it.
     places = [("chr1", 12, False), ("chr1", 10, True)]
-    effect_tracks.write_tracks(found, tmp_path, places=places)
+    effect_tracks.write_tracks(found, tmp_path, origins=places)
     for channel, name in enumerate("ACGT"):
         expected = np.full(16, np.nan)
         expected[10:14], expected[14:16] = (

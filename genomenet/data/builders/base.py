@@ -89,9 +89,9 @@ class Recipe(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Returns the files to read, downloaded where needed."""
         if self.given_sources:
             return reader.expand(self.given_sources)
-        return self.found(dl_manager, self.MANUAL_FILES, self._sources)
+        return self.locate(dl_manager, self.MANUAL_FILES, self._sources)
 
-    def found(
+    def locate(
         self,
         dl_manager: Any,
         patterns: Sequence[str],

@@ -78,7 +78,7 @@ class LabelledIntervals(labelled_sequences.LabelledSequences, skip_registration=
         elif self.given_sources:
             raise sources.DatasetError("intervals need a genome: give its files")
         else:
-            self._genome = self.found(
+            self._genome = self.locate(
                 dl_manager, self.GENOME_FILES, self._genome_sources
             )
         return super().files(dl_manager)
