@@ -1,1 +1,1 @@
-"""What a notebook uses: models that take sequences and labels as they are."""
+"""High-level interface: models that take sequences and labels directly."""

@@ -1,4 +1,4 @@
-"""One call to see whether a task is what it seems: what `genomenet.audit` does."""
+"""Audits a task of labelled sequences: the function behind `genomenet.audit`."""
 
 from __future__ import annotations
 
@@ -30,27 +30,28 @@ def audit_task(
 ) -> audit_lib.Audit:
     """Looks for copies between splits and for shortcuts to the labels.
 
-    It needs the extra `audit`.
+    Requires the extra `audit`.
 
     Args:
-        train: A table (TSV or CSV), a prepared dataset by name or folder, sequences and
-            labels, or what `api.fit.read_data` returns; as for `fit_classifier`. A
-            table or pairs alone, without a split, are divided 80/10/10.
-        validation: Of a table or pairs: the validation set.
-        test: Of a table or pairs: the test set.
+        train: A table (TSV or CSV), a prepared dataset by name or folder, a pair
+            (sequences, labels), or the result of `api.fit.read_data`; as for
+            `fit_classifier`. A single table or pair without splits is divided
+            80/10/10.
+        validation: Validation set, if `train` is a table or a pair.
+        test: Test set, if `train` is a table or a pair.
         task: "binary", "multiclass", "multi_label", "regression" or "auto".
-        train_split: Of a dataset: the split to learn from.
+        train_split: Name of the training split, if `train` is a dataset.
         data_dir: Folder of all datasets.
-        genome: FASTA files of all genomes that the sequences come from: are they there,
-            and of which class are more?
-        seed: Of the division, the folds and the intervals.
+        genome: FASTA files of all genomes that the sequences come from. The audit
+            checks which sequences occur there, and whether the classes differ in it.
+        seed: Seed of the splits, folds and intervals.
 
     Returns:
-        A verdict, "PASS", "WARN" or "FAIL", and that of each check.
+        The overall verdict, "PASS", "WARN" or "FAIL", and the verdict of each check.
 
     Raises:
         ImportError: If seqleak is not installed.
-        ValueError: If the sequences or the genome cannot be read, or make no sense.
+        ValueError: If the sequences or the genome cannot be read or are invalid.
 
     Example:
         >>> import genomenet  # doctest: +SKIP
@@ -94,12 +95,14 @@ def check_genome(paths: Sequence[str | os.PathLike[str]]) -> None:
         paths: Existing files.
 
     Raises:
-        ValueError: If one is not, or cannot be read.
+        ValueError: If a file is not FASTA or cannot be read.
     """
     for path in paths:
         with files_lib.opened(os.fspath(path)) as (kind, _):
             if kind != files_lib.FASTA:
-                raise sources.DatasetError(f"{path}: {kind}: an audit needs FASTA")
+                raise sources.DatasetError(
+                    f"{path} is in the format {kind}: an audit needs FASTA"
+                )
 
 
 def _is_file(part: Any) -> bool:

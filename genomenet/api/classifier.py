@@ -24,36 +24,36 @@ from genomenet.release import start as start_lib
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class Classifier(sequence_model.SequenceModel):
-    """Predicts labels of DNA sequences; a Keras model that is ready to be fitted.
+    """A Keras model, compiled, that predicts labels of DNA sequences.
 
     `fit`, `evaluate`, `predict` and the `*_on_batch` methods take sequences as str,
     bytes, Bio.Seq or codes of `dna.alphabet`, of any mix of lengths, and labels as
-    names or indices of the classes; or a tf.data.Dataset of (strings, indices), or a
-    `keras.utils.PyDataset` of ({"bases": codes}, indices).
+    names or indices of the classes. They also take a tf.data.Dataset of (strings,
+    indices), or a `keras.utils.PyDataset` of ({"bases": codes}, indices).
 
-    Usually made by `Classifier.from_preset`.
+    Usually created by `Classifier.from_preset`.
 
     Args:
-        family: Of the encoder, a key of `genomenet.models.FAMILIES`.
+        family: Family of the encoder, a key of `genomenet.models.FAMILIES`.
         encoder: Fields of the family's config.
         task: "binary", "multiclass", "multi_label" or "regression".
         classes: Names of the classes in the order of the outputs.
         augment: Whether training reads a random strand of each sequence.
         both_strands: Whether predictions are the mean over both strands.
-        dtype: Policy of the computations, such as "mixed_bfloat16".
-        name: Of the model.
+        dtype: Dtype policy of the computations, such as "mixed_bfloat16".
+        name: Name of the model.
         **fields: More fields of `models.classifier_config.ClassifierConfig`.
 
     Call arguments:
         inputs: Codes, uint8, (B, L), padded on the right with code 5; or a dict with
-            them as "bases".
-        training: Whether to drop channels and to draw strands.
+            the codes as "bases".
+        training: Whether to apply dropout and draw random strands.
 
     Returns:
-        Float32: probabilities, (B, classes); for regression numbers, (B, 1).
+        Float32: probabilities, (B, classes); for regression values, (B, 1).
 
     Raises:
-        ValueError: If a field makes no sense.
+        ValueError: If a field is invalid.
 
     Example:
         >>> import genomenet
@@ -81,8 +81,8 @@ class Classifier(sequence_model.SequenceModel):
         with precision.policy(self.dtype_policy):
             self.graph = classifier.Classifier(family, encoder, config)
         self._family, self._fields = family, dict(encoder)
-        members = models.get_family(family)
-        self._shortest = members.shortest(members.from_dict(encoder))
+        module = models.get_family(family)
+        self._shortest = module.shortest(module.from_dict(encoder))
         self._draws = keras.random.SeedGenerator()
         self.built = True
         self.compile()
@@ -104,30 +104,33 @@ class Classifier(sequence_model.SequenceModel):
         dtype: Any = None,
         **fields: Any,
     ) -> Classifier:
-        """Makes a classifier over a model of the zoo.
+        """Creates a classifier over a model of the zoo.
 
         Args:
-            name: Name of a model, or path of its folder. The encoder begins with its
-                weights; of a classifier that predicts the same, the head does too.
-            classes: Names of the classes, or how many.
-            task: What is predicted; by default "binary" of two classes and
-                "multiclass" of more.
+            name: Name of a model, or path of its folder. Its weights are the initial
+                weights of the encoder, and of the head if `name` is a classifier for
+                the same task.
+            classes: Names of the classes, or their number.
+            task: Kind of task; by default "binary" for two classes and "multiclass"
+                for more.
             pool: How a window becomes a vector; the family's default if None.
-            window: Bases read at once; longer sequences are read in windows. By
-                default twice the length of the model's training rows if it can.
-            weights: "pretrained" or "random"; pretrained where there are weights.
+            window: Bases per window; longer sequences are read in windows. By default
+                twice the training length of the model, but at most the maximum length
+                that it can read.
+            weights: "pretrained" or "random"; by default pretrained if the model has
+                weights.
             dropout: Share of channels dropped in training.
             augment: Whether training reads a random strand of each sequence.
             both_strands: Whether predictions are the mean over both strands.
-            positive: Of two classes the one that F1 and AUPRC are about.
-            dtype: Policy of the computations, such as "mixed_bfloat16".
+            positive: Positive class of two, for F1 and AUPRC.
+            dtype: Dtype policy of the computations, such as "mixed_bfloat16".
             **fields: More fields, as for the class.
 
         Returns:
             The classifier, compiled.
 
         Raises:
-            ValueError: If there is no such model, or an option makes no sense.
+            ValueError: If there is no such model, or an option is invalid.
         """
         start = start_lib.read_start(name, weights, dropout=dropout)
         if classes is None and task is None and start.classifier is not None:
@@ -135,15 +138,15 @@ class Classifier(sequence_model.SequenceModel):
         if isinstance(classes, str):
             raise ValueError(f"classes={classes!r} must be a list of names")
         if isinstance(classes, int):
-            classes = [str(number) for number in range(classes)]
+            classes = [str(index) for index in range(classes)]
         names = tuple(classes or ())
         if task is None:
             if not names:
                 raise ValueError("classes must be given, or task='regression'")
             task = task_kinds.BINARY if len(names) == 2 else task_kinds.MULTICLASS
         known = tasks.Task(kind=task, classes=names, positive=positive or "")
-        members = models.get_family(start.family)
-        encoder = members.from_dict(start.encoder)
+        family = models.get_family(start.family)
+        encoder = family.from_dict(start.encoder)
         width = window or min(2 * encoder.length, encoder.max_length)
         model = cls(
             start.family,
@@ -151,7 +154,7 @@ class Classifier(sequence_model.SequenceModel):
             task=task,
             classes=names,
             positive=known.positive,
-            pool=pool or members.CLASSIFIER_POOL,
+            pool=pool or family.CLASSIFIER_POOL,
             augment=augment,
             both_strands=both_strands,
             dtype=dtype,
@@ -165,7 +168,7 @@ class Classifier(sequence_model.SequenceModel):
 
     @property
     def encoder(self) -> keras.Model:
-        """The pretrained part; a linear probe sets its `trainable` to False."""
+        """The encoder; set its `trainable` to False for a linear probe."""
         return self.graph.encoder
 
     @property
@@ -174,7 +177,7 @@ class Classifier(sequence_model.SequenceModel):
         return self.config.classes
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Returns probabilities of codes; see the class."""
+        """Returns the predicted probabilities of codes; see the class."""
         bases = inputs["bases"] if isinstance(inputs, Mapping) else inputs
         if not training:
             return classifier.predict(self.graph, bases)
@@ -198,13 +201,13 @@ class Classifier(sequence_model.SequenceModel):
 
         Args:
             x: Sequences.
-            batch_size: Sequences at once, 64 by default.
+            batch_size: Sequences per batch, 64 by default.
 
         Returns:
-            N names; of several labels those above 0.5, joined by ";".
+            N names; for multi-label tasks all labels above 0.5, joined by ";".
         """
-        found = self.predict(x, batch_size)
-        return predict_lib.labels_of(self.config.task, self.classes, found)
+        probabilities = self.predict(x, batch_size)
+        return predict_lib.labels_of(self.config.task, self.classes, probabilities)
 
     def score(self, x: Any, y: Any, batch_size: int | None = None) -> metrics.Scores:
         """Scores predictions as the command `finetune` does.
@@ -212,16 +215,18 @@ class Classifier(sequence_model.SequenceModel):
         Args:
             x: Sequences.
             y: Labels, as for `fit`.
-            batch_size: Sequences at once, 64 by default.
+            batch_size: Sequences per batch, 64 by default.
 
         Returns:
             Metrics with 95 % intervals; `print` shows a table, and
-            `scores["auroc"].value` is a number.
+            `scores["auroc"].value` is a float.
         """
         codes, truth, _ = self._read(x, y)
-        found = self.predict(codes, batch_size)
-        is_number = self.config.task == task_kinds.REGRESSION
-        return metrics.score(self._task, truth, found[:, 0] if is_number else found)
+        predictions = self.predict(codes, batch_size)
+        is_regression = self.config.task == task_kinds.REGRESSION
+        return metrics.score(
+            self._task, truth, predictions[:, 0] if is_regression else predictions
+        )
 
     def export(
         self, filepath: str | os.PathLike[str], format: str = "tf_saved_model"
@@ -229,11 +234,12 @@ class Classifier(sequence_model.SequenceModel):
         """Writes a SavedModel that takes plain strings; needs TensorFlow.
 
         Args:
-            filepath: The folder to make.
+            filepath: The folder to write.
             format: "tf_saved_model".
 
         Raises:
-            ValueError: If the format is another, or Keras runs on another backend.
+            ValueError: If the format is not supported, or Keras does not run on
+                TensorFlow.
         """
         if format != "tf_saved_model":
             raise ValueError(f"format must be 'tf_saved_model', got {format!r}")
@@ -246,14 +252,14 @@ class Classifier(sequence_model.SequenceModel):
         signatures.save_classifier(self.graph, filepath, shortest=self._shortest)
 
     def save_to_preset(self, preset_dir: str | os.PathLike[str]) -> None:
-        """Writes a release folder, which `from_preset` and every command take.
+        """Writes a release folder that `from_preset` and all commands can load.
 
-        It holds the config, the weights in float32, and where Keras runs on TensorFlow
-        a SavedModel that takes plain strings.
+        It contains the config, the weights in float32, and on the TensorFlow backend a
+        SavedModel that takes plain strings.
 
         Args:
-            preset_dir: The folder to make; one that exists is replaced. Its name is
-                that of the model.
+            preset_dir: The folder to write; an existing one is replaced. Its name
+                becomes the name of the model.
         """
         from genomenet.release import export
 
@@ -280,7 +286,7 @@ class Classifier(sequence_model.SequenceModel):
 
 
 def wrap(graph: classifier.Classifier) -> Classifier:
-    """Returns a classifier with the weights of a graph, such as a release holds.
+    """Returns a classifier with the weights of a graph, such as a loaded release.
 
     Args:
         graph: The graph; it is not changed.

@@ -1,4 +1,4 @@
-"""What a classifier looked at, drawn in a notebook."""
+"""Explains the predictions of a classifier in a notebook."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from genomenet.models import classifier
 from genomenet.motifs import report
 from genomenet.release import folder
 
-_SHOWN: Final = 3  # sequences in a notebook
+_SHOWN: Final = 3  # sequences shown in a notebook
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation(attribution.Attribution):
-    """Scores of the bases of sequences. Shows the first of them in a notebook."""
+    """Attribution scores of all bases. A notebook shows the first sequences."""
 
     def plot(self, index: int = 0) -> report.Picture:
         """Draws the scores of a sequence as a logo.
 
         Args:
-            index: Of the sequence.
+            index: Index of the sequence.
 
         Returns:
             A PNG file, which a notebook shows.
@@ -36,8 +36,8 @@ class Explanation(attribution.Attribution):
         return report.logo(self.heights(index))
 
     def __repr__(self) -> str:
-        of = f" for {self.target!r}" if self.target else ""
-        return f"Explanation({len(self.names):,} sequences, {self.method}{of})"
+        suffix = f" for {self.target!r}" if self.target else ""
+        return f"Explanation({len(self.names):,} sequences, {self.method}{suffix})"
 
     def _repr_html_(self) -> str:
         parts = [f"<p>{html.escape(repr(self))}</p>"]
@@ -50,13 +50,13 @@ class Explanation(attribution.Attribution):
 def explain(
     model: Any, sequences: Any, *, target: str | None = None, **options: Any
 ) -> Explanation:
-    """Scores every base by what it adds to a prediction.
+    """Scores every base by its contribution to a prediction.
 
     Args:
         model: A classifier, or the name or release folder of one.
         sequences: As for `Classifier.predict`; names of records and examples are kept.
-        target: Name of the class; by default the positive one of two.
-        **options: Of `interpret.attribution.explain`, as `method`.
+        target: Name of the class; by default the positive class of two.
+        **options: Options of `interpret.attribution.explain`, such as `method`.
 
     Returns:
         The scores; `plot(0)` draws the first sequence.
@@ -69,5 +69,5 @@ def explain(
     graph = classifier.graph_of(model)
     shortest = models.get_family(graph.family).shortest(graph.encoder.config)
     named = inputs.name_sequences(sequences, shortest=shortest)
-    found = attribution.explain(graph, named, target=target, **options)
-    return Explanation(**vars(found))
+    result = attribution.explain(graph, named, target=target, **options)
+    return Explanation(**vars(result))

@@ -1,4 +1,4 @@
-"""One call from labelled sequences to a classifier: what `genomenet.finetune` does."""
+"""Fits a classifier to labelled sequences: the function behind `finetune`."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ _TABLES: Final = (".tsv", ".csv", ".txt", ".gz")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fit:
-    """A classifier that was fitted, and what it is worth. Shows itself in a notebook.
+    """A fitted classifier with its scores. A notebook shows the report.
 
     Attributes:
         classifier: The classifier.
-        report: Scores with 95 % intervals, of the test split or what there is of it.
-        predictions: A row for each sequence that was scored, by column.
+        report: Scores with 95 % intervals on the test split, else the validation
+            split, else the training split.
+        predictions: A row for each scored sequence: column → value.
         plots: Name → PNG.
         workdir: Folder of the run, with `results/` and the release in `export/`; None
-            where nothing was kept.
+            if nothing was kept.
     """
 
     classifier: classifier_lib.Classifier
@@ -50,12 +51,12 @@ class Fit:
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """Name → value with the ends of its interval."""
+        """Name of a metric → value with the bounds of its interval."""
         return self.report.scores.values
 
     @property
     def release(self) -> pathlib.Path | None:
-        """The release folder, where the run has a folder."""
+        """The release folder, or None if the run has no folder."""
         return None if self.workdir is None else command.release_folder(self.workdir)
 
     def __repr__(self) -> str:
@@ -86,29 +87,32 @@ def read_data(
     """Reads labelled sequences.
 
     Args:
-        data: A table (TSV or CSV), a prepared dataset by name or folder, or sequences
-            and labels. A table or pairs alone, without a split, are divided 80/10/10.
-        validation: Of a table or pairs: the validation set.
-        test: Of a table or pairs: the test set.
+        data: A table (TSV or CSV), a prepared dataset by name or folder, or a pair
+            (sequences, labels). A single table or pair without splits is divided
+            80/10/10.
+        validation: Validation set, if `data` is a table or a pair.
+        test: Test set, if `data` is a table or a pair.
         task: "binary", "multiclass", "multi_label", "regression" or "auto".
-        positive: Of two classes the one that F1 and AUPRC are about.
-        shots: Training examples drawn of each class.
-        label_fraction: Share of the training examples that is drawn.
-        train_split: Of a dataset: the split to learn from.
+        positive: Positive class of two, for F1 and AUPRC.
+        shots: Training examples to draw from each class.
+        label_fraction: Share of the training examples to draw.
+        train_split: Name of the training split, if `data` is a dataset.
         data_dir: Folder of all datasets.
-        verify: Whether to compare the checksums of all of a dataset.
-        seed: Of what is drawn.
+        verify: Whether to compare the checksums of all files of a dataset.
+        seed: Seed of the splits and draws.
 
     Returns:
         The examples.
 
     Raises:
-        ValueError: If they cannot be read, or make no sense.
+        ValueError: If the data cannot be read or are invalid.
     """
     if isinstance(data, examples.Data):
         if validation is not None or test is not None:
-            raise ValueError("validation and test go with a table")
-        found = data
+            raise ValueError(
+                "validation and test can only be given if the data are a table"
+            )
+        labelled = data
     elif isinstance(data, tuple) or _is_table(data):
         given = {"train": data, "validation": validation, "test": test}
         with tempfile.TemporaryDirectory() as folder:
@@ -117,18 +121,21 @@ def read_data(
                 for split, part in given.items()
                 if part
             }
-            found = examples.read_tables(tables, task=task, seed=seed)
+            labelled = examples.read_tables(tables, task=task, seed=seed)
     else:
         if validation is not None or test is not None:
-            raise ValueError("validation and test go with a table, not with a dataset")
+            raise ValueError(
+                "validation and test need a table or a pair, but"
+                f" {os.fspath(data)!r} is a dataset"
+            )
         path = catalogue.prepare(os.fspath(data), data_dir, verify=verify)
-        found = examples.read_prepared(path, train=train_split)
-    train = found[examples.TRAIN]
+        labelled = examples.read_prepared(path, train=train_split)
+    train = labelled[examples.TRAIN]
     if shots:
-        train = examples.draw_shots(train, found.task, shots, seed=seed)
+        train = examples.draw_shots(train, labelled.task, shots, seed=seed)
     if label_fraction is not None:
-        train = examples.draw_fraction(train, found.task, label_fraction, seed=seed)
-    return found.with_train(train).with_positive(positive)
+        train = examples.draw_fraction(train, labelled.task, label_fraction, seed=seed)
+    return labelled.with_train(train).with_positive(positive)
 
 
 def fit_classifier(
@@ -168,13 +175,13 @@ def fit_classifier(
 ) -> Fit | None:
     """Fits a classifier to labelled sequences: the command `genomenet.finetune`.
 
-    With at most 1,000 training sequences and a model that has weights, linear heads
-    over what can be read of it are compared by cross-validation first, unless an option
-    says how it is read or trained.
+    With at most 1,000 training sequences and a model with weights, cross-validation
+    first compares linear heads over the available readouts, unless an option sets how
+    the model is read or trained.
 
     Args:
-        model: Name of a model, or path of its folder. A classifier that predicts the
-            same gives its head too.
+        model: Name of a model, or path of its folder. The head of a classifier is also
+            used if it matches the task.
         data: As for `read_data`.
         validation: As for `read_data`.
         test: As for `read_data`.
@@ -182,41 +189,45 @@ def fit_classifier(
         positive: As for `read_data`.
         shots: As for `read_data`.
         label_fraction: As for `read_data`.
-        init: "pretrained" or "random"; pretrained where the model has weights.
+        init: Initial weights, "pretrained" or "random"; by default pretrained if the
+            model has weights.
         train: "all", "head" or "head_first"; see `training.finetune.Plan`.
-        pool: How a window becomes one vector; the family's by default.
-        readout: What is read of a sequence; see
+        pool: How a window becomes one vector; the family's default if None.
+        readout: Features of a sequence for the head; see
             `models.classifier_config.ClassifierConfig`.
         strands: "both" or "forward".
-        quick: Whether to leave it at the linear head where readouts are chosen.
-        folds: Into how many the training split is cut, where the classifier is to be
-            the mean of as many, each learnt from all folds but one and scored on it.
-        window: Bases read at once.
+        quick: Whether to train only the linear head where readouts are selected.
+        folds: Number of folds of the training split. One model is trained per fold,
+            without it, and scored on it; the classifier averages all models. None
+            trains a single model.
+        window: Bases per window.
         over_windows: "mean" or "attention".
         augment: Whether training reads a random strand of each sequence.
         both_strands: Whether predictions are the mean of both strands.
-        class_weights: Whether all classes weigh the same.
+        class_weights: Whether to weight all classes equally.
         epochs: Passes over the training data.
-        patience: Epochs without a lower validation loss that end the run; 0: never.
-        batch_size: Examples in a step.
-        learning_rate: Peak rate; that of the family by default.
+        patience: Epochs without a lower validation loss after which training stops; 0:
+            never.
+        batch_size: Examples per step.
+        learning_rate: Peak learning rate; the family's default if None.
         dropout: Share of channels dropped in training.
         precision: "float32", "mixed_bfloat16" or "mixed_float16".
-        jit_compile: Whether XLA compiles the steps.
-        seed: Of draws, weights, order and strands.
-        workdir: Folder of the run, which goes on where it was stopped; results and a
-            release are written there. None keeps nothing on the disk.
+        jit_compile: Whether to compile the steps with XLA.
+        seed: Seed of draws, weights, order and strands.
+        workdir: Folder of the run, for results and the release. An interrupted run
+            resumes from it. None keeps nothing on disk.
         distribute: Devices, as for `training.engines.devices`.
-        flags_text: Kept in the folder of the run and in the release.
-        tell: Called with each line on what is done; written to stderr by default.
+        flags_text: Command-line flags, stored in the folder of the run and in the
+            release.
+        tell: Called with each progress line; prints to stderr by default.
 
     Returns:
         The classifier and its scores; None in processes that are not the chief.
 
     Raises:
-        ValueError: If the model, the data and the options do not fit each other.
+        ValueError: If the model, the data and the options do not match.
         TrainingError: If the loss is not finite.
-        Stopped: If a signal came; a run with a folder has been saved.
+        Stopped: If a signal arrives; a run with a folder has been saved.
 
     Example:
         >>> import genomenet  # doctest: +SKIP
@@ -227,7 +238,7 @@ def fit_classifier(
     say = tell or (lambda line: print(line, file=sys.stderr))
     devices = engines.devices(distribute)
     given = start_lib.read_start(model, init, dropout=dropout)
-    found = read_data(
+    loaded = read_data(
         data,
         validation,
         test,
@@ -237,16 +248,16 @@ def fit_classifier(
         label_fraction=label_fraction,
         seed=seed,
     )
-    for line in report_lib.describe(found):
+    for line in report_lib.describe(loaded):
         say(line)
-    older = (init, train, pool, over_windows, augment, both_strands)
-    is_few = given.model is not None and len(found[examples.TRAIN]) <= finetune.FEW
+    fixed = (init, train, pool, over_windows, augment, both_strands)
+    is_few = given.model is not None and len(loaded[examples.TRAIN]) <= finetune.FEW
     train = train or (finetune.HEAD_FIRST if is_few else finetune.ALL)
     if learning_rate is None:
         learning_rate = finetune.rate(models.get_family(given.family), train)
     config = start_lib.make_config(
         given,
-        found,
+        loaded,
         pool=pool,
         window=window,
         over_windows=over_windows or "mean",
@@ -254,24 +265,24 @@ def fit_classifier(
         augment=augment is not False,
         both_strands=both_strands is not False,
     )
-    is_chosen = is_few and all(option is None for option in older)
-    if not is_chosen and (readout or strands):
+    selects_readouts = is_few and all(option is None for option in fixed)
+    if not selects_readouts and (readout or strands):
         names = readout or [config.pool]
         config = few_labels.with_readout(config, names, strands or config_lib.BOTH)
     pretrained = given.for_task(config)
     has_head = isinstance(pretrained, graph_lib.Classifier)
-    is_chosen = is_chosen and not has_head
+    selects_readouts = selects_readouts and not has_head
     if given.classifier is not None:
-        which = "its head too" if has_head else "a fresh head"
-        say(f"begins with the encoder of {os.fspath(model)} and {which}")
-    if train == finetune.HEAD_FIRST and not has_head and not is_chosen:
-        say("trains the head, then all weights on from it")
+        which = "its head" if has_head else "a new head"
+        say(f"initial weights: the encoder of {os.fspath(model)} and {which}")
+    if train == finetune.HEAD_FIRST and not has_head and not selects_readouts:
+        say("trains the head first, then all weights")
     with tempfile.TemporaryDirectory() as folder:
         job: dict[str, Any] = {
             "family": given.family,
             "encoder": given.encoder,
             "classifier": config,
-            "data": found,
+            "data": loaded,
             "settings": settings_lib.for_classifier(
                 batch_size=batch_size,
                 learning_rate=learning_rate,
@@ -295,11 +306,12 @@ def fit_classifier(
         def learn(
             known: examples.Data, folder: Any, kind: Any = None
         ) -> ensemble.Member:
-            own = {**job, "data": known, "workdir": folder}
-            if not is_chosen or given.model is None:
-                return ensemble.Member(run=finetune.run(**own, pretrained=pretrained))
+            arguments = {**job, "data": known, "workdir": folder}
+            if not selects_readouts or given.model is None:
+                run = finetune.run(**arguments, pretrained=pretrained)
+                return ensemble.Member(run=run)
             few = few_labels.run(
-                **own,
+                **arguments,
                 pretrained=given.model,
                 readout=readout,
                 strands=kind[1] if kind else strands,
@@ -310,18 +322,18 @@ def fit_classifier(
             kind = few.is_tuned, graph.config.strands
             return ensemble.Member(run=few.run, kind=kind, selection=few.to_json())
 
-        selection = of_folds = None
+        selection = fold_scores = None
         if folds is None:
-            one = learn(found, job["workdir"])
-            result, selection = one.run, one.selection
+            member = learn(loaded, job["workdir"])
+            result, selection = member.run, member.selection
             chosen = selection
         else:
             several = ensemble.run(learn, count=folds, tell=say, **job)
             result = several.run
-            split = found[examples.TRAIN]
-            of_folds = {
+            split = loaded[examples.TRAIN]
+            fold_scores = {
                 **report_lib.score_folds(
-                    found.task, split.labels, several.predicted, several.folds
+                    loaded.task, split.labels, several.predicted, several.folds
                 ),
                 "temperature": several.temperature,
                 "selections": several.selections,
@@ -333,13 +345,13 @@ def fit_classifier(
         results = pathlib.Path(workdir or folder, "results")
         report = report_lib.write(
             graph,
-            found,
+            loaded,
             results,
             training=result.metrics,
             selection=selection,
-            folds=of_folds,
+            folds=fold_scores,
             notes=strands_lib.notes(
-                found,
+                loaded,
                 selection=chosen,
                 reads_both=graph.config.both_strands,
             ),
@@ -373,16 +385,19 @@ def _is_table(data: Any) -> bool:
 
 
 def _table(part: Any, path: pathlib.Path) -> str:
-    """Returns the file of a table; of sequences and labels, one that is written."""
+    """Returns the path of a table; a pair (sequences, labels) is written to `path`."""
     if not isinstance(part, tuple):
         return os.fspath(part)
     sequences, labels = part
     if len(sequences) != len(labels):
-        raise ValueError(f"{len(sequences)} sequences have {len(labels)} labels")
+        raise ValueError(
+            f"the numbers of sequences ({len(sequences)}) and labels ({len(labels)})"
+            " differ"
+        )
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t")
         writer.writerow(["id", "sequence", "label"])
-        for number, (sequence, label) in enumerate(zip(sequences, labels, strict=True)):
+        for index, (sequence, label) in enumerate(zip(sequences, labels, strict=True)):
             text = sequence.decode() if isinstance(sequence, bytes) else str(sequence)
-            writer.writerow([f"sequence_{number}", text, label])
+            writer.writerow([f"sequence_{index}", text, label])
     return os.fspath(path)

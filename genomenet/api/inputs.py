@@ -1,4 +1,4 @@
-"""Sequences and labels as people have them → arrays that models read."""
+"""Converts sequences and labels in common forms to the arrays that models read."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ def read_records(
 ) -> list[reader.Record]:
     """Reads sequence files, or intervals of a genome, into memory.
 
-    Models take the records as they are; each has a `name` and `codes`.
+    Models take the records directly; each has a `name` and `codes`.
 
     Args:
-        paths: FASTA, FASTQ, GenBank, EMBL or 2bit files, plain or gzip; with a genome
+        paths: FASTA, FASTQ, GenBank, EMBL or 2bit files, plain or gzip. With a genome:
             BED, narrowPeak, or tables with the columns chrom, start and end.
         genome: Sequence files of the genome.
-        width: Of intervals: bases around the summit or else the middle; None takes
-            the intervals as they are.
+        width: Bases around the summit of an interval, or around its midpoint if it has
+            no summit; None reads the interval itself.
 
     Returns:
         The records, in the order of the files.
 
     Raises:
-        ValueError: If a file is not usable, or intervals and genome do not fit.
+        ValueError: If a file cannot be read, or the intervals do not match the genome.
     """
     return list(intervals.read_records(paths, genome=genome, width=width))
 
 
 def name_sequences(sequences: Any, *, shortest: int = 1) -> list[tuple[str, Codes]]:
-    """Reads sequences as `read_sequences` does, with their names.
+    """Reads sequences like `read_sequences`, with their names.
 
     Args:
         sequences: As for `read_sequences`, also `data.examples.Examples`.
         shortest: As for `read_sequences`.
 
     Returns:
-        Names, counted from 1 where sequences have none, and codes.
+        Names and codes; sequences without a name are named "1", "2", ….
     """
     codes = read_sequences(sequences, shortest=shortest)
     if isinstance(sequences, examples.Examples):
@@ -65,31 +65,31 @@ def read_sequences(sequences: Any, *, shortest: int) -> list[Codes]:
         sequences: A list or an array of str, bytes, Bio.Seq.Seq, records of
             `read_records` or codes of `dna.alphabet`, uint8, (L,); or codes, uint8,
             (N, L), padded on the right.
-        shortest: Bases of the shortest sequence that the model can read.
+        shortest: Minimum length of a sequence, in bases.
 
     Returns:
         Codes of each sequence, uint8, (L,), without padding.
 
     Raises:
-        TypeError: If it is a single sequence, or no sequence.
-        ValueError: If a letter is no nucleotide, or a sequence is too short; with its
-            index.
+        TypeError: If `sequences` is a single sequence, or an item is not a sequence.
+        ValueError: If a letter is not a nucleotide, or a sequence is too short. The
+            message has the index of the sequence.
     """
     if isinstance(sequences, Mapping) and "bases" in sequences:
         sequences = sequences["bases"]
     if isinstance(sequences, str | bytes):
-        raise TypeError("sequences is a single sequence: give a list of them")
+        raise TypeError("sequences is a single sequence: give a list of sequences")
     sequences = _as_array(sequences)
-    found = []
+    encoded = []
     for index, sequence in enumerate(sequences):
         codes = _read(sequence, f"sequences[{index}]")
         if len(codes) < shortest:
             raise ValueError(
-                f"sequences[{index}] has {len(codes)} bases, the model reads at least"
-                f" {shortest}"
+                f"sequences[{index}] has {len(codes)} bases, but the model needs at"
+                f" least {shortest}"
             )
-        found.append(codes)
-    return found
+        encoded.append(codes)
+    return encoded
 
 
 def _read(sequence: Any, name: str) -> Codes:
@@ -107,7 +107,7 @@ def _read(sequence: Any, name: str) -> Codes:
         real = np.flatnonzero(sequence != alphabet.PAD)
         return sequence[: real[-1] + 1 if len(real) else 0].astype(np.uint8)
     if not isinstance(sequence, str | bytes):
-        if not hasattr(sequence, "reverse_complement"):  # of Biopython
+        if not hasattr(sequence, "reverse_complement"):  # Biopython sequences have it
             raise TypeError(
                 f"{name} must be str, bytes, Bio.Seq or codes, got"
                 f" {type(sequence).__name__}"
@@ -120,25 +120,25 @@ def read_labels(given: Any, task: tasks.Task) -> npt.NDArray[Any]:
     """Reads labels.
 
     Args:
-        given: Names or indices of the classes, (N,), or for classes and for several
-            labels a table of 0 and 1, (N, classes); for several labels also lists of
-            names, or names joined by ";"; for regression numbers, (N,).
-        task: What the labels mean.
+        given: Names or indices of the classes, (N,), or an indicator matrix of 0 and
+            1, (N, classes). For multi-label tasks also lists of names, or names joined
+            by ";". For regression numbers, (N,).
+        task: The task of the labels.
 
     Returns:
-        Index of each class, int32, (N,); for several labels uint8, (N, classes); for
-        regression float32, (N,).
+        Index of each class, int32, (N,); for multi-label tasks uint8, (N, classes);
+        for regression float32, (N,).
 
     Raises:
-        ValueError: If a label is none of the classes, or no number.
+        ValueError: If a label is not one of the classes, or not a number.
     """
     given = _as_array(given)
     values = [x.item() if isinstance(x, np.generic) else x for x in given]
     if task.kind == task_kinds.REGRESSION:
-        found = np.array(values, np.float32).reshape(-1)
-        if len(found) != len(values) or not np.isfinite(found).all():
+        targets = np.array(values, np.float32).reshape(-1)
+        if len(targets) != len(values) or not np.isfinite(targets).all():
             raise ValueError("labels of a regression must be one finite number each")
-        return found
+        return targets
     rows = [_read_label(value, i, task) for i, value in enumerate(values)]
     if task.kind == task_kinds.MULTI_LABEL:
         return np.array(rows, np.uint8).reshape(-1, len(task.classes))
@@ -146,32 +146,36 @@ def read_labels(given: Any, task: tasks.Task) -> npt.NDArray[Any]:
 
 
 def _read_label(value: Any, index: int, task: tasks.Task) -> Any:
-    """Returns the index of a class, or 0 and 1 for each."""
-    place = f"labels[{index}]"
+    """Returns the index of the class, or a row of 0 and 1 for multi-label tasks."""
+    name = f"labels[{index}]"
     if isinstance(value, bytes):
         value = value.decode()
     if isinstance(value, str):
-        return _encode(value, place, task)
-    many, count = task.kind == task_kinds.MULTI_LABEL, len(task.classes)
-    if isinstance(value, bool | int | float) and not many:
+        return _encode(value, name, task)
+    is_multi_label, count = task.kind == task_kinds.MULTI_LABEL, len(task.classes)
+    if isinstance(value, bool | int | float) and not is_multi_label:
         if value != int(value) or not 0 <= value < count:
-            raise ValueError(f"{place}={value} is not an index of {count} classes")
+            raise ValueError(
+                f"{name}={value} is not the index of a class, 0 to {count - 1}"
+            )
         return int(value)
     row = list(value) if isinstance(value, Iterable) else [value]
-    if many and all(isinstance(x, str) for x in row):
-        return _encode(tables.SEPARATOR.join(map(str, row)), place, task)
+    if is_multi_label and all(isinstance(x, str) for x in row):
+        return _encode(tables.SEPARATOR.join(map(str, row)), name, task)
     row = np.array(row)
     if row.shape != (count,) or not np.isin(row, (0, 1)).all():
-        raise ValueError(f"{place} must be 0 or 1 for each of {count} classes")
-    if many:
+        raise ValueError(f"{name} must be 0 or 1 for each of {count} classes")
+    if is_multi_label:
         return row
     if row.sum() != 1:
-        raise ValueError(f"{place} must be 1 for one class, is for {int(row.sum())}")
+        raise ValueError(
+            f"{name} must be 1 for exactly one class, but is for {int(row.sum())}"
+        )
     return int(row.argmax())
 
 
-def _encode(label: str, place: str, task: tasks.Task) -> Any:
-    row = tables.Row(sequence=b"", label=label, id=place, place=place)
+def _encode(label: str, name: str, task: tasks.Task) -> Any:
+    row = tables.Row(sequence=b"", label=label, id=name, place=name)
     return task.encode(row)
 
 
@@ -184,24 +188,26 @@ def read_labelled(
     task: tasks.Task,
     shortest: int,
 ) -> tuple[list[Codes], npt.NDArray[Any], npt.NDArray[np.float32] | None]:
-    """Returns what `read_sequences`, `read_labels` and `weigh` return.
+    """Returns the results of `read_sequences`, `read_labels` and `weigh`.
 
     Raises:
-        ValueError: If there are none, or not as many of one as of the other.
+        ValueError: If sequences or labels are missing, or their numbers differ.
     """
     if sequences is None or labels is None:
-        raise ValueError("sequences and their labels must be given")
+        raise ValueError("both sequences and labels must be given")
     codes = read_sequences(sequences, shortest=shortest)
     truth = read_labels(labels, task)
     if len(codes) != len(truth):
-        raise ValueError(f"{len(codes)} sequences have {len(truth)} labels")
+        raise ValueError(
+            f"the numbers of sequences ({len(codes)}) and labels ({len(truth)}) differ"
+        )
     if not codes:
-        raise ValueError("there is no sequence")
+        raise ValueError("sequences is empty: give at least one")
     return codes, truth, weigh(truth, sample_weight, class_weight, task)
 
 
 def _as_array(values: Any) -> Any:
-    """Returns a tensor of any backend as an array, and anything else as it is."""
+    """Returns a tensor of any backend as an array, and other values unchanged."""
     return values.numpy() if hasattr(values, "numpy") else values
 
 
@@ -214,16 +220,17 @@ def weigh(
     """Returns the weight of each sequence.
 
     Args:
-        labels: Of `read_labels`.
+        labels: Labels, as from `read_labels`.
         sample_weight: Weights, (N,), or None.
         class_weight: Name or index of a class → weight, or None.
-        task: What the labels mean.
+        task: The task of the labels.
 
     Returns:
-        float32, (N,), the product of both, or None where neither is given.
+        float32, (N,), the product of both weights, or None if neither is given.
 
     Raises:
-        ValueError: If a class is unknown, or there are none.
+        ValueError: If a class is unknown, the task has no class weights, or the shape
+            of `sample_weight` is wrong.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -231,13 +238,17 @@ def weigh(
     if sample_weight is not None:
         given = np.asarray(sample_weight, np.float32)
         if given.shape != weights.shape:
-            raise ValueError(f"sample_weight has the shape {given.shape}")
+            raise ValueError(
+                f"sample_weight must have the shape {weights.shape}, got {given.shape}"
+            )
         weights = weights * given
     if class_weight is not None:
         if task.kind not in (task_kinds.BINARY, task_kinds.MULTICLASS):
-            raise ValueError(f"class_weight needs classes, not {task.kind}")
-        each = np.ones(len(task.classes), np.float32)
+            raise ValueError(
+                f"class_weight needs a binary or multiclass task, not {task.kind}"
+            )
+        by_class = np.ones(len(task.classes), np.float32)
         names = list(class_weight)
-        each[read_labels(names, task)] = [class_weight[name] for name in names]
-        weights = weights * each[labels]
+        by_class[read_labels(names, task)] = [class_weight[name] for name in names]
+        weights = weights * by_class[labels]
     return weights

@@ -1,4 +1,4 @@
-"""From sequence files to a folder of motifs, their names and a report."""
+"""Finds motifs in sequence files and writes a folder with a report."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ NATIVE: Final = "native"
 RGADEM: Final = "rgadem"
 BACKENDS: Final = (AUTO, NATIVE, RGADEM)
 
-_NUM_DRAWN: Final = 10  # sequences whose scores are drawn
+_NUM_DRAWN: Final = 10  # sequences whose attribution scores are drawn
 
 NamedCodes = tuple[str, npt.NDArray[np.uint8]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """How motifs are found and named.
+    """Options of motif discovery.
 
     Attributes:
         backend: One of `BACKENDS`; "auto" is the native finder.
-        native: Of the native finder.
-        gadem: Of rGADEM.
+        native: Options of the native finder.
+        gadem: Options of rGADEM.
         timeout: Seconds after which rGADEM is stopped; None waits.
-        model: A classifier, or its name or folder: motifs are then sought only in
-            what it looked at.
-        method: How it is asked: a method of `attribution.explain`.
-        target: Name of the class it is asked about; None for the label of
-            the sequences, or without one the positive class of two.
-        jaspar: Whether motifs are compared with JASPAR.
-        tax_group: Groups of JASPAR to compare with; none are all.
+        model: A classifier, or its name or folder. If given, motifs are searched only
+            in its regions of high attribution.
+        method: Attribution method of `attribution.explain`.
+        target: Name of the class to explain; by default the label of the sequences, or
+            the positive class of two if they have none.
+        jaspar: Whether to compare motifs with JASPAR.
+        tax_group: Groups of JASPAR to compare with; empty for all groups.
         ranking: A ranking of k-mers to count in the motifs, or None.
-        k: Bases of these.
+        k: Length of the k-mers of `ranking`, in bases.
     """
 
     backend: str = AUTO
@@ -68,13 +68,13 @@ class Options:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was found. Shows logos and names in a notebook.
+    """Discovered motifs. A notebook shows their logos and names.
 
     Attributes:
-        motifs: Best first.
-        matches: With JASPAR; None where nothing was compared.
-        warnings: What the reader should know.
-        target: Class that a model was asked about, else empty.
+        motifs: The motifs, best first.
+        matches: Matches with JASPAR; None if nothing was compared.
+        warnings: Warnings about the input or the search.
+        target: Class that was explained, or empty without a model.
     """
 
     motifs: tuple[pwm.Motif, ...]
@@ -83,10 +83,10 @@ class Result:
     target: str = ""
 
     def summary(self) -> list[str]:
-        """Returns a line on all motifs, and one on each."""
+        """Returns a summary line, then one line for each motif."""
         count = len(self.motifs)
-        of = f" of class {self.target!r}" if self.target else ""
-        lines = [f"{count} motif{'s' * (count != 1)}{of}"]
+        suffix = f" of class {self.target!r}" if self.target else ""
+        lines = [f"{count} motif{'s' * (count != 1)}{suffix}"]
         for motif in self.motifs:
             evalue = motif.scores.get("evalue")
             stated = "" if evalue is None else f"  E {evalue:.2g}"
@@ -98,7 +98,7 @@ class Result:
         return lines
 
     def _matches(self, motif: pwm.Motif) -> list[compare.Match]:
-        """Returns the matches of a motif that are good enough to be shown."""
+        """Returns the matches of a motif up to the highest q-value of the report."""
         return [
             match
             for match in self.matches or ()
@@ -127,40 +127,45 @@ def read(
     """Reads sequence files, or tables with a column `sequence` and `label`.
 
     Args:
-        paths: As for `dna.reader.read`, or tables; or with a genome files of intervals.
-        label: Of tables: the label of the sequences wanted; all others are controls.
-        genome: Of intervals, as for `data.intervals.read_records`.
-        width: Of intervals, bases around their summits or else their middles.
+        paths: As for `dna.reader.read`, or tables; with a genome, files of intervals.
+        label: For tables: the label of interest; other rows are controls.
+        genome: Genome of the intervals, as for `data.intervals.read_records`.
+        width: Bases around the summit of an interval, or around its midpoint if it has
+            no summit.
 
     Returns:
-        Sequences and controls, None without a label. To a name that several share,
-        as peaks in FASTA may, "#" and the place in the input are added.
+        Sequences and controls; controls are None without a label. Names that occur
+        several times, as peaks in FASTA may, get "#" and the 1-based index in the
+        input as a suffix.
 
     Raises:
-        ValueError: If a file is not usable, tables and sequence files are mixed, or
-            the label and the kind of file do not go together.
+        ValueError: If a file cannot be read, tables and sequence files are mixed, or a
+            label is given without a table, or a table without a label.
     """
-    found = reader.expand(paths)
-    intervals.check(found, genome, width)
-    are_tables = [genome is None and tables.is_table(str(path)) for path in found]
+    files = reader.expand(paths)
+    intervals.check(files, genome, width)
+    are_tables = [genome is None and tables.is_table(str(path)) for path in files]
     if any(are_tables) != all(are_tables):
         raise ValueError("tables and sequence files are mixed: give one kind")
     if not all(are_tables):
         if label is not None:
-            raise ValueError("a label needs a table (.tsv, .csv) with a column label")
+            raise ValueError(
+                f"label={label!r} needs a table (.tsv, .csv) with a column label, not"
+                f" {files[0]}"
+            )
         records = intervals.read_records(
             paths, genome=genome, width=width, unique=False
         )
         return _unique((r.name, r.codes) for r in records), None
     if label is None:
-        raise ValueError(f"{found[0]} is a table: say which label is wanted")
+        raise ValueError(f"{files[0]} is a table: give the label of interest")
     wanted: list[NamedCodes] = []
     controls: list[NamedCodes] = []
-    for row in tables.read_tables([str(path) for path in found]):
+    for row in tables.read_tables([str(path) for path in files]):
         part = wanted if row.label == label else controls
         part.append((row.id, encode.encode(row.sequence)))
     if not wanted:
-        raise ValueError(f"{found[0]} has no sequence with the label {label!r}")
+        raise ValueError(f"{files[0]} has no sequence with the label {label!r}")
     return _unique(wanted), _unique(controls) or None
 
 
@@ -175,38 +180,38 @@ def discover_motifs(
     progress: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Result:
-    """Finds motifs of sequences: the command `genomenet.find_motifs`.
+    """Finds motifs in sequences: the command `genomenet.find_motifs`.
 
     Args:
         sequences: As for `Classifier.predict`.
-        controls: Sequences without the motifs; None to shuffle the given ones.
-        model: A classifier, or its name or folder: motifs are then sought only in
-            what it looked at.
-        target: Name of the class it is asked about; the positive one of two if None.
+        controls: Sequences without the motifs; None shuffles `sequences`.
+        model: A classifier, or its name or folder. If given, motifs are searched only
+            in its regions of high attribution.
+        target: Name of the class to explain; the positive class of two if None.
         jaspar: Whether to compare with JASPAR; needs the extra motifs.
-        output: Folder for all files and the report; None keeps nothing on the disk.
-        progress: Called with a line of text now and then.
-        **options: Of `motifs.discovery.options.Options`, as `num_motifs`.
+        output: Folder for all files and the report; None keeps nothing on disk.
+        progress: Called with each progress line.
+        **options: Fields of `motifs.discovery.options.Options`, such as `num_motifs`.
 
     Returns:
         The motifs.
 
     Raises:
-        ValueError: If something given makes no sense, or `output` holds other things.
-        ImportError: If what an option needs is not installed.
+        ValueError: If an argument is invalid, or `output` contains other files.
+        ImportError: If the dependency of an option is not installed.
     """
     from genomenet.api import inputs  # Keras
 
     chosen = Options(
         native=options_lib.Options(**options), model=model, target=target, jaspar=jaspar
     )
-    others = None if controls is None else inputs.name_sequences(controls)
+    named_controls = None if controls is None else inputs.name_sequences(controls)
     with tempfile.TemporaryDirectory() as folder:
         return find(
             _unique(inputs.name_sequences(sequences)),
             output or pathlib.Path(folder, "motifs"),
             chosen,
-            controls=None if others is None else _unique(others),
+            controls=None if named_controls is None else _unique(named_controls),
             progress=progress,
         )
 
@@ -221,40 +226,42 @@ def find(
     command: Mapping[str, str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Result:
-    """Finds motifs and writes a folder, whole or not at all.
+    """Finds motifs and writes a folder atomically.
 
-    In it are the files of `files.write_all`, `report.html`, a logo of each motif in
-    `logos/` where logomaker is installed, `jaspar.tsv` where motifs were compared,
-    `npmi.tsv` where k-mers were counted, and where a model was asked
-    `attribution.npz`, of controls `attribution_controls.npz`, and in `attribution/`
-    the scores of the first sequences as logos.
+    The folder contains the files of `formats.write_all` and `report.html`; with
+    logomaker a logo of each motif in `logos/`; with JASPAR `jaspar.tsv`; with a ranking
+    of k-mers `npmi.tsv`; and with a model `attribution.npz`, for controls
+    `attribution_controls.npz`, and logos of the scores of the first sequences in
+    `attribution/`.
 
     Args:
         sequences: Names and codes of `dna.alphabet`, uint8, (L,) each.
-        output: The folder. An older result there is replaced.
-        options: How.
-        controls: Sequences without the motifs; None to shuffle the given ones.
-        label: What the sequences are labelled: what a model is asked about, unless
-            the options name a target.
-        command: Names and values, for the report.
-        progress: Called with a line of text now and then.
+        output: The folder to write; an earlier result is replaced.
+        options: Options of the search.
+        controls: Sequences without the motifs; None shuffles `sequences`.
+        label: Label of the sequences: the class to explain with a model, unless the
+            options name a target.
+        command: Names and values of the command, for the report.
+        progress: Called with each progress line.
 
     Returns:
         The motifs.
 
     Raises:
-        ValueError: If something given makes no sense, or `output` holds other things.
-        ImportError: If what an option needs is not installed.
-        TimeoutError: If rGADEM takes longer than allowed.
+        ValueError: If an argument is invalid, or `output` contains other files.
+        ImportError: If the dependency of an option is not installed.
+        TimeoutError: If rGADEM takes longer than `options.timeout`.
         ChildProcessError: If R fails.
     """
     say = progress or (lambda line: None)
     if options.backend not in BACKENDS:
-        raise ValueError(f"there is no backend {options.backend!r}")
+        raise ValueError(
+            f"backend={options.backend!r} must be one of {', '.join(BACKENDS)}"
+        )
     output = pathlib.Path(output)
     _check_output(output)
     targets: tuple[compare.Target, ...] = ()
-    if options.jaspar:  # before the long work: it may not be installed
+    if options.jaspar:  # before the long search, as it may not be installed
         say("reading JASPAR")
         targets = compare.jaspar(tax_group=options.tax_group or None)
     ranks = None
@@ -264,7 +271,7 @@ def find(
     with atomic.replacing(output) as partial:
         partial.mkdir()
         if options.model is not None:
-            sequences, controls, target = _looked_at(
+            sequences, controls, target = _attributed_windows(
                 dataclasses.replace(options, target=options.target or label),
                 sequences,
                 controls,
@@ -301,20 +308,21 @@ def find(
 
 
 def _unique(named: Iterable[NamedCodes]) -> list[NamedCodes]:
+    """Appends "#" and the 1-based index to names that occur several times."""
     kept = list(named)
     counts = collections.Counter(name for name, _ in kept)
     return [
-        (f"{name}#{place}" if counts[name] > 1 else name, codes)
-        for place, (name, codes) in enumerate(kept, 1)
+        (f"{name}#{index}" if counts[name] > 1 else name, codes)
+        for index, (name, codes) in enumerate(kept, 1)
     ]
 
 
 def _check_output(output: pathlib.Path) -> None:
-    """A folder is replaced as a whole: it must be one of ours."""
+    """Raises if the output is neither new, nor empty, nor a result of this module."""
     if output.is_dir():
         is_ours = (output / "motifs.json").is_file() or not any(output.iterdir())
         if not is_ours:
-            raise ValueError(f"{output} holds other files: give a new folder")
+            raise ValueError(f"{output} contains other files: give a new folder")
     elif output.exists():
         raise ValueError(f"{output} is a file: give a folder")
 
@@ -325,18 +333,18 @@ def _search(
     controls: Sequence[NamedCodes] | None,
     say: Callable[[str], None],
 ) -> tuple[tuple[pwm.Motif, ...], tuple[str, ...], dict[str, str]]:
-    """Returns motifs, warnings, and what to say of the search."""
+    """Returns motifs, warnings, and facts on the search for the report."""
     facts = {"sequences": f"{len(sequences):,}"}
     if options.backend == RGADEM:
         warnings = () if controls is None else ("rGADEM uses no controls",)
-        found = rgadem.discover(sequences, options.gadem, timeout=options.timeout)
+        motifs = rgadem.discover(sequences, options.gadem, timeout=options.timeout)
         changed = {
             field.name: getattr(options.gadem, field.name)
             for field in dataclasses.fields(options.gadem)
             if getattr(options.gadem, field.name) != field.default
         }
         words = ", ".join(f"{k} = {v}" for k, v in changed.items())
-        return found, warnings, {**facts, "rGADEM": words or "its defaults"}
+        return motifs, warnings, {**facts, "rGADEM": words or "its defaults"}
     result = discover.discover(sequences, controls, options.native, progress=say)
     facts["controls"] = f"{result.num_controls:,}, {result.controls}"
     facts["background"] = ", ".join(
@@ -348,14 +356,14 @@ def _search(
     return result.motifs, tuple(result.warnings), facts
 
 
-def _looked_at(
+def _attributed_windows(
     options: Options,
     sequences: Sequence[NamedCodes],
     controls: Sequence[NamedCodes] | None,
     directory: pathlib.Path,
     say: Callable[[str], None],
 ) -> tuple[list[NamedCodes], list[NamedCodes] | None, str]:
-    """Returns windows of what a model looked at and the class it was asked about."""
+    """Returns the windows of high attribution and the class that was explained."""
     from genomenet.interpret import attribution, regions  # TensorFlow
     from genomenet.models import classifier
     from genomenet.release import folder
@@ -364,38 +372,41 @@ def _looked_at(
     if isinstance(model, str | os.PathLike):
         model = folder.load_classifier(model)
     model = classifier.graph_of(model)
-    target = ""  # attention speaks of no class
+    target = ""  # attention does not depend on a class
     if options.method != attribution.ATTENTION:
         target = attribution.target_of(model.config, options.target)
-    of = f" of class {target!r}" if target else ""
+    suffix = f" of class {target!r}" if target else ""
 
     def windows(part: Sequence[NamedCodes], name: str) -> list[NamedCodes]:
-        say(f"asking the model for evidence{of} in {len(part):,} sequences")
-        found = attribution.explain(
+        say(f"attributing the predictions{suffix} of {len(part):,} sequences")
+        scores = attribution.explain(
             model, part, method=options.method, target=options.target
         )
-        attribution.save(directory / f"{name}.npz", found)
+        attribution.save(directory / f"{name}.npz", scores)
         if name == "attribution":
             try:
-                attribution.draw(directory / name, found, count=_NUM_DRAWN)
+                attribution.draw(directory / name, scores, count=_NUM_DRAWN)
             except ImportError as e:
                 say(str(e))
-        cut = regions.high_windows(found)
-        return [(n, codes[codes != alphabet.PAD]) for n, codes in cut]
+        high = regions.high_windows(scores)
+        return [(n, codes[codes != alphabet.PAD]) for n, codes in high]
 
     wanted = windows(sequences, "attribution")
     if not wanted:
-        raise ValueError("the model looked at no region of five bases or more")
+        raise ValueError(
+            "no region of five bases or more has a high attribution: use another"
+            " attribution method, or search without a model"
+        )
     if controls is None:
         return wanted, None, target
     return wanted, windows(controls, "attribution_controls") or None, target
 
 
 def _draw(directory: pathlib.Path, motifs: Sequence[pwm.Motif]) -> None:
-    """Draws logos; where that is not possible the report says so."""
+    """Draws logos if logomaker is installed; otherwise the report has a note."""
     try:
-        for number, motif in enumerate(motifs, 1):
-            report.save_logo(directory / f"{number}.png", motif)
+        for index, motif in enumerate(motifs, 1):
+            report.save_logo(directory / f"{index}.png", motif)
     except ImportError:
         return
 

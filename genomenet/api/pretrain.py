@@ -1,4 +1,4 @@
-"""One call from a genome to a pretrained model: what `genomenet.train` does."""
+"""Pretrains a model on a genome: the function behind `genomenet.train`."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _SETTINGS: Final = frozenset(f.name for f in dataclasses.fields(settings.Setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Pretrained:
-    """A model that was pretrained.
+    """A pretrained model and its metrics.
 
     Attributes:
-        metrics: Of the last validation, and "steps".
-        history: Rows with "step", "loss" and, where it was validated, "val_loss".
-        workdir: Folder of the run, with the release in `export/`; None where nothing
-            was kept.
-        resumed: Whether the run was finished before.
-        family: Of the model, a key of `genomenet.models.FAMILIES`.
-        graph: The model as it was trained.
+        metrics: Metrics of the last validation, and "steps".
+        history: Rows with "step", "loss" and, at steps with a validation, "val_loss".
+        workdir: Folder of the run, with the release in `export/`; None if nothing was
+            kept.
+        resumed: Whether the run had already finished before this call.
+        family: Family of the model, a key of `genomenet.models.FAMILIES`.
+        graph: The trained Keras model.
     """
 
     metrics: Mapping[str, float]
@@ -52,13 +52,13 @@ class Pretrained:
     @functools.cached_property
     def model(self) -> Any:
         """The model as `genomenet.load_model` returns it, with `embed`."""
-        from genomenet.api import encoders  # scikit-learn, which training lacks
+        from genomenet.api import encoders  # needs scikit-learn, training does not
 
         return encoders.wrap(self.family, self.graph)
 
     @property
     def release(self) -> pathlib.Path | None:
-        """The release folder, where the run has a folder."""
+        """The release folder, or None if the run has no folder."""
         return None if self.workdir is None else command.release_folder(self.workdir)
 
     def __repr__(self) -> str:
@@ -108,30 +108,32 @@ def pretrain(
 
     Args:
         model: Name of a model, or path of its folder.
-        dataset: Name of a prepared dataset, or its folder; one of the catalogue is
+        dataset: Name or folder of a prepared dataset; a recipe of the catalogue is
             prepared first.
         fasta: Sequence files instead of a dataset.
-        splits: Of `fasta`: percentages of train, validation and test.
-        chunk_length: Of `fasta`: bases in a chunk, at most.
+        splits: For `fasta`: percentages of train, validation and test.
+        chunk_length: For `fasta`: maximum length of a chunk, in bases.
         data_dir: Folder of all datasets.
-        verify: Whether to compare the checksums of all of the dataset first.
-        init: "random", or "pretrained" to train the weights of `model` further.
-        workdir: Folder of the run, which goes on where it was stopped; the release is
-            written there. None keeps nothing on the disk.
+        verify: Whether to compare the checksums of all files of the dataset first.
+        init: Initial weights: "random", or "pretrained" to train the weights of
+            `model` further.
+        workdir: Folder of the run, for the release. An interrupted run resumes from it.
+            None keeps nothing on disk.
         distribute: Devices, as for `training.engines.devices`.
-        flags_text: Kept in the folder of the run and in the release.
-        tell: Called with each line on what is done; written to stderr by default.
-        **options: Fields of `training.settings.Settings`, as `steps` and `batch_size`,
-            and of the family's config, as `objective` or `masking`, instead of those
-            of the model's `config.json`.
+        flags_text: Command-line flags, stored in the folder of the run and in the
+            release.
+        tell: Called with each progress line; prints to stderr by default.
+        **options: Fields of `training.settings.Settings`, such as `steps` and
+            `batch_size`, and of the family's config, such as `objective` or `masking`.
+            They override the model's `config.json`.
 
     Returns:
         The model and its metrics; None in processes that are not the chief.
 
     Raises:
-        ValueError: If the model, the data and the options do not fit each other.
+        ValueError: If the model, the data and the options do not match.
         TrainingError: If the loss is not finite.
-        Stopped: If a signal came; a run with a folder has been saved.
+        Stopped: If a signal arrives; a run with a folder has been saved.
 
     Example:
         >>> import genomenet  # doctest: +SKIP
@@ -152,13 +154,13 @@ def pretrain(
     config: Any = models.get_family(preset["family"]).from_dict(fields)
     is_ranked = fields.get("npmi") == "dataset"
     if getattr(config, "ranks_kmers", False) and not is_ranked:
-        ranking.read(config.npmi, config.kmer)  # fails now, or never
+        ranking.read(config.npmi, config.kmer)  # raises early if it is unusable
     with tempfile.TemporaryDirectory() as temporary:
         path = pathlib.Path(workdir or temporary)
         if fasta:
             paths = [fasta] if isinstance(fasta, str) else fasta
-            cut: Any = {"splits": splits, "chunk_length": chunk_length}
-            genome = _pack(paths, path / "genome.npz", say, **cut)
+            chunking: Any = {"splits": splits, "chunk_length": chunk_length}
+            genome = _pack(paths, path / "genome.npz", say, **chunking)
         else:
             genome = _read(dataset, data_dir, verify)
         if is_ranked:
@@ -201,17 +203,17 @@ def pretrain(
 def _read(
     name: str, data_dir: str | os.PathLike[str] | None, verify: bool
 ) -> prepared.Genome:
-    """Returns a prepared genome, which is made first where it is not there."""
-    found = building.find(name, data_dir)
-    if found is None and pathlib.Path(name).suffix == ".npz":
+    """Returns a prepared genome, and prepares it first if it is missing."""
+    directory = building.find(name, data_dir)
+    if directory is None and pathlib.Path(name).suffix == ".npz":
         return prepared.read(name)
-    if found is None:
+    if directory is None:
         from genomenet.data import catalogue  # TensorFlow
 
-        found = catalogue.prepare(name, data_dir)
+        directory = catalogue.prepare(name, data_dir)
     if verify:
-        integrity.check(found, whole=True)
-    return prepared.read(found)
+        integrity.check(directory, whole=True)
+    return prepared.read(directory)
 
 
 def _pack(
@@ -220,7 +222,7 @@ def _pack(
     say: Callable[[str], Any],
     **options: Any,
 ) -> prepared.Genome:
-    """Returns the genome of sequence files, packed once in the folder of a run."""
+    """Returns the genome of sequence files, packed once into the folder of the run."""
     if path.exists():
         return prepared.read(path)
     name = pathlib.PurePath(files[0]).name.partition(".")[0]
@@ -232,7 +234,7 @@ def _pack(
 
 
 def _rank(genome: prepared.Genome, path: pathlib.Path, k: int) -> str:
-    """Ranks the k-mers of the training split, once; returns the file."""
+    """Ranks the k-mers of the training split once, and returns the path of the file."""
     from genomenet.data import kmer_ranking
 
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Keras models that read sequences: how they are compiled, fitted and asked."""
+"""The Keras methods of models that read sequences: compile, fit, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from genomenet.training import settings as settings_lib
 AUTO: Final = "auto"
 BATCH_SIZE: Final = 32
 
-_WARMUP: Final = 0.1  # share of the steps in which the rate rises
+_WARMUP: Final = 0.1  # share of the steps with an increasing learning rate
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
 class ScaledSquaredError(keras.losses.Loss):
-    """The squared error in units of the labels' spread.
+    """The squared error in units of the labels' standard deviation.
 
     Args:
-        scale: The spread, in units of the labels.
+        scale: The standard deviation, in units of the labels.
     """
 
     def __init__(self, scale: float = 1.0, name: str = "squared_error", **kwargs: Any):
@@ -40,7 +40,7 @@ class ScaledSquaredError(keras.losses.Loss):
         self.scale = scale
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns the loss of each row: (B,)."""
+        """Returns the loss of each row, (B,)."""
         truth = ops.reshape(ops.cast(y_true, "float32"), (-1,))
         return ops.square((truth - y_pred[:, 0]) / self.scale)
 
@@ -50,10 +50,10 @@ class ScaledSquaredError(keras.losses.Loss):
 
 
 class SequenceModel(keras.Model):
-    """The base of `Classifier`: its methods of Keras, which take sequences.
+    """Base class of `Classifier`: the Keras methods, which take sequences.
 
     Attributes:
-        graph: The model of codes.
+        graph: The model that reads codes.
     """
 
     graph: classifier.Classifier
@@ -62,7 +62,7 @@ class SequenceModel(keras.Model):
 
     @property
     def config(self) -> config_lib.ClassifierConfig:
-        """What is predicted, and how."""
+        """The config of the classifier."""
         return self.graph.config
 
     def compile(
@@ -73,41 +73,41 @@ class SequenceModel(keras.Model):
         metrics: Any = AUTO,
         **kwargs: Any,
     ) -> None:
-        """Configures training; what is "auto" is what `finetune` takes.
+        """Configures training; "auto" uses the defaults of `finetune`.
 
         Args:
-            optimizer: Of Keras; "auto" is AdamW with the family's rate, which rises
-                in the first tenth of a fit and then decays to 0.
-            loss: Of Keras, of probabilities and indices of the classes (several
-                labels: of 0 and 1 for each); "auto" is cross-entropy, for regression
-                the squared error over the variance.
-            metrics: Of Keras; "auto" is the accuracy.
-            **kwargs: Of `keras.Model.compile`.
+            optimizer: A Keras optimizer; "auto" is AdamW with the learning rate of the
+                family, which rises in the first tenth of a fit, then decays to 0.
+            loss: A Keras loss of probabilities and class indices (multi-label tasks: of
+                0 and 1 for each class); "auto" is cross-entropy, for regression the
+                squared error divided by the variance.
+            metrics: Keras metrics; "auto" is the accuracy, none for regression.
+            **kwargs: More arguments of `keras.Model.compile`.
         """
         self._given = dict(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
         self._compile(steps=None)
 
     def _compile(self, *, steps: int | None) -> None:
-        """Compiles with what was given; the automatic rate decays over the steps."""
+        """Compiles with the given options; the "auto" rate decays over `steps`."""
         given = dict(self._given)
         if _is_auto(given["optimizer"]):
             given["optimizer"] = _make_optimizer(self, steps or 0)
         if _is_auto(given["loss"]):
             given["loss"] = _make_loss(self.config)
         if _is_auto(given["metrics"]):
-            is_number = self.config.task == task_kinds.REGRESSION
-            given["metrics"] = None if is_number else ["accuracy"]
+            is_regression = self.config.task == task_kinds.REGRESSION
+            given["metrics"] = None if is_regression else ["accuracy"]
         super().compile(**given)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Returns what was given to `compile`, for saving."""
+        """Returns the arguments of `compile`, for saving."""
         return {
             name: keras.saving.serialize_keras_object(value)
             for name, value in self._given.items()
         }
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """Compiles as a saved model was."""
+        """Compiles with the config of a saved model."""
         given = keras.saving.deserialize_keras_object(dict(config))
         self.compile(**given)
         self.optimizer.build(self.trainable_variables)
@@ -129,32 +129,33 @@ class SequenceModel(keras.Model):
         steps_per_epoch: int | None = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Trains on sequences and labels; as `keras.Model.fit`.
+        """Trains on sequences and labels, like `keras.Model.fit`.
 
-        Sequences are padded to at most four lengths, so that little is compiled.
+        Sequences are padded to at most four lengths, to limit compilation.
 
         Args:
             x: Sequences, or a dataset; see the class.
-            y: Labels: names or indices, (N,); several labels as names joined by ";",
-                lists of names or 0 and 1, (N, classes); for regression numbers.
-            batch_size: Sequences a step, 32 by default.
+            y: Labels: names or indices, (N,); for multi-label tasks names joined by
+                ";", lists of names, or 0 and 1, (N, classes); for regression numbers.
+            batch_size: Sequences per step, 32 by default.
             epochs: Passes over the training data.
             verbose: As in Keras.
             callbacks: As in Keras.
             validation_split: Share of the sequences, the last ones, that is held out.
-            validation_data: (sequences, labels), or with weights, or a dataset.
-            shuffle: Whether every epoch has an order of its own.
+            validation_data: (sequences, labels), (sequences, labels, weights), or a
+                dataset.
+            shuffle: Whether to draw a new order for every epoch.
             class_weight: Name or index of a class → weight.
             sample_weight: Weight of each sequence, (N,).
             initial_epoch: As in Keras.
             steps_per_epoch: As in Keras.
-            **kwargs: More of `keras.Model.fit`.
+            **kwargs: More arguments of `keras.Model.fit`.
 
         Returns:
-            Keras' history.
+            The Keras history.
 
         Raises:
-            ValueError: If sequences and labels do not fit each other or the model.
+            ValueError: If sequences and labels do not match each other or the model.
         """
         size = batch_size or BATCH_SIZE
         if batches.is_dataset(x):
@@ -182,7 +183,7 @@ class SequenceModel(keras.Model):
             verbose=verbose,
             callbacks=callbacks,
             validation_data=validation_data,
-            shuffle=False,  # our batches draw the order; tf.data has its own
+            shuffle=False,  # `Batches` draws the order; a tf.data.Dataset has its own
             initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch,
             **kwargs,
@@ -197,18 +198,18 @@ class SequenceModel(keras.Model):
         sample_weight: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Returns the compiled loss and metrics; as `keras.Model.evaluate`.
+        """Returns the compiled loss and metrics, like `keras.Model.evaluate`.
 
         Args:
-            x: Sequences, or a dataset; see the class. `fit` hands over its own.
+            x: Sequences, or a dataset; see the class. `fit` passes a dataset.
             y: Labels, as for `fit`.
-            batch_size: Sequences a step, 32 by default.
+            batch_size: Sequences per step, 32 by default.
             verbose: As in Keras.
             sample_weight: Weight of each sequence, (N,).
-            **kwargs: More of `keras.Model.evaluate`.
+            **kwargs: More arguments of `keras.Model.evaluate`.
 
         Returns:
-            The loss and the metrics, a list or with `return_dict=True` a dict.
+            The loss and the metrics as a list, or as a dict with `return_dict=True`.
         """
         given = x if batches.is_dataset(x) else (x, y, sample_weight)
         data = self._batches(given, batch_size or BATCH_SIZE)
@@ -222,17 +223,17 @@ class SequenceModel(keras.Model):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> npt.NDArray[np.float32]:
-        """Predicts sequences; as `genomenet.predict` does where nothing is cut.
+        """Predicts sequences, each as a whole, like the command `predict --window=0`.
 
         Args:
             x: Sequences, or a dataset; see the class.
-            batch_size: Sequences at once, 64 by default.
-            verbose: Whether to show a bar; for a dataset as in Keras.
-            steps: As in Keras, of a dataset.
-            callbacks: As in Keras, of a dataset.
+            batch_size: Sequences per batch, 64 by default.
+            verbose: Whether to show a progress bar; for a dataset as in Keras.
+            steps: As in Keras, for a dataset only.
+            callbacks: As in Keras, for a dataset only.
 
         Returns:
-            Float32: probabilities, (N, classes); for regression numbers, (N, 1).
+            Float32: probabilities, (N, classes); for regression values, (N, 1).
         """
         if batches.is_dataset(x):
             options = {"verbose": verbose, "steps": steps, "callbacks": callbacks}
@@ -240,8 +241,8 @@ class SequenceModel(keras.Model):
         codes = inputs.read_sequences(x, shortest=self._shortest)
         size = batch_size or 64
         if self._predictor is None or self._predictor[0] != size:
-            found = predict_lib.Predictor(self.graph, batch_size=size)
-            self._predictor = size, found
+            predictor = predict_lib.Predictor(self.graph, batch_size=size)
+            self._predictor = size, predictor
         return self._predictor[1].predict(codes, show_progress=verbose in (1, True))
 
     def train_on_batch(
@@ -252,7 +253,7 @@ class SequenceModel(keras.Model):
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Makes a step with one batch; as in Keras."""
+        """Runs one training step on one batch, as in Keras."""
         codes, *rest = self._read(x, y, sample_weight, class_weight)
         return super().train_on_batch(_pad(codes), *rest, return_dict=return_dict)
 
@@ -263,12 +264,12 @@ class SequenceModel(keras.Model):
         sample_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Scores one batch; as in Keras."""
+        """Evaluates one batch, as in Keras."""
         codes, *rest = self._read(x, y, sample_weight)
         return super().test_on_batch(_pad(codes), *rest, return_dict=return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """Predicts one batch; as in Keras."""
+        """Predicts one batch, as in Keras."""
         codes = inputs.read_sequences(x, shortest=self._shortest)
         return super().predict_on_batch(_pad(codes))
 
@@ -281,19 +282,22 @@ class SequenceModel(keras.Model):
         )
 
     def _read(self, *given: Any) -> Any:
-        """Returns codes, labels and weights; `given` as for `inputs.read_labelled`."""
+        """Returns codes, labels and weights; arguments of `inputs.read_labelled`."""
         return inputs.read_labelled(*given, task=self._task, shortest=self._shortest)
 
     def _batches(self, given: Any, batch_size: int) -> Any:
-        """Returns batches of (sequences, labels), with weights or not, or a dataset."""
+        """Returns batches of (sequences, labels[, weights]) or of a dataset."""
         if batches.is_dataset(given):
             return batches.read_dataset(given, shortest=self._shortest)
         if len(given) not in (2, 3):
-            raise ValueError("validation_data must be (sequences, labels)")
+            raise ValueError(
+                "validation_data must be (sequences, labels) or (sequences, labels,"
+                f" weights), got {len(given)} items"
+            )
         return batches.Batches(*self._read(*given), batch_size=batch_size)
 
     def _adapt(self, truth: npt.NDArray[Any]) -> None:
-        """Takes mean and spread of the first labels of a regression."""
+        """Sets the label mean and scale of a regression at its first fit."""
         config = self.config
         is_known = (config.mean, config.scale) != (0, 1)
         if config.task != task_kinds.REGRESSION or is_known:
@@ -302,7 +306,7 @@ class SequenceModel(keras.Model):
             config, mean=float(truth.mean()), scale=float(truth.std()) or 1.0
         )
         self._predictor = None
-        self._compile(steps=None)  # functions hold the old numbers
+        self._compile(steps=None)  # compiled functions contain the old mean and scale
 
 
 def _is_auto(value: Any) -> bool:
@@ -314,7 +318,7 @@ def _pad(codes: list[inputs.Codes]) -> dict[str, inputs.Codes]:
 
 
 def _make_optimizer(model: SequenceModel, steps: int) -> keras.optimizers.Optimizer:
-    """Returns AdamW, whose rate decays over so many steps; of 0 it is constant."""
+    """Returns AdamW with a rate that decays over `steps`, or is constant for 0."""
     settings = settings_lib.for_classifier(
         learning_rate=models.get_family(model.graph.family).CLASSIFIER_RATE,
         steps=max(1, steps),

@@ -1,1 +1,1 @@
-"""Models over files: streaming windows in, tables out; TensorFlow."""
+"""Applies models to sequence files: streams windows and writes tables."""

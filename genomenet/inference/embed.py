@@ -1,4 +1,4 @@
-"""Embeddings of sequence files, streamed."""
+"""Embeds sequence files as a stream of windows."""
 
 from __future__ import annotations
 
@@ -39,38 +39,39 @@ def embed_files(
     warn: Callable[[str], None] = lambda line: None,
     show_progress: bool = True,
 ) -> dict[str, int]:
-    """Embeds every window of sequence files; memory does not grow with them.
+    """Embeds every window of sequence files, in constant memory.
 
-    The same call goes on where it was killed.
+    If the process is killed, the same call resumes.
 
     Args:
         name: Name of a model or path of a release folder.
-        inputs: Sequence files, patterns, or "-" for standard input; or with a genome
+        inputs: Sequence files, patterns, or "-" for standard input; with a genome,
             files of intervals.
         output: A .parquet or .h5 file: name, start, end (0-based, half-open, forward
             strand) and embedding. It appears when it is complete.
         window: Bases of a window; the model's training length by default.
         stride: Bases between windows; the window by default. The last window of a
-            record ends with it.
-        pool: How a window becomes one vector; the model's default if None; "bins"
-            joins the means of its 8 parts; "none" writes one row a patch or token.
-        batch_size: Windows embedded at once, at most: on a CPU no more of BERT than
-            its caches hold.
-        both_strands: Whether to average with the reverse complement's vector.
-        max_n: Share of N from which on a window has no information: its vectors are
-            NaN.
-        genome: Of intervals, as for `data.intervals.read_records`.
-        width: Of intervals, bases around their summits or else their middles.
-        warn: Called with a line where the call goes on.
-        show_progress: Whether to show a bar.
+            record ends at the end of the record.
+        pool: How a window becomes one vector; the model's default if None. "bins"
+            concatenates the means of its 8 parts; "none" writes one row per patch or
+            token.
+        batch_size: Maximum number of windows per batch. On a CPU, batches of BERT are
+            limited to what its caches hold.
+        both_strands: Whether to average with the vector of the reverse complement.
+        max_n: Share of N at or above which the vectors of a window are NaN.
+        genome: Genome of the intervals, as for `data.intervals.read_records`.
+        width: Bases around the summit of an interval, or around its midpoint if it has
+            no summit.
+        warn: Called with a line if the call resumes.
+        show_progress: Whether to show a progress bar.
 
     Returns:
         Counts: "rows", "records" skipped as too short, their "bases", and "blank",
-        the windows without information.
+        the windows whose vectors are NaN.
 
     Raises:
-        ValueError: If the model, a file or an option is not usable, or nothing is
-            long enough to be embedded.
+        ValueError: If the model, a file or an option is invalid, or all records are
+            too short.
     """
     writers.check_name(output)
     record_windows.check_max_n(max_n)
@@ -86,7 +87,7 @@ def embed_files(
     def on_short(record: reader.Record) -> None:
         skipped[record.name] += len(record.codes)
 
-    found = record_windows.cut(
+    windows = record_windows.cut(
         intervals.read_records(inputs, genome=genome, width=width),
         window=window,
         stride=stride,
@@ -112,7 +113,7 @@ def embed_files(
         writer: writers.Writer | None = None
         try:
             for batch, codes in record_windows.batched(
-                found, batch_size=batch_size, length=window
+                windows, batch_size=batch_size, length=window
             ):
                 vectors = journal.values(
                     [window.codes for window in batch],
@@ -167,7 +168,7 @@ def _rows(
     config: Any,
     pool: str,
 ) -> tuple[list[str], list[int], list[int], np.ndarray]:
-    """Returns the columns of a batch: a row a window, or for "none" a row a span."""
+    """Returns the columns of a batch: a row per window, or per span for "none"."""
     if pool != "none":
         names, starts, ends = (
             [getattr(w, field) for w in batch] for field in ("name", "start", "end")
@@ -193,15 +194,15 @@ def _check(
 ) -> None:
     config: Any = model.config  # pyright: ignore[reportAttributeAccessIssue]
     if pool not in (pools := (*family.POOLS, *family.READOUTS)):
-        raise ValueError(f"the model has no pool {pool!r}; it has {', '.join(pools)}")
+        raise ValueError(f"pool={pool!r} must be one of {', '.join(pools)}")
     if both_strands and (pool == "none" or pool.endswith("bins")):
-        # The bins of the other strand lie in the opposite order.
-        raise ValueError(f"both_strands averages windows: it does not go with {pool}")
+        # The bins of the other strand are in the opposite order.
+        raise ValueError(f"both_strands cannot be used with pool={pool!r}")
     shortest = family.shortest(config)
     if not shortest <= window <= config.max_length:
         raise ValueError(
-            f"window={window} is out of range: the model reads {shortest} to"
-            f" {config.max_length} bases at once"
+            f"window={window} must be {shortest} to {config.max_length} bases for this"
+            " model"
         )
     if not 1 <= stride <= window:
         raise ValueError(f"stride={stride} must be 1 to window={window} bases")
@@ -210,6 +211,7 @@ def _check(
 def _nothing(
     inputs: str | Iterable[str], skipped: collections.Counter[str], shortest: int
 ) -> str:
+    """Returns the error message for input without a record that is long enough."""
     files = inputs if isinstance(inputs, str) else ", ".join(inputs)
     return (
         f"{files}: nothing to embed: all {len(skipped)} records are shorter than"

@@ -1,4 +1,4 @@
-"""What is to be predicted: records of sequence files, intervals, rows of tables."""
+"""Reads the input of predictions: sequence files, intervals or tables."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from genomenet.dna import encode, files, reader
 STOP: Final = "stop"
 SKIP: Final = "skip"
 
-_REPORTED: Final = 10  # sequences that are too short, by name
+_REPORTED: Final = 10  # number of sequences reported by name as too short
 
 
 @dataclasses.dataclass(kw_only=True)
 class Counts:
-    """What happened to the sequences of a run.
+    """Numbers of sequences and predictions in a run.
 
     Attributes:
-        records: Sequences that were predicted.
-        rows: Predictions that were written, of which a record has one a window.
-        short: Sequences left out as too short for the model.
-        bad: Sequences left out as not usable.
-        blank: Predictions left empty: their windows hold too little but N.
-        labels: Predicted class → rows.
+        records: Predicted sequences.
+        rows: Written predictions, one for each window of a record.
+        short: Sequences skipped as too short for the model.
+        bad: Sequences skipped as malformed.
+        blank: Predictions left empty, because their windows contain too many N.
+        labels: Predicted class → number of rows.
     """
 
     records: int = 0
@@ -40,20 +40,21 @@ class Counts:
 
 
 class Inputs:
-    """Sequence files or tables, read one record at a time.
+    """Reads sequence files or tables one record at a time.
 
     Args:
         paths: Sequence files, patterns, or "-" for standard input; or tables with a
-            column `sequence`; or with a genome files of intervals.
-        genome: Of intervals, as for `data.intervals.read_records`.
-        width: Of intervals, bases around their summits or else their middles.
-        on_error: "stop" at what is not usable, or "skip" it.
-        shortest: Bases of the shortest sequence that the model can read.
-        counts: Counts what is left out and what is not.
-        warn: Called with a line on what is left out.
+            column `sequence`; with a genome, files of intervals.
+        genome: Genome of the intervals, as for `data.intervals.read_records`.
+        width: Bases around the summit of an interval, or around its midpoint if it has
+            no summit.
+        on_error: "stop" at a malformed record, or "skip" it.
+        shortest: Minimum length of a sequence, in bases.
+        counts: Counts that are updated while reading.
+        warn: Called with a line for each skipped record.
 
     Raises:
-        ValueError: If a file is not there, or tables and sequence files are mixed.
+        ValueError: If a file is missing, or tables and sequence files are mixed.
     """
 
     def __init__(
@@ -74,9 +75,9 @@ class Inputs:
         intervals.check(self.paths, genome, width)
         are_tables = [genome is None and tables.is_table(path) for path in self.paths]
         if any(are_tables) and not all(are_tables):
-            raise ValueError("input mixes tables and sequence files: give one kind")
+            raise ValueError("tables and sequence files are mixed: give one kind")
         self._are_tables = are_tables[0]
-        # Whether each is predicted as a whole.
+        # Whether each record is predicted as a whole.
         self.are_rows = self._are_tables or genome is not None
         self._shortest = shortest
         self._counts = counts
@@ -84,18 +85,18 @@ class Inputs:
         self._on_error = on_error
 
     def read(self) -> Iterator[reader.Record]:
-        """Yields the records, of which those that are too short are to be skipped.
+        """Yields all records, also those that are too short.
 
         Raises:
-            ValueError: If a file is not usable as it is, or where that is wanted a
-                record.
+            ValueError: If a file cannot be read, or a record is malformed and
+                `on_error` is "stop".
         """
-        left_out = self._refuse if self._on_error == STOP else self._leave_out
+        on_error = self._refuse if self._on_error == STOP else self._skip
         if self._are_tables:
-            return self._counted(_records(self.paths, left_out))
+            return self._counted(_records(self.paths, on_error))
         return self._counted(
             intervals.read_records(
-                self.paths, genome=self._genome, width=self._width, on_error=left_out
+                self.paths, genome=self._genome, width=self._width, on_error=on_error
             )
         )
 
@@ -104,15 +105,15 @@ class Inputs:
         self._counts.short += 1
         if self._counts.short <= _REPORTED:
             cause = (
-                f"{len(record.codes)} bases are too few: the model reads at least"
+                f"{len(record.codes)} bases are too few: the model needs at least"
                 f" {self._shortest}"
             )
             self._warn(str(files.error(record.source, cause, record=record.name)))
         elif self._counts.short == _REPORTED + 1:
-            self._warn("more sequences are too short; from here they are only counted")
+            self._warn("more sequences are too short; further ones are only counted")
 
     def nothing(self) -> str:
-        """Says why there is nothing to predict."""
+        """Returns the error message for input without anything to predict."""
         counts = self._counts
         return (
             f"{', '.join(self.paths)}: nothing to predict: {counts.short:,} sequences"
@@ -123,12 +124,12 @@ class Inputs:
         for record in records:
             self._counts.records += len(record.codes) >= self._shortest
             yield record
-            del record  # else it would live while the next one is read
+            del record  # frees its memory before the next record is read
 
     def _refuse(self, error: ValueError) -> None:
         raise error
 
-    def _leave_out(self, error: ValueError) -> None:
+    def _skip(self, error: ValueError) -> None:
         self._counts.bad += 1
         self._warn(str(error))
 
@@ -136,7 +137,7 @@ class Inputs:
 def _records(
     paths: Sequence[str], on_error: Callable[[sources.DatasetError], None]
 ) -> Iterator[reader.Record]:
-    """Yields the rows of tables."""
+    """Yields the rows of tables as records."""
     for path in paths:
         for row in tables.read_sequences([path], on_error=on_error):
             codes = encode.encode(row.sequence)

@@ -1,10 +1,10 @@
-"""Values that were computed for a file not yet complete, so that a run can go on.
+"""Journals of computed values, so that an interrupted run can resume.
 
-A table appears when it is complete. What a model has computed for it until then is
-appended to a hidden file beside it, a part at a time: the digest of the windows, and
-their values. The same command, started again after it was killed, reads its input from
-the start, takes the values of parts whose windows have the same digest, and computes
-the rest.
+An output table appears when it is complete. Until then, the values that the model
+computes are appended to a hidden file in the same folder, one part at a time: the
+digest of the windows and their values. When the same command is started again after it
+was killed, it reads its input from the start, takes the values of parts whose windows
+have the same digest, and computes the rest.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ import numpy.typing as npt
 
 from genomenet import atomic
 
-_PART: Final = struct.Struct("<32sQI")  # digest of windows, bytes, their checksum
+_PART: Final = struct.Struct("<32sQI")  # digest of windows, number of bytes, CRC-32
 
 
 class Journal:
     """The values computed so far for one output.
 
-    Used as a context: a part that is whole stays if the process is killed or
-    interrupted; the file goes when the block ends, well or with an error.
+    A context manager. Complete parts are kept if the process is killed or interrupted.
+    The file is removed when the block ends normally or with an error.
 
     Args:
-        output: The file that the values are for.
-        identity: What the values depend on beside the windows. Values of another
-            identity are not taken.
-        say: Called with one line where values are taken.
+        output: The output file of the values.
+        identity: Everything the values depend on besides the windows. A journal of
+            another identity is discarded.
+        say: Called with one line after values were reused.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Journal:
         self._identity = hashlib.sha256(text.encode()).digest()
         self._say = say
         self._file: Any = None
-        self._is_old = False
+        self._is_old = False  # whether the next part may come from an earlier run
         self._taken = 0
 
     def __enter__(self) -> Journal:
@@ -81,11 +81,11 @@ class Journal:
         windows: Sequence[npt.NDArray[np.uint8]],
         compute: Callable[[], npt.NDArray[np.float32]],
     ) -> npt.NDArray[np.float32]:
-        """Returns the values of some windows: those of the journal, or computed.
+        """Returns the values of some windows, from the journal or computed.
 
         Args:
             windows: Codes, uint8, (L,) each, in the order of the input.
-            compute: Returns their values, an array of any shape.
+            compute: Function that computes their values, an array of any shape.
         """
         if self._file is None:
             return compute()
@@ -93,10 +93,10 @@ class Journal:
         for codes in windows:
             digest.update(len(codes).to_bytes(8, "little"))
             digest.update(codes.tobytes())
-        found = self._next(digest.digest()) if self._is_old else None
-        if found is not None:
+        stored = self._next(digest.digest()) if self._is_old else None
+        if stored is not None:
             self._taken += len(windows)
-            return found
+            return stored
         values = np.ascontiguousarray(compute())
         packed = io.BytesIO()
         np.lib.format.write_array(packed, values, allow_pickle=False)
@@ -106,13 +106,13 @@ class Journal:
         return values
 
     def _next(self, digest: bytes) -> npt.NDArray[np.float32] | None:
-        """Returns the next part, or cuts off what is left if it is not of `digest`."""
+        """Returns the next part if it has this digest, else truncates the file."""
         file = self._file
         start = file.tell()
         head = file.read(_PART.size)
         if len(head) == _PART.size:
-            of, size, checksum = _PART.unpack(head)
-            if of == digest and size <= os.fstat(file.fileno()).st_size:
+            part_digest, size, checksum = _PART.unpack(head)
+            if part_digest == digest and size <= os.fstat(file.fileno()).st_size:
                 content = file.read(size)
                 if len(content) == size and zlib.crc32(content) == checksum:
                     return np.lib.format.read_array(
@@ -123,13 +123,13 @@ class Journal:
         self._is_old = False
         if self._taken:
             self._say(
-                f"going on: {self._taken:,} windows were computed before, for"
-                f" {self._output}"
+                f"resuming: {self._taken:,} windows of {self._output} were computed"
+                " before"
             )
         return None
 
     def _append(self, content: bytes) -> None:
-        """Appends to the file; what a full disk cut short is not a whole part."""
+        """Appends to the file; a part truncated by a full disk is ignored later."""
         try:
             self._file.write(content)
             self._file.flush()
@@ -140,11 +140,11 @@ class Journal:
 
 
 def identity_of(model: Any, **options: Any) -> dict[str, Any]:
-    """Returns what the values of a model depend on.
+    """Returns the configs, a digest of the weights and the options of a model.
 
     Args:
         model: An encoder or classifier.
-        **options: How it is applied.
+        **options: How the model is applied.
     """
     digest = hashlib.sha256()
     for weight in model.weights:

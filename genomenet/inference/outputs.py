@@ -1,4 +1,4 @@
-"""What any model says of windows of one length, in batches of one shape."""
+"""Outputs of any model for windows of one length, in batches of one shape."""
 
 from __future__ import annotations
 
@@ -17,44 +17,43 @@ from genomenet.models import classifier
 from genomenet.release import parts
 
 ALTERNATIVES: Final = 3
-"""Alternatives to a stretch that are scored in one row."""
+"""Maximum number of alternatives to a span that are scored in one row."""
 
-_POSITIONS: Final = 16  # k-mers predicted a row in a full batch
+_POSITIONS: Final = 16  # k-mers predicted per row in a full batch
 
 
 def window_of(model: Any) -> int:
-    """Returns the bases that a model was trained on."""
+    """Returns the training length of a model, in bases."""
     config = model.config
     return max(config.length, models.family_of(model).shortest(_encoder(model).config))
 
 
 def check_window(model: Any, window: int) -> None:
-    """Refuses a window that a model cannot read.
+    """Raises if a model cannot read windows of a given length.
 
     Args:
         model: An encoder or classifier.
-        window: Bases.
+        window: Length of the window, in bases.
 
     Raises:
-        ValueError: If it is out of range.
+        ValueError: If the window is too short or too long.
     """
     shortest = models.family_of(model).shortest(_encoder(model).config)
     is_classifier = isinstance(model, classifier.Classifier)
     longest = 1 << 30 if is_classifier else model.config.max_length
     if not shortest <= window <= longest:
         raise ValueError(
-            f"window={window} is out of range: the model reads {shortest} to {longest}"
-            " bases at once"
+            f"window={window} must be {shortest} to {longest} bases for this model"
         )
 
 
 def rows_at_once(model: Any, window: int, batch_size: int) -> int:
-    """Returns the rows of a batch: on a CPU no more than its caches hold.
+    """Returns the number of rows per batch, limited on a CPU by its caches.
 
     Args:
         model: An encoder or classifier.
         window: Bases of every row.
-        batch_size: Rows, at most.
+        batch_size: Maximum number of rows.
     """
     if tf.config.list_physical_devices("GPU"):
         return batch_size
@@ -68,9 +67,9 @@ class Outputs:
     Args:
         model: A classifier or an encoder.
         window: Bases of every row, W.
-        batch_size: Rows read at once.
+        batch_size: Rows per batch.
         both_strands: Whether to average over both strands.
-        pool: How a window becomes a vector, of encoders; the family's default if
+        pool: For encoders: how a window becomes a vector; the family's default if
             None.
     """
 
@@ -96,7 +95,7 @@ class Outputs:
             pool = pool or family.POOLS[0]
             if pool not in family.POOLS or pool == "none":
                 names = ", ".join(name for name in family.POOLS if name != "none")
-                raise ValueError(f"pool={pool!r} is none of {names}")
+                raise ValueError(f"pool={pool!r} must be one of {names}")
 
             def read(rows: Any) -> Any:
                 return tf.cast(family.embed(model, {"bases": rows}, pool), tf.float32)
@@ -109,30 +108,30 @@ class Outputs:
         self._call: Any = compiled.graph(call)
 
     def rows(self, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Reads windows.
+        """Computes the outputs of windows.
 
         Args:
             codes: Codes of `dna.alphabet` without padding, uint8, (N, W).
 
         Returns:
-            float32, (N, outputs): of a classifier the logits of all classes, then
-            their probabilities; of regression the value; of an encoder the vector.
+            float32, (N, outputs): for a classifier the logits of all classes, then
+            their probabilities; for regression the value; for an encoder the vector.
         """
-        found = []
+        results = []
         for start in range(0, len(codes), self.batch_size):
             part = codes[start : start + self.batch_size]
             values = self._call(tf.constant(batches.filled(part, self.batch_size)))
-            found.append(values.numpy()[: len(part)])
-        return np.concatenate(found)
+            results.append(values.numpy()[: len(part)])
+        return np.concatenate(results)
 
 
 class MaskedKmers:
     """Likelihood ratios of a masked language model.
 
     Args:
-        model: Of a family that predicts masked k-mers.
+        model: A model of a family that predicts masked k-mers.
         window: Bases of every row, W.
-        batch_size: Rows read at once, fewer where long stretches are masked.
+        batch_size: Maximum rows per batch; long masked spans have fewer.
         both_strands: Whether to average over both strands.
     """
 
@@ -149,11 +148,11 @@ class MaskedKmers:
         self._k: int = model.config.kmer
         predict_masked = models.family_of(model).predict_masked
         if predict_masked is None:
-            raise ValueError(f"{model.name} predicts no masked k-mers")
+            raise ValueError(f"{model.name} does not predict masked k-mers")
 
         def call(rows: Any, is_masked: Any, at: Any, targets: Any) -> Any:
-            found = predict_masked(model, {"bases": rows}, is_masked, at)
-            return tf.gather(found, targets, batch_dims=2)  # (B, P, 1 + alternatives)
+            logs = predict_masked(model, {"bases": rows}, is_masked, at)
+            return tf.gather(logs, targets, batch_dims=2)  # (B, P, 1 + alternatives)
 
         self._call: Any = compiled.graph(call, reduce_retracing=False)
 
@@ -163,21 +162,23 @@ class MaskedKmers:
         spans: Sequence[tuple[int, int]],
         alternatives: Sequence[Sequence[npt.NDArray[np.uint8]]],
     ) -> list[list[float]]:
-        """Compares stretches of windows with what could stand there instead.
+        """Computes log-likelihood ratios of alternatives to spans of windows.
+
+        All k-mers that overlap the span are masked, except those with N beside it.
 
         Args:
             codes: Codes, uint8, (N, W).
-            spans: The stretch of each row, 0-based and half-open.
-            alternatives: Of each row, at most `ALTERNATIVES`: codes as long as its
-                stretch.
+            spans: The span of each row, 0-based and half-open.
+            alternatives: At most `ALTERNATIVES` for each row: codes with the length of
+                the span.
 
         Returns:
-            Of each row and alternative: the sum, over the k-mers that touch the
-            stretch, which are all masked, of log P(alternative) − log P(there), in
-            nats; the mean of both strands. NaN where no such k-mer is without N.
+            For each row and alternative: the sum of log P(alternative) − log P(codes)
+            over the masked k-mers, in nats, averaged over both strands if requested.
+            NaN if no such k-mer is free of N.
         """
         rows = list(zip(codes, spans, alternatives, strict=True))
-        found = self._one_strand(rows)
+        totals = self._one_strand(rows)
         if self._both_strands:
             other = self._one_strand(
                 [
@@ -189,25 +190,27 @@ class MaskedKmers:
                     for row, span, alts in rows
                 ]
             )
-            found = (found + other) / 2
-        return [found[row, : len(alts)].tolist() for row, (*_, alts) in enumerate(rows)]
+            totals = (totals + other) / 2
+        return [
+            totals[row, : len(alts)].tolist() for row, (*_, alts) in enumerate(rows)
+        ]
 
     def _one_strand(self, rows: list[Any]) -> npt.NDArray[np.float64]:
-        """Returns the ratios on the strand that is given, (N, ALTERNATIVES)."""
-        found = np.full((len(rows), ALTERNATIVES), np.nan)
+        """Returns the ratios on the given strand, (N, ALTERNATIVES)."""
+        totals = np.full((len(rows), ALTERNATIVES), np.nan)
         by_size: dict[int, list[int]] = {}
-        for number, (_, (start, end), _) in enumerate(rows):
+        for index, (_, (start, end), _) in enumerate(rows):
             count = end - start + self._k - 1
             size = self._k if count <= self._k else 1 << (count - 1).bit_length()
-            by_size.setdefault(size, []).append(number)
-        for size, numbers in by_size.items():
+            by_size.setdefault(size, []).append(index)
+        for size, indices in by_size.items():
             num_rows = max(
                 1, min(self.batch_size, self.batch_size * _POSITIONS // size)
             )
-            for first in range(0, len(numbers), num_rows):
-                part = numbers[first : first + num_rows]
-                found[part] = self._batch([rows[n] for n in part], num_rows, size)
-        return found
+            for first in range(0, len(indices), num_rows):
+                part = indices[first : first + num_rows]
+                totals[part] = self._batch([rows[i] for i in part], num_rows, size)
+        return totals
 
     def _batch(
         self, rows: list[Any], num_rows: int, size: int
@@ -222,25 +225,25 @@ class MaskedKmers:
             count = max(0, last - first)
             if not count:
                 continue
-            # k-mers that hold N beside the stretch cannot be told, nor masked.
+            # k-mers with N outside the span are neither predicted nor masked.
             known = codes[first : last + self._k - 1].copy()
-            here = slice(start - first, end - first)
-            known[here] = alphabet.A
+            inside = slice(start - first, end - first)
+            known[inside] = alphabet.A
             is_known = kmer.tokenize(known, self._k) != kmer.UNK_ID
             is_masked[row, first:last] = is_known
             at[row, :count] = np.arange(first, last)
             for column, allele in enumerate([codes[start:end], *alts]):
-                known[here] = allele
+                known[inside] = allele
                 targets[row, :count, column] = kmer.tokenize(known, self._k)
         codes = batches.filled(np.stack([codes for codes, *_ in rows]), num_rows)
         logs = self._call(*map(tf.constant, (codes, is_masked, at, targets))).numpy()[
             : len(rows)
         ]
         ids = targets[: len(rows)]
-        is_told = (ids[..., 1:] != kmer.UNK_ID) & (ids[..., :1] != kmer.UNK_ID)
+        is_scored = (ids[..., 1:] != kmer.UNK_ID) & (ids[..., :1] != kmer.UNK_ID)
         difference = logs[..., 1:].astype(np.float64) - logs[..., :1]
-        total = np.where(is_told, difference, 0.0).sum(axis=1)
-        return np.where(is_told.any(axis=1), total, np.nan)
+        total = np.where(is_scored, difference, 0.0).sum(axis=1)
+        return np.where(is_scored.any(axis=1), total, np.nan)
 
 
 def _encoder(model: Any) -> Any:
@@ -250,7 +253,7 @@ def _encoder(model: Any) -> Any:
 def _classify(
     model: classifier.Classifier, rows: Any, both_strands: bool, apply: classifier.Apply
 ) -> Any:
-    """Returns logits of all classes and probabilities, or the values."""
+    """Returns logits and probabilities of all classes, or regression values."""
     return of_classifier(
         model,
         *classifier.outputs(model, rows, both_strands=both_strands, apply=apply),
@@ -258,7 +261,7 @@ def _classify(
 
 
 def of_classifier(model: classifier.Classifier, logits: Any, values: Any) -> Any:
-    """Returns the row of `Outputs`, from what `classifier.outputs` returns."""
+    """Converts the results of `classifier.outputs` to the rows of `Outputs`."""
     if model.config.task == task_kinds.REGRESSION:
         return values
     if model.config.task == task_kinds.BINARY:

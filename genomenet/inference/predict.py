@@ -1,4 +1,4 @@
-"""Predictions of a classifier."""
+"""Predicts sequences in memory with a classifier."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from genomenet.models import classifier
 
 
 class Predictor:
-    """A classifier, compiled, on TensorFlow or JAX.
+    """A compiled classifier, on TensorFlow or JAX.
 
     Args:
         model: The classifier.
-        batch_size: Rows that are predicted at once.
+        batch_size: Rows per batch.
     """
 
     def __init__(self, model: classifier.Classifier, *, batch_size: int = 64):
@@ -31,7 +31,7 @@ class Predictor:
         self.shortest: int = family.shortest(model.encoder.config)
         config = model.config
         self.width = 1 if config.task == task_kinds.REGRESSION else len(config.classes)
-        # Bases of a padded batch, at most: of longer rows it holds fewer.
+        # Maximum bases of a padded batch: batches of longer rows have fewer rows.
         self._most = batch_size * max(config.length, config.window)
         size = max(1, self._most // config.window)
         apply = _over_rows(size, model.vector_width)
@@ -53,22 +53,22 @@ class Predictor:
 
         Args:
             sequences: Codes of `dna.alphabet`, uint8, (L,) each.
-            show_progress: Whether to show a bar.
+            show_progress: Whether to show a progress bar.
 
         Returns:
-            As `models.classifier.probabilities`, in their order.
+            As `models.classifier.probabilities`, in the order of the sequences.
         """
-        found = np.zeros((len(sequences), self.width), np.float32)
+        predictions = np.zeros((len(sequences), self.width), np.float32)
         with tqdm.tqdm(
             total=len(sequences),
             desc="predicting",
             unit="sequence",
             disable=not show_progress,
         ) as bar:
-            for numbers, values in self.batches(sequences):
-                found[numbers] = values
-                bar.update(len(numbers))
-        return found
+            for indices, values in self.batches(sequences):
+                predictions[indices] = values
+                bar.update(len(indices))
+        return predictions
 
     def batches(
         self, sequences: Sequence[npt.NDArray[np.uint8]]
@@ -79,47 +79,47 @@ class Predictor:
             sequences: As for `predict`.
 
         Yields:
-            Numbers of the sequences of a batch, and their predictions.
+            Indices of the sequences of a batch, and their predictions.
         """
-        for numbers, rows in batches.by_length(
+        for indices, rows in batches.by_length(
             sequences, batch_size=self.batch_size, most=self._most
         ):
-            yield numbers, self.rows(rows)[: len(numbers)]
+            yield indices, self.rows(rows)[: len(indices)]
 
 
 def labels_of(
-    task: str, classes: Sequence[str], found: npt.NDArray[np.float32]
+    task: str, classes: Sequence[str], predicted: npt.NDArray[np.float32]
 ) -> list[str]:
-    """Returns what probabilities mean in words.
+    """Returns the predicted labels for probabilities.
 
     Args:
         task: One of `genomenet.task_kinds.KINDS`.
-        classes: Their names.
-        found: Of `classifier.probabilities`, (N, outputs).
+        classes: Names of the classes.
+        predicted: Output of `classifier.probabilities`, (N, outputs).
 
     Returns:
-        The most probable class of each; of several labels those above 0.5,
-        joined by ";"; of regression nothing.
+        The most probable class of each row; for multi-label tasks all labels above
+        0.5, joined by ";"; for regression an empty list.
     """
     if task == task_kinds.REGRESSION:
         return []
     if task == task_kinds.MULTI_LABEL:
         return [
             ";".join(n for n, p in zip(classes, row, strict=True) if p > 0.5)
-            for row in found
+            for row in predicted
         ]
-    return [str(classes[number]) for number in found.argmax(axis=1)]
+    return [str(classes[index]) for index in predicted.argmax(axis=1)]
 
 
 def _over_rows(size: int, width: int) -> Callable[[Callable[[Any], Any], Any], Any]:
-    """Returns what calls a function on at most some rows at a time.
+    """Returns a function that applies another function to parts of its rows.
 
     Args:
-        size: Rows at a time.
-        width: Of what the function makes of a row.
+        size: Maximum rows of a part.
+        width: Width of the function's output.
 
     Returns:
-        A function of a function, (rows, L) → (rows, width), and its rows, (N, L).
+        A function of another function, (rows, L) → (rows, width), and of rows, (N, L).
     """
     if keras.backend.backend() == "tensorflow":
         from genomenet.release import parts
@@ -131,7 +131,7 @@ def _over_rows(size: int, width: int) -> Callable[[Callable[[Any], Any], Any], A
         if count <= size:
             return call(rows)
         padded = ops.pad(rows, ((0, -count % size), (0, 0)))
-        found = ops.map(call, ops.reshape(padded, (-1, size, length)))
-        return ops.reshape(found, (-1, width))[:count]
+        outputs = ops.map(call, ops.reshape(padded, (-1, size, length)))
+        return ops.reshape(outputs, (-1, width))[:count]
 
     return apply

@@ -1,4 +1,4 @@
-"""Predictions of sequence files and tables, streamed."""
+"""Predicts sequence files and tables as a stream."""
 
 from __future__ import annotations
 
@@ -22,28 +22,27 @@ from genomenet.inference import predict, prediction_table, record_windows
 from genomenet.inference import tracks as tracks_lib
 from genomenet.release import folder as folder_lib
 
-_AHEAD: Final = 16  # batches that are read before they are sorted by length
+_AHEAD: Final = 16  # number of batches that are read, then sorted by length
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """How files are predicted.
+    """Options of `predict_files`.
 
     Attributes:
-        window: Bases of a window of sequence files; by default those of the longest
-            sequence that the classifier was made for; 0 reads each record whole.
+        window: Bases per window of sequence files. By default the maximum sequence
+            length of the classifier; 0 predicts each record as a whole.
         stride: Bases between windows; the window by default.
-        batch_size: Windows that are predicted at once.
-        both_strands: Whether to average over both strands; as the classifier was
-            evaluated if None.
-        on_error: "stop" at a record that is not usable, or "skip" it.
-        max_n: Share of N from which on a window has no information: it gets no label
-            and no values.
+        batch_size: Windows per batch.
+        both_strands: Whether to average over both strands; by default as the classifier
+            was evaluated.
+        on_error: "stop" at a malformed record, or "skip" it.
+        max_n: Share of N at or above which a window gets no label and no values.
         bedgraph: Folder for a bedGraph file of each class, or None.
         bigwig: Folder for a bigWig file of each class, or None.
-        genome: Sequence files of the genome, where the input is intervals.
-        width: Of these, bases around the summit or else the middle of each; None
-            takes them as they are.
+        genome: Sequence files of the genome, if the input consists of intervals.
+        width: Bases around the summit of an interval, or around its midpoint if it has
+            no summit; None reads the interval itself.
     """
 
     window: int | None = None
@@ -67,30 +66,31 @@ def predict_files(
     warn: Callable[[str], None],
     show_progress: bool = True,
 ) -> inputs_lib.Counts:
-    """Predicts sequence files or tables; memory does not grow with them.
+    """Predicts sequence files or tables as a stream.
 
-    It grows with the longest record. The same call goes on where it was killed.
+    Memory depends on the longest record, not on the size of the files. If the process
+    is killed, the same call resumes.
 
     Args:
         name: Name or release folder of a classifier.
         inputs: Sequence files, patterns, or "-" for standard input; or tables with a
-            column `sequence`; or with a genome files of intervals. Each row and each
-            interval is predicted as a whole.
+            column `sequence`; with a genome, files of intervals. Each row of a table
+            and each interval is predicted as a whole.
         output: A .tsv, .tsv.gz or .parquet file: name, start, end (0-based,
-            half-open, forward strand), label and the probability of each class; of
-            regression "value" alone. Label and values are empty (Parquet: null)
-            where a window has no information. It appears when it is complete.
-        options: How.
-        warn: Called with a line on what is left out.
-        show_progress: Whether to show a bar.
+            half-open, forward strand), label and the probability of each class; for
+            regression only "value". Label and values are empty (Parquet: null) for
+            windows with too many N. The file appears when it is complete.
+        options: Options of the prediction.
+        warn: Called with a line for each skipped record.
+        show_progress: Whether to show a progress bar.
 
     Returns:
         The counts.
 
     Raises:
-        ValueError: If the model, a file or an option is not usable, or there is
-            nothing to predict.
-        ImportError: If bigWig is wanted and pybigtools is missing.
+        ValueError: If the model, a file or an option is invalid, or there is nothing
+            to predict.
+        ImportError: If bigWig is requested and pybigtools is missing.
     """
     options = options or Options()
     output = pathlib.Path(output)
@@ -112,7 +112,7 @@ def predict_files(
     if output.exists() and any(
         os.path.exists(path) and output.samefile(path) for path in given.paths
     ):
-        raise ValueError(f"{output} is the input: choose another output")
+        raise ValueError(f"{output} is also an input: choose another output")
     is_value = config.task == task_kinds.REGRESSION
     columns = ["value"] if is_value else list(config.classes)
     with (
@@ -127,7 +127,7 @@ def predict_files(
             unit="b", unit_scale=True, desc="predicting", disable=not show_progress
         ) as bar,
     ):
-        found = record_windows.cut(
+        windows = record_windows.cut(
             given.read(),
             window=window,
             stride=stride,
@@ -140,15 +140,15 @@ def predict_files(
             )
         ) as table:
             for group, values, is_blank in _predicted(
-                predictor, found, window, bar, journal, max_n=options.max_n
+                predictor, windows, window, bar, journal, max_n=options.max_n
             ):
                 labels: list[str | None] = [None] * len(group)
                 kept = np.flatnonzero(~is_blank)
                 named = predict.labels_of(config.task, config.classes, values[kept])
-                for number, label in zip(kept.tolist(), named, strict=False):
-                    labels[number] = label
-                places = [(w.name, w.start, w.end) for w in group]
-                table.write(places, [] if is_value else labels, values)
+                for index, label in zip(kept.tolist(), named, strict=False):
+                    labels[index] = label
+                intervals = [(w.name, w.start, w.end) for w in group]
+                table.write(intervals, [] if is_value else labels, values)
                 tracks.write(group, values)
                 counts.rows += len(group)
                 counts.blank += int(is_blank.sum())
@@ -164,13 +164,13 @@ def load(name: str | os.PathLike[str], options: Options) -> predict.Predictor:
 
     Args:
         name: Name or release folder.
-        options: Of which those of the model are taken.
+        options: Options; only `both_strands` and `batch_size` are used.
 
     Returns:
         The classifier, compiled.
 
     Raises:
-        ValueError: If there is none, or it is an encoder without a head.
+        ValueError: If there is no such model, or it is an encoder without a head.
     """
     model = folder_lib.load_classifier(name)
     if options.both_strands is not None:
@@ -183,14 +183,14 @@ def load(name: str | os.PathLike[str], options: Options) -> predict.Predictor:
 def _window(
     options: Options, predictor: predict.Predictor, are_rows: bool
 ) -> tuple[int, int]:
-    """Returns the bases of a window, 0 for whole records, and of a stride."""
+    """Returns window and stride in bases; 0 and 0 for whole records."""
     shortest = predictor.shortest
     if are_rows:
         for flag in ("window", "stride", "bedgraph", "bigwig"):
             if getattr(options, flag) is not None:
                 raise ValueError(
-                    f"--{flag} goes with sequence files: each row of a table, and"
-                    " each interval, is predicted as a whole"
+                    f"--{flag} can only be used with sequence files: rows of tables and"
+                    " intervals are predicted as a whole"
                 )
         return 0, 0
     window = options.window
@@ -198,12 +198,12 @@ def _window(
         window = max(predictor.model.config.length, shortest)
     if window == 0:
         if options.stride is not None:
-            raise ValueError("stride does not go with window=0")
+            raise ValueError(f"stride={options.stride} cannot be used with window=0")
         return 0, 0
     if window < shortest:
         raise ValueError(
-            f"window={window} is too short: the model reads at least {shortest}"
-            " bases; 0 reads each record whole"
+            f"window={window} must be at least {shortest} bases for this model, or 0 to"
+            " predict each record as a whole"
         )
     stride = window if options.stride is None else options.stride
     if not 1 <= stride <= window:
@@ -213,7 +213,7 @@ def _window(
 
 def _predicted(
     predictor: predict.Predictor,
-    found: Iterator[record_windows.Window],
+    windows: Iterator[record_windows.Window],
     window: int,
     bar: tqdm.tqdm,
     journal: journal_lib.Journal,
@@ -222,14 +222,14 @@ def _predicted(
 ) -> Iterator[
     tuple[list[record_windows.Window], npt.NDArray[np.float32], npt.NDArray[np.bool_]]
 ]:
-    """Yields some windows, their values and which are blank, in order.
+    """Yields groups of windows in order, their values, and a mask of blank windows.
 
     Values of blank windows are NaN.
     """
     k = getattr(predictor.model.encoder.config, "kmer", 1)
     count = _AHEAD * predictor.batch_size
     bases = count * max(window, predictor.model.config.length)
-    for group in _groups(found, count=count, bases=bases):
+    for group in _groups(windows, count=count, bases=bases):
         is_blank = record_windows.blank(group, max_n=max_n, k=k)
         before = bar.n
         values = journal.values(
@@ -246,25 +246,25 @@ def _values(
     is_blank: npt.NDArray[np.bool_],
     bar: tqdm.tqdm,
 ) -> npt.NDArray[np.float32]:
-    """Returns the values of windows, of blank ones NaN: (N, outputs)."""
+    """Returns the values of windows, (N, outputs), NaN for blank ones."""
     values = np.full((len(group), predictor.width), np.nan, np.float32)
     kept = np.flatnonzero(~is_blank)
-    codes = [group[number].codes for number in kept.tolist()]
-    for numbers, part in predictor.batches(codes):
-        values[kept[numbers]] = part
-        bar.update(sum(len(codes[number]) for number in numbers))
+    codes = [group[index].codes for index in kept.tolist()]
+    for indices, part in predictor.batches(codes):
+        values[kept[indices]] = part
+        bar.update(sum(len(codes[index]) for index in indices))
     return values
 
 
 def _groups(
-    found: Iterator[record_windows.Window], *, count: int, bases: int
+    windows: Iterator[record_windows.Window], *, count: int, bases: int
 ) -> Iterator[list[record_windows.Window]]:
-    """Collects windows until there are enough of them, or of bases."""
+    """Groups windows, up to a number of windows or of bases."""
     group: list[record_windows.Window] = []
     held = 0
-    for piece in found:
-        group.append(piece)
-        held += len(piece.codes)
+    for window in windows:
+        group.append(window)
+        held += len(window.codes)
         if len(group) >= count or held >= bases:
             yield group
             group, held = [], 0
@@ -273,7 +273,7 @@ def _groups(
 
 
 def _count_labels(counts: inputs_lib.Counts, labels: Sequence[str], task: str) -> None:
-    """Counts each of several labels on its own."""
+    """Counts predicted labels; each label of a multi-label row counts separately."""
     if task == task_kinds.MULTI_LABEL:
         parts = [label.split(";") if label else ["(none)"] for label in labels]
         labels = list(itertools.chain(*parts))

@@ -1,4 +1,4 @@
-"""Tables of predictions, with the interval behind each row: TSV and Parquet."""
+"""Writes tables of predictions and their intervals: TSV and Parquet."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ import numpy.typing as npt
 from genomenet.data import tables
 from genomenet.inference import writers
 
-_ENDINGS: Final = (".tsv", ".tsv.gz", ".parquet")
+_SUFFIXES: Final = (".tsv", ".tsv.gz", ".parquet")
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
-    """Checks that a file's name says the format of a table of predictions.
+    """Checks that a file name has a suffix of a supported format.
 
     Args:
         path: The file.
 
     Raises:
-        ValueError: If it ends with none of the known endings, or is a folder.
+        ValueError: If the suffix is unknown, or the path is a folder.
     """
-    if not os.fspath(path).endswith(_ENDINGS):
-        raise ValueError(f"{path} must end with {', '.join(_ENDINGS)}")
+    if not os.fspath(path).endswith(_SUFFIXES):
+        raise ValueError(f"{path} must end with one of {', '.join(_SUFFIXES)}")
     if os.path.isdir(path):
         raise ValueError(f"{path} is a folder: choose another name")
 
 
 class PredictionTable:
-    """Columns name, start, end, label where there are classes, and the values.
+    """A table with the columns name, start, end, label (for classes) and the values.
 
-    A value that has the name of another column has "class_" before its name.
+    A value whose name equals that of another column gets the prefix "class_".
 
     Args:
-        partial: The file to make.
-        path: Its name when it is complete, which says the format.
+        partial: The temporary file to write.
+        path: The final path, whose suffix sets the format.
         columns: Names of the values, C.
-        has_label: Whether there is a label.
+        has_label: Whether there is a column label.
     """
 
     def __init__(
@@ -54,25 +54,25 @@ class PredictionTable:
         *,
         has_label: bool,
     ):
-        own = ["name", "start", "end", *(["label"] if has_label else [])]
-        self._header = [*own, *tables.unique_columns(own, columns)]
+        fixed = ["name", "start", "end", *(["label"] if has_label else [])]
+        self._header = [*fixed, *tables.unique_columns(fixed, columns)]
         open_file = _ParquetRows if path.suffix == ".parquet" else _TsvRows
         is_packed = path.suffix == ".gz"
         self._file = open_file(partial, self._header, len(columns), is_packed)
 
     def write(
         self,
-        places: Sequence[tuple[str, int, int]],
+        intervals: Sequence[tuple[str, int, int]],
         labels: Sequence[str | None],
         values: npt.NDArray[np.float32],
     ) -> None:
-        """Appends rows: places and values, (N, C), and N labels or none.
+        """Appends rows: N intervals, N labels or none, and values, (N, C).
 
-        A row without a label, or with NaN as its values, is written empty.
+        Labels of None and values of NaN are written as empty fields.
         """
-        named = [(label,) for label in labels] or [()] * len(places)
-        parts = zip(places, named, values.tolist(), strict=True)
-        self._file.write([(*place, *label, *row) for place, label, row in parts])
+        label_fields = [(label,) for label in labels] or [()] * len(intervals)
+        parts = zip(intervals, label_fields, values.tolist(), strict=True)
+        self._file.write([(*where, *label, *row) for where, label, row in parts])
 
     def close(self) -> None:
         """Finishes the file."""
@@ -80,7 +80,7 @@ class PredictionTable:
 
 
 class _TsvRows:
-    """Tab-separated text, where wanted gzip, with six digits a value."""
+    """Tab-separated text, optionally gzip, with six significant digits per value."""
 
     def __init__(
         self, path: pathlib.Path, header: Sequence[str], width: int, is_packed: bool
@@ -88,7 +88,7 @@ class _TsvRows:
         self._width = width
         self._raw = path.open("wb")
         stream: Any = self._raw
-        if is_packed:  # without name and time: the same rows give the same bytes
+        if is_packed:  # without name and time, so that equal rows give equal bytes
             stream = gzip.GzipFile("", "wb", 6, self._raw, mtime=0)
         self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
         self._csv = csv.writer(self._text, delimiter="\t", lineterminator="\n")
@@ -105,7 +105,7 @@ class _TsvRows:
 
 
 class _ParquetRows:
-    """Text, int64 and float32 columns."""
+    """Parquet with string, int64 and float32 columns."""
 
     def __init__(
         self, path: pathlib.Path, header: Sequence[str], width: int, is_packed: bool

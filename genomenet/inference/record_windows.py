@@ -1,4 +1,4 @@
-"""Records → padded batches of windows, with where each came from."""
+"""Divides records into windows with coordinates, and windows into padded batches."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Window(NamedTuple):
     """One window of a record.
 
     Attributes:
-        name: Of the record.
-        start: First base, 0-based, forward strand.
+        name: Name of the record.
+        start: Position of the first base, 0-based, forward strand.
         end: One past the last base.
         codes: uint8, (end - start,).
     """
@@ -30,42 +30,42 @@ class Window(NamedTuple):
 
 
 def share_of_n(codes: npt.NDArray[np.uint8], *, k: int = 1) -> float:
-    """Returns which share of a sequence says nothing.
+    """Returns the share of unknown bases in a sequence.
 
     Args:
         codes: Codes of `dna.alphabet`, (L,).
-        k: Bases that the model reads as one token, a k-mer.
+        k: Bases per token of the model, a k-mer.
 
     Returns:
-        Share of bases that are N or padding; 1 where they leave no whole k-mer.
+        Share of bases that are N or padding; 1 if no k-mer is free of them.
     """
-    places = np.flatnonzero(codes >= alphabet.NUM_BASES)
-    if not len(places):
+    unknown = np.flatnonzero(codes >= alphabet.NUM_BASES)
+    if not len(unknown):
         return 0.0
-    borders = np.concatenate([[-1], places, [len(codes)]])
+    borders = np.concatenate([[-1], unknown, [len(codes)]])
     if (np.diff(borders) - 1).max() < min(k, len(codes)):
         return 1.0
-    return len(places) / len(codes)
+    return len(unknown) / len(codes)
 
 
 def blank(
-    found: Sequence[Window], *, max_n: float, k: int = 1
+    windows: Sequence[Window], *, max_n: float, k: int = 1
 ) -> npt.NDArray[np.bool_]:
-    """Returns which windows hold too little to be read.
+    """Returns which windows contain too many N to be predicted.
 
     Args:
-        found: The windows, N.
-        max_n: Share of N from which on a window counts as without information.
+        windows: The windows, N.
+        max_n: Share of N at or above which a window is blank.
         k: As for `share_of_n`.
 
     Returns:
         bool, (N,).
     """
-    return np.array([share_of_n(w.codes, k=k) >= max_n for w in found], bool)
+    return np.array([share_of_n(w.codes, k=k) >= max_n for w in windows], bool)
 
 
 def check_max_n(max_n: float) -> None:
-    """Raises ValueError if a share of N makes no sense."""
+    """Raises ValueError if a share of N is out of range."""
     if not 0 < max_n <= 1:
         raise ValueError(f"max_n must be above 0 and at most 1, got {max_n}")
 
@@ -78,13 +78,13 @@ def cut(
     shortest: int,
     on_short: Callable[[reader.Record], None],
 ) -> Iterator[Window]:
-    """Cuts records into windows, one record in memory at a time.
+    """Divides records into windows, with one record in memory at a time.
 
     Args:
-        records: Of `reader.read`.
+        records: Records, as from `reader.read`.
         window: Bases of a window; 0 keeps every record whole.
-        stride: Bases between neighbouring starts.
-        shortest: Bases below which a record is skipped.
+        stride: Bases between the starts of consecutive windows.
+        shortest: Minimum length of a record, in bases; shorter ones are skipped.
         on_short: Called with each skipped record.
 
     Yields:
@@ -107,13 +107,13 @@ def batched(
     """Collects windows into batches of one static shape.
 
     Args:
-        windows: Of `cut`.
+        windows: Windows, as from `cut`.
         batch_size: Rows of a batch, B.
         length: Bases of a row, L.
 
     Yields:
-        The windows and their codes, (B, L), padded on the right; rows beyond the
-        windows hold N.
+        The windows and their codes, (B, L), padded on the right; surplus rows contain
+        N.
     """
     windows = iter(windows)
     while rows := list(itertools.islice(windows, batch_size)):

@@ -1,7 +1,7 @@
-"""What a model says of a sequence with single substitutions, with nothing read twice.
+"""Outputs of a model for single substitutions, without redundant computation.
 
-Of a sequence in several windows only those that hold a substitution are read, and of a
-family that resumes none of the states before it.
+Of a sequence in several windows, only the windows with the substitution are read again.
+Families that can resume also reuse the states before the substitution.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from genomenet.dna import encode
 from genomenet.inference import outputs
 from genomenet.models import classifier
 
-_AT_ONCE: Final = 1024  # mutants that are in memory together
-_LENGTHS: Final = 16  # of sequences, whose graphs are kept
-_JOINED: Final = 8  # times as many mutants at once, of states that they share
+_AT_ONCE: Final = 1024  # mutants in memory at a time
+_LENGTHS: Final = 16  # number of sequence lengths whose graphs are cached
+_JOINED: Final = 8  # factor on the batch size for families that resume
 
 Codes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
 class Substitutions:
-    """Outputs of mutants, equal to those of `outputs.Outputs`.
+    """Computes outputs of mutants, equal to those of `outputs.Outputs`.
 
     Args:
         model: A classifier or an encoder.
-        batch_size: Mutants read at once, an eighth more at most; eight times as many
-            of a family that resumes, of which a state is all that each needs.
+        batch_size: Mutants per batch, up to an eighth more. Families that resume read
+            eight times as many, as each mutant needs only a state.
         both_strands: Whether to average over both strands.
-        pool: How a window becomes a vector, of encoders.
+        pool: For encoders: how a window becomes a vector.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Substitutions:
         pools = (pool or family.POOLS[0],)
         self._resume = family.resume
         names = model.config.encoder_readouts if self._is_classifier else pools
-        # The encoder is not read at all, or is one of several.
+        # The classifier does not read the encoder, or reads several.
         if not names or (self._is_classifier and model.others):
             self._resume = None
 
@@ -83,7 +83,7 @@ class Substitutions:
 
         @functools.lru_cache(_LENGTHS)
         def of_length(length: int) -> tuple[Any, Any, Any]:
-            del length  # graphs are quickest where shapes are known
+            del length  # only a cache key: graphs with static shapes are the fastest
             again = compiled.graph(after, reduce_retracing=True)
             return compiled.graph(read), compiled.graph(keep), again
 
@@ -91,46 +91,48 @@ class Substitutions:
         self._head = compiled.graph(head, reduce_retracing=True)
 
     def rows(
-        self, codes: Codes, places: npt.NDArray[np.intp], bases: Codes
+        self, codes: Codes, positions: npt.NDArray[np.intp], bases: Codes
     ) -> tuple[Floats, Floats]:
-        """Reads a sequence and its mutants.
+        """Computes the outputs of a sequence and its mutants.
 
         Args:
             codes: The sequence, uint8, (L,).
-            places: Positions of the substitutions, ascending, (M,), of A, C, G or T.
-            bases: What takes their place, uint8, (M,).
+            positions: Positions of the substitutions, ascending, (M,), all at A, C, G
+                or T.
+            bases: The new bases, uint8, (M,).
 
         Returns:
-            float32, (1, outputs) and (M, outputs), as `outputs.Outputs.rows` returns
-            them for the sequence and for each mutant.
+            float32, (1, outputs) for the sequence and (M, outputs) for its mutants, as
+            from `outputs.Outputs.rows`.
         """
-        strands = [(codes, places, bases)]
+        strands = [(codes, positions, bases)]
         if self._both_strands:
             other = encode.reverse_complement(codes)
-            turned = len(codes) - 1 - places, encode.reverse_complement(bases[:, None])
-            strands.append((other, turned[0][::-1], turned[1][::-1, 0]))
-        # Strands at once: a step of the recurrence is too small to keep all cores busy.
+            reversed_positions = len(codes) - 1 - positions
+            complements = encode.reverse_complement(bases[:, None])
+            strands.append((other, reversed_positions[::-1], complements[::-1, 0]))
+        # Strands run in parallel: a recurrent step is too small to keep all cores busy.
         with concurrent.futures.ThreadPoolExecutor(len(strands)) as pool:
-            found = list(pool.map(lambda strand: self._one_strand(*strand), strands))
+            results = list(pool.map(lambda strand: self._one_strand(*strand), strands))
         if self._both_strands:
-            before, after = found[1]
-            found[1] = before, after[::-1]
-        befores, afters = zip(*found, strict=True)
+            before, after = results[1]
+            results[1] = before, after[::-1]
+        befores, afters = zip(*results, strict=True)
         return self._combined(list(befores)), self._combined(list(afters))
 
-    def _combined(self, each: list[Floats]) -> Floats:
-        """Returns the rows of one strand or two."""
+    def _combined(self, by_strand: list[Floats]) -> Floats:
+        """Combines the rows of one or both strands."""
         if not self._is_classifier:
-            return np.stack(each).mean(axis=0, dtype=np.float32)
+            return np.stack(by_strand).mean(axis=0, dtype=np.float32)
         logits = classifier.over_strands(
-            self._model.config, [tf.constant(x) for x in each]
+            self._model.config, [tf.constant(x) for x in by_strand]
         )
         return np.asarray(outputs.of_classifier(self._model, *logits))
 
     def _one_strand(
-        self, codes: Codes, places: npt.NDArray[np.intp], bases: Codes
+        self, codes: Codes, positions: npt.NDArray[np.intp], bases: Codes
     ) -> tuple[Floats, Floats]:
-        """Returns logits, or vectors, of the sequence and of its mutants."""
+        """Returns logits or vectors of the sequence and of its mutants."""
         pieces, is_valid = codes[None], np.ones((1, 1), bool)
         stride = len(codes)
         if self._is_classifier:
@@ -142,50 +144,51 @@ class Substitutions:
             stride = self._model.config.window - shortest + 1
         keep = self._graphs(pieces.shape[1])[1]
         kept = [keep(tf.constant(piece[None])) for piece in pieces]
-        own = zip(kept, pieces, strict=True)
-        vectors = np.concatenate([self._own(*one) for one in own])  # (W, C)
-        found = []
-        for start in range(0, len(places), _AT_ONCE):
-            at, base = places[start : start + _AT_ONCE], bases[start : start + _AT_ONCE]
+        pairs = zip(kept, pieces, strict=True)
+        vectors = np.concatenate([self._unchanged(*pair) for pair in pairs])  # (W, C)
+        mutants = []
+        for start in range(0, len(positions), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            at, base = positions[part], bases[part]
             changed = np.repeat(vectors[None], len(at), axis=0)
-            for number, piece in enumerate(pieces):
-                here = at - number * stride
-                (inside,) = np.nonzero((here >= 0) & (here < len(piece)))
-                if not is_valid[0, number]:
+            for index, piece in enumerate(pieces):
+                offsets = at - index * stride
+                (inside,) = np.nonzero((offsets >= 0) & (offsets < len(piece)))
+                if not is_valid[0, index]:
                     continue
                 most = self._batch_size * (_JOINED if self._resume else 1)
                 size = _even(len(inside), most)
                 for first in range(0, len(inside), size):
-                    part = inside[first : first + size]
+                    rows = inside[first : first + size]
                     values = self._part(
-                        kept[number], piece, here[part], base[part], size
+                        kept[index], piece, offsets[rows], base[rows], size
                     )
-                    changed[part, number] = values
-            found.append(self._finish(changed, is_valid))
+                    changed[rows, index] = values
+            mutants.append(self._finish(changed, is_valid))
         width = len(self._finish(vectors[None], is_valid)[0])
-        after = np.concatenate([np.zeros((0, width), np.float32), *found])
+        after = np.concatenate([np.zeros((0, width), np.float32), *mutants])
         return self._finish(vectors[None], is_valid), after
 
-    def _own(self, kept: Any, piece: Codes) -> Floats:
+    def _unchanged(self, kept: Any, piece: Codes) -> Floats:
         """Returns the vector of a window without a substitution, (1, C)."""
         read, _, after = self._graphs(len(piece))
         row, past = tf.constant(piece[None]), tf.constant([len(piece)])
-        found = read(row) if self._resume is None else after(kept, row, past, past)
-        return np.asarray(found)
+        vector = read(row) if self._resume is None else after(kept, row, past, past)
+        return np.asarray(vector)
 
     def _part(
         self, kept: Any, piece: Codes, at: npt.NDArray[np.intp], base: Codes, size: int
     ) -> Floats:
-        """Returns the vectors of some mutants of a window, (M, C), M up to `size`."""
+        """Returns the vectors of up to `size` mutants of a window, (M, C)."""
         rest = np.repeat(piece[None], size - len(at), axis=0)
         full = np.concatenate([encode.substituted(piece, at, base), rest])
         first = np.pad(at, (0, len(rest)), constant_values=len(piece)).astype(np.int32)
         after = self._graphs(len(piece))[2]
-        found = after(kept, *map(tf.constant, (full, first, first + 1)))
-        return np.asarray(found)[: len(at)]
+        vectors = after(kept, *map(tf.constant, (full, first, first + 1)))
+        return np.asarray(vectors)[: len(at)]
 
     def _finish(self, vectors: Floats, is_valid: npt.NDArray[np.bool_]) -> Floats:
-        """Returns logits of windows, (M, W, C), or of an encoder their vectors."""
+        """Returns logits from the vectors of windows, (M, W, C), or encoder vectors."""
         if not self._is_classifier:
             return vectors[:, 0]
         valid = np.repeat(is_valid, len(vectors), axis=0)
@@ -193,6 +196,6 @@ class Substitutions:
 
 
 def _even(count: int, size: int) -> int:
-    """Returns the rows of batches that are alike: `size`, an eighth more at most."""
+    """Returns the rows of equal batches: about `size`, at most an eighth more."""
     batches = max(1, -(-8 * count // (9 * size)))
     return max(1, -(-count // batches))

@@ -1,7 +1,7 @@
-"""Tracks of genome browsers, one of each class: bedGraph and bigWig.
+"""Writes genome browser tracks, one for each class: bedGraph and bigWig.
 
-Where windows overlap, a base gets the mean over the windows that it lies in. Tracks
-are sorted by name, as characters, and by start, without overlaps.
+Where windows overlap, a base gets the mean over the windows that contain it. Tracks
+are sorted by name (byte order) and start, without overlaps.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Interval = tuple[int, int, npt.NDArray[np.float64]]
 
 
 class Tracks:
-    """Collects predictions of windows, on disk, and writes tracks at the end.
+    """Collects predictions of windows on disk and writes tracks at the end.
 
     Args:
-        columns: Names of what is predicted, C.
+        columns: Names of the predicted values, C.
         bedgraph: Folder for the bedGraph files, or None.
         bigwig: Folder for the bigWig files, or None.
 
     Raises:
-        ImportError: If bigWig is wanted and pybigtools is missing.
+        ImportError: If bigWig is requested and pybigtools is missing.
     """
 
     def __init__(
@@ -75,15 +75,15 @@ class Tracks:
             self._spool.close()
 
     def write(
-        self, found: Sequence[record_windows.Window], values: npt.NDArray[np.float32]
+        self, windows: Sequence[record_windows.Window], values: npt.NDArray[np.float32]
     ) -> None:
-        """Adds windows, those of a record one after the other, and values, (N, C).
+        """Adds windows, in order and record by record, and their values, (N, C).
 
-        A window whose values are NaN is left out.
+        Windows whose values are all NaN are omitted.
         """
         if self._spool is None:
             return
-        for window, row in zip(found, values, strict=True):
+        for window, row in zip(windows, values, strict=True):
             if window.name != self._name:
                 self._spill(self._mean.finish())
                 self._name = window.name
@@ -93,7 +93,7 @@ class Tracks:
             self._sections[window.name][2] = window.end
 
     def finish(self) -> None:
-        """Writes every track, each whole or not at all."""
+        """Writes every track atomically."""
         if self._spool is None:
             return
         self._spill(self._mean.finish())
@@ -111,7 +111,7 @@ class Tracks:
                 lengths = {
                     _word(record): self._sections[record][2] for record in self._order()
                 }
-                # Its name must end with .bw also while it is written.
+                # The temporary file must also have the suffix .bw.
                 with tempfile.TemporaryDirectory(dir=self._bigwig) as scratch:
                     partial = os.path.join(scratch, path.name)
                     file = signal.bigwig().open(partial, "w")
@@ -129,13 +129,13 @@ class Tracks:
         self._sections[self._name or ""][1] = self._count
 
     def _intervals(self, column: int) -> Iterator[tuple[str, int, int, float]]:
-        """Yields what was spilled, sorted."""
+        """Yields the spilled intervals of a column, sorted."""
         size = self._dtype.itemsize
         for name in self._order():
             first, last, _ = self._sections[name]
-            for number in range(first, last, _BLOCK):
-                self._spool.seek(number * size)
-                read = self._spool.read(min(_BLOCK, last - number) * size)
+            for index in range(first, last, _BLOCK):
+                self._spool.seek(index * size)
+                read = self._spool.read(min(_BLOCK, last - index) * size)
                 rows = np.frombuffer(read, self._dtype)
                 for start, end, value in zip(
                     rows["start"].tolist(),
@@ -150,14 +150,14 @@ class Tracks:
 
 
 class _Mean:
-    """Windows in the order of their starts → intervals with the mean over them."""
+    """Averages overlapping windows, in order of their starts, into intervals."""
 
     def __init__(self, width: int):
         self._width = width
         self._reset()
 
     def add(self, start: int, end: int, values: npt.NDArray[Any]) -> list[Interval]:
-        """Adds a window; returns the intervals that no later one can change."""
+        """Adds a window; returns the intervals that later windows cannot change."""
         done = self._until(start)
         values = values.astype(np.float64)
         self._open.append((end, values))
@@ -165,7 +165,7 @@ class _Mean:
         return done
 
     def finish(self) -> list[Interval]:
-        """Returns the intervals that are left, and forgets all."""
+        """Returns the remaining intervals and resets the state."""
         done = self._until(self._open[-1][0]) if self._open else []
         self._reset()
         return done
@@ -190,14 +190,14 @@ class _Mean:
 
 
 def file_names(columns: Sequence[str]) -> list[str]:
-    """Returns a file name for each class, without its ending.
+    """Returns a file name for each class, without suffix.
 
     Args:
         columns: Names of the classes.
 
     Returns:
-        The names with other characters than letters, digits and "_.+-" as "_";
-        names that were the same, in upper or lower case, end in a number.
+        The names, with characters other than letters, digits and "_.+-" replaced by
+        "_". Names that are equal ignoring case get a number as a suffix.
     """
     names: list[str] = []
     used: set[str] = set()
@@ -212,5 +212,5 @@ def file_names(columns: Sequence[str]) -> list[str]:
 
 
 def _word(name: str) -> str:
-    """Returns a record's name without blanks, which these formats cannot hold."""
+    """Returns a record name without blanks, which these formats do not allow."""
     return "_".join(name.split())

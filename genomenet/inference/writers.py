@@ -1,4 +1,4 @@
-"""Tables of vectors with the interval behind each: Parquet and HDF5."""
+"""Writes tables of vectors and their intervals: Parquet and HDF5."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 _SUFFIXES = (".parquet", ".h5", ".hdf5")
-_GROUP_ROWS: Final = 100_000  # of Parquet, or fewer where rows are wide
+_GROUP_ROWS: Final = 100_000  # maximum rows of a Parquet row group
 _GROUP_BYTES: Final = 1 << 28
-_TABLE_ROWS: Final = 4096  # that are made a table at once
-_HDF5_ROOM: Final = 2 << 20  # bytes that HDF5 holds back
+_TABLE_ROWS: Final = 4096  # rows that are collected into one pyarrow table
+_HDF5_ROOM: Final = 2 << 20  # bytes that HDF5 buffers
 
 
 class Writer(Protocol):
@@ -39,23 +39,23 @@ class Writer(Protocol):
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
-    """Checks that a file's name says its format.
+    """Checks that a file name has a suffix of a supported format.
 
     Args:
         path: The file.
 
     Raises:
-        ValueError: If it ends with none of the known endings.
+        ValueError: If the suffix is unknown.
     """
     if pathlib.Path(path).suffix not in _SUFFIXES:
-        raise ValueError(f"{path} must end with {', '.join(_SUFFIXES)}")
+        raise ValueError(f"{path} must end with one of {', '.join(_SUFFIXES)}")
 
 
 def open_writer(path: pathlib.Path, suffix: str, width: int) -> Writer:
     """Opens a file for rows of `width` channels.
 
     Args:
-        path: The file to make.
+        path: The file to write.
         suffix: One of ".parquet", ".h5", ".hdf5".
         width: Channels of a vector.
 
@@ -68,7 +68,7 @@ def open_writer(path: pathlib.Path, suffix: str, width: int) -> Writer:
 
 
 def digits(value: float) -> str:
-    """Returns a number in six digits, nothing for NaN: as tables of text hold it."""
+    """Formats a number for text tables: six significant digits, empty for NaN."""
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
@@ -76,7 +76,7 @@ class RowGroups:
     """A Parquet file whose rows are written in large groups.
 
     Args:
-        path: The file to make.
+        path: The file to write.
         schema: Its columns.
     """
 
@@ -86,7 +86,7 @@ class RowGroups:
 
         self._pa: Any = pa
         self._schema = schema
-        self._loose: list[tuple[Any, ...]] = []  # rows of no table yet
+        self._loose: list[tuple[Any, ...]] = []  # rows not yet in a table
         self._held: list[Any] = []
         self._rows = self._bytes = 0
         self._file: Any = pq.ParquetWriter(path, schema)
@@ -100,7 +100,7 @@ class RowGroups:
             self._flush()
 
     def write_rows(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Appends rows, a value for each column; NaN and None are null."""
+        """Appends rows with a value for each column; NaN and None become null."""
         self._loose += rows
         if len(self._loose) >= _TABLE_ROWS:
             self._pack()
@@ -114,7 +114,7 @@ class RowGroups:
             self._file.close()
 
     def _pack(self) -> None:
-        """Makes a table of the loose rows."""
+        """Collects the loose rows into a table."""
         rows, self._loose = self._loose, []
         if rows:
             parts = zip(self._schema, zip(*rows, strict=True), strict=True)
@@ -132,7 +132,7 @@ class RowGroups:
 
 
 class _ParquetWriter:
-    """Columns name, start, end, embedding (a list of fixed size)."""
+    """Writes the columns name, start, end and embedding (a list of fixed size)."""
 
     def __init__(self, path: pathlib.Path, width: int):
         import pyarrow as pa
@@ -166,7 +166,7 @@ class _ParquetWriter:
 
 
 class _Hdf5Writer:
-    """Datasets name, start, end (rows,) and embedding (rows, width)."""
+    """Writes the datasets name, start, end, (rows,), and embedding, (rows, width)."""
 
     def __init__(self, path: pathlib.Path, width: int):
         import h5py
@@ -185,7 +185,7 @@ class _Hdf5Writer:
             )
 
     def _check_room(self, size: int) -> None:
-        """Refuses to write where the disk is full: HDF5 tears the process down."""
+        """Raises OSError if the disk is full, where HDF5 would abort the process."""
         if shutil.disk_usage(self._folder).free < size + _HDF5_ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

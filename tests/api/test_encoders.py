@@ -52,7 +52,7 @@ def test_a_long_sequence_is_the_mean_of_its_windows(masked_lm):
     np.testing.assert_allclose(found[0], parts.mean(axis=0), atol=1e-5)
     with pytest.raises(ValueError, match="window=99 must be 3 to"):
         masked_lm.embed([text], window=99)
-    with pytest.raises(ValueError, match="at most window=30 bases, a sequence has 48"):
+    with pytest.raises(ValueError, match="window=30 .* 48"):
         masked_lm.embed([text], pool="none")
     with pytest.raises(ValueError, match="pool='last'"):
         masked_lm.embed([text], pool="last")

@@ -91,7 +91,7 @@ def test_the_call_is_the_command(preset, table, labelled, tmp_path, binary):
 
 
 def test_what_cannot_be_read_is_refused(preset, labelled, tmp_path):
-    with pytest.raises(ValueError, match="120 sequences have 3 labels"):
+    with pytest.raises(ValueError, match=r"sequences \(120\) and labels \(3\)"):
         fit_lib.read_data((labelled[0], labelled[1][:3]))
     with pytest.raises(ValueError, match=r"none\.tsv"):
         fit_lib.read_data(tmp_path / "none.tsv")

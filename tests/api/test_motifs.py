@@ -153,7 +153,7 @@ def test_a_folder_of_other_things_is_kept(fake, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("x")
     (tmp_path / "file").write_text("x")
-    for name, message in (("full", "holds other files"), ("file", "is a file")):
+    for name, message in (("full", "full contains other files"), ("file", "is a file")):
         with pytest.raises(ValueError, match=message):
             motifs.find(planted(2), tmp_path / name, motifs.Options())
     assert (tmp_path / "full" / "thesis.tex").exists()
@@ -171,7 +171,7 @@ def test_what_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no usable control"):
         motifs.find(planted(2), tmp_path / "out", motifs.Options())
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ValueError, match="no backend 'meme'"):
+    with pytest.raises(ValueError, match="backend='meme' must be one of"):
         motifs.find(planted(2), tmp_path, motifs.Options(backend="meme"))
 
 
@@ -198,9 +198,9 @@ def test_sequences_come_from_files_and_tables(tmp_path):
 @pytest.mark.parametrize(
     ("names", "label", "message"),
     [
-        (["x.tsv"], None, "x.tsv is a table: say which label"),
+        (["x.tsv"], None, "x.tsv is a table"),
         (["x.tsv"], "maybe", "no sequence with the label 'maybe'"),
-        (["x.fa"], "yes", "a label needs a table"),
+        (["x.fa"], "yes", "label='yes' needs a table"),
         (["x.fa", "x.tsv"], "yes", "tables and sequence files are mixed"),
         (["none.fa"], None, "none.fa: no such file"),
     ],

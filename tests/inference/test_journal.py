@@ -59,7 +59,7 @@ def test_a_run_goes_on_from_the_last_whole_part(tmp_path):
     values, count = run(path, said=said)
     np.testing.assert_array_equal(values, expected)
     assert count == 2
-    assert said == [f"going on: 4 windows were computed before, for {path}"]
+    assert said == [f"resuming: 4 windows of {path} were computed before"]
     assert left(tmp_path) == []
 
 
@@ -144,7 +144,7 @@ def test_a_killed_command_goes_on(tmp_path, command, output):
         )
 
     whole = start(tmp_path / "whole")
-    assert "going on" not in whole.communicate()[1]
+    assert "resuming" not in whole.communicate()[1]
     cut = tmp_path / "cut"
     for number in (signal.SIGKILL, signal.SIGTERM):
         process = start(cut)
@@ -157,7 +157,7 @@ def test_a_killed_command_goes_on(tmp_path, command, output):
         assert not (cut / output).exists()
         assert size(cut) > 0
     process = start(cut)
-    assert "going on: " in process.communicate()[1]
+    assert "resuming: " in process.communicate()[1]
     assert process.returncode == 0
     assert [path.name for path in cut.iterdir()] == [output]
     expected = (tmp_path / "whole" / output).read_bytes()
