@@ -1,7 +1,7 @@
 """DNA models in TensorFlow and Keras, from sequence file to prediction.
 
-`import genomenet` is quick: it opens no file and imports no TensorFlow. The names
-below are loaded when they are first used.
+`import genomenet` is fast: it opens no file and does not import TensorFlow. The names
+below are loaded on first use.
 """
 
 import contextlib
@@ -95,7 +95,7 @@ _HOMES: Final = {
 
 # Names that need no TensorFlow, which takes seconds to load.
 _QUICK: Final = {"catalog", "dna", "list_datasets", "list_models"}
-_KERAS: Final = "tensorflow"  # the backend that Keras takes by itself
+_KERAS: Final = "tensorflow"  # the default backend of Keras
 
 
 def __getattr__(name: str) -> Any:
@@ -104,8 +104,8 @@ def __getattr__(name: str) -> Any:
     if name not in _QUICK and os.environ.get("KERAS_BACKEND", _KERAS) == _KERAS:
         from genomenet import startup
 
-        with contextlib.suppress(ImportError):  # JAX alone
-            startup.load_tensorflow()  # without its notes
+        with contextlib.suppress(ImportError):  # only JAX is installed
+            startup.load_tensorflow()  # hides its start-up messages
     try:
         value = importlib.import_module(_HOMES.get(name, f"genomenet.{name}"))
     except ModuleNotFoundError as e:

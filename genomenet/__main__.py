@@ -10,24 +10,24 @@ from typing import Final
 from genomenet import startup
 
 COMMANDS: Final = {
-    "build_dataset": "Builds a TFRecord dataset from sequence files, a table or a name",
+    "build_dataset": "Builds a TFRecord dataset from files or from a named recipe",
     "rank_kmers": "Ranks k-mers by normalised PMI",
     "train": "Pretrains a model on a prepared genome",
     "finetune": "Fine-tunes a model on labelled sequences",
-    "audit": "Audits a task of labelled sequences: copies between splits, shortcuts",
+    "audit": "Audits a task for copies between splits and for shortcuts",
     "evaluate": "Compares models and baselines",
     "predict": "Predicts labels of sequence files and tables",
     "embed": "Embeds sequence files with a trained model",
     "score_variants": "Scores variants of a VCF or a table",
     "mutate": "Predicts every single substitution of sequences",
-    "find_motifs": "Finds motifs and names them",
+    "find_motifs": "Finds motifs and compares them with known ones",
     "export": "Writes a trained run as a release folder",
-    "convert": "Converts BERT from and to Hugging Face",
+    "convert": "Converts BERT models from and to the Hugging Face format",
 }
 
 
 def main() -> None:
-    """Runs the command that the first argument names; without one lists them."""
+    """Runs the command named by the first argument, or lists all commands."""
     startup.begin()
     name, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
     if name in ("", "-h", "--help", "help"):

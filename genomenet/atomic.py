@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes: files and folders appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _AT_FDCWD: Final = -100
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE of Linux
 _MARK: Final = ".partial-"
 _OLD: Final = ".replaced-"
-# .NAME.partial-HOST-PROCESS-NUMBER: who writes it, so that what a killed process left
-# is told from what another one is writing.
+# .NAME.partial-HOST-PROCESS-COUNT names the writing process. Leftovers of a killed
+# process can thus be told apart from files that another process is writing.
 _TEMPORARY: Final = re.compile(
     r"(?P<mark>\.partial-|\.replaced-)(?P<host>.+)-(?P<process>[0-9]+)-[0-9]+"
 )
-_LONGEST: Final = 100  # letters of a name that a temporary one repeats
+_LONGEST: Final = 100  # characters of the name that a temporary name repeats
 _HOST: Final = re.sub(r"[^\w.]", "_", socket.gethostname())
 
 _count = iter(range(1 << 62))
-_partials: set[pathlib.Path] = set()  # what this process is writing
+_partials: set[pathlib.Path] = set()  # files that this process is writing
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file by way of a temporary neighbour.
+    """Writes a text file atomically, through a temporary file in the same folder.
 
     Args:
         path: The file, replaced if it exists.
@@ -46,40 +46,41 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def lock(file: IO[Any]) -> bool:
-    """Locks a file until it is closed, or until the process ends in any way.
+    """Locks a file until it is closed or the process ends.
 
     Args:
         file: An open file.
 
     Returns:
-        Whether this process alone holds the file. Where the file system has no locks,
-        every process holds it.
+        True if this process holds the lock. On a file system without locks, every
+        process gets True.
     """
     try:
         is_held = filelock.lock_descriptor(file.fileno(), blocking=False)
     except OSError:  # a file system without locks
         return True
-    # The process that held it before may have removed it since it was opened here.
+    # The previous holder may have removed the file after it was opened here.
     return is_held and os.fstat(file.fileno()).st_nlink > 0
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Gives a temporary path that becomes `path` when the block ends well.
+    """Yields a temporary path that is renamed to `path` when the block succeeds.
 
-    Each process has a name of its own, so that two that write the same never mix: the
-    last one stays. What a killed process left beside it is removed.
+    Each process uses its own temporary name, so that two processes that write the same
+    path never mix their content: the last one wins. Leftovers of killed processes are
+    removed.
 
     Args:
-        path: The file or folder to make; one that exists is replaced, but no folder
-            by a file. Its parents are made, and removed again if the block raises.
-            Where the system can exchange two names, the old or the new one is there at
-            every moment.
+        path: The file or folder to write. An existing one is replaced, but a folder is
+            never replaced by a file. Missing parent folders are created, and removed
+            again if the block raises. Where the system can exchange two names, either
+            the old or the new content exists at every moment.
 
     Yields:
-        A path beside it that does not exist yet. If the block raises, or SIGTERM or
-        SIGHUP ends the process, whatever was made there is deleted and `path` stays
-        as it was.
+        A path in the same folder that does not exist yet. If the block raises, or
+        SIGTERM or SIGHUP ends the process, whatever was written there is deleted and
+        `path` stays unchanged.
 
     Raises:
         IsADirectoryError: If a file would replace a folder.
@@ -99,7 +100,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def remove_partials() -> None:
-    """Removes what this process has half written, before it ends at once."""
+    """Removes the incomplete files of this process, before it ends immediately."""
     for partial in list(_partials):
         with contextlib.suppress(OSError):
             _remove(partial)
@@ -107,7 +108,7 @@ def remove_partials() -> None:
 
 @contextlib.contextmanager
 def parents(path: pathlib.Path) -> Iterator[None]:
-    """Makes the parents of a path, and removes the new ones if the block raises.
+    """Creates the parents of a path, and removes the new ones if the block raises.
 
     Args:
         path: A file or folder.
@@ -117,7 +118,7 @@ def parents(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):  # something else is there by now
+        with contextlib.suppress(OSError):  # no longer empty
             for parent in made:
                 parent.rmdir()
         raise
@@ -125,12 +126,12 @@ def parents(path: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _cleaned(partial: pathlib.Path, path: pathlib.Path) -> Iterator[None]:
-    """Removes what is left of a partial file, and keeps its name out of errors."""
+    """Removes a leftover partial file, and replaces its name in error messages."""
     try:
         yield
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT) and e.filename is None:
-            e.filename = os.fspath(path)  # a full disk says not what it was to hold
+            e.filename = os.fspath(path)  # the error of a full disk names no file
         if isinstance(e.filename, str) and partial.name in e.filename:
             e.filename = e.filename.replace(partial.name, path.name)
         raise
@@ -140,10 +141,10 @@ def _cleaned(partial: pathlib.Path, path: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _removed_by_signals(partial: pathlib.Path) -> Iterator[None]:
-    """Lets SIGTERM and SIGHUP remove what is half written, and end the process.
+    """Lets SIGTERM and SIGHUP remove incomplete files and end the process.
 
-    Their handler removes it, and no exception does: libraries in C++ drop what a
-    handler raises, or make another error of it.
+    The signal handler itself removes them. It raises no exception, because C++
+    libraries drop exceptions from handlers or turn them into other errors.
     """
     handlers: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -162,7 +163,7 @@ def _removed_by_signals(partial: pathlib.Path) -> Iterator[None]:
 
 
 def _end(number: int, frame: Any) -> None:
-    """Removes what this process has half written, and ends it by a signal."""
+    """Removes the incomplete files of this process, and ends it by the signal."""
     del frame
     remove_partials()
     signal.signal(number, signal.SIG_DFL)
@@ -170,7 +171,7 @@ def _end(number: int, frame: Any) -> None:
 
 
 def _exchange(partial: pathlib.Path, path: pathlib.Path) -> None:
-    """Puts a new folder in the place of an old one, which gets the temporary name."""
+    """Swaps a new folder with the old one, which gets the temporary name."""
     with contextlib.suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None, use_errno=True)
         names = os.fsencode(partial), os.fsencode(path)
@@ -178,15 +179,15 @@ def _exchange(partial: pathlib.Path, path: pathlib.Path) -> None:
         if not call:
             return
     old = partial.with_name(partial.name.replace(_MARK, _OLD))
-    os.replace(path, old)  # if this is killed here, the next one puts it back
+    os.replace(path, old)  # if killed here, the next process restores the old folder
     os.replace(partial, path)
     _remove(old)
 
 
 def _remove_left(path: pathlib.Path) -> None:
-    """Removes what processes of this machine that are no more left of `path`.
+    """Removes temporary files of `path` left by dead processes of this machine.
 
-    An old folder that such a process had moved aside is put back.
+    An old folder that such a process had moved aside is restored.
     """
     name = f".{path.name[:_LONGEST]}"
     for left in path.parent.glob(f"{glob.escape(name)}.*"):

@@ -1,6 +1,7 @@
 """Audits a task of labelled sequences: `python -m genomenet.audit --help`.
 
-Copies between splits, and what tells the classes apart that it is not about.
+The audit looks for copies between splits, and for shortcuts: properties that separate
+the classes but are unrelated to the task.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ _GIVEN = command_flags.define_labelled()
 _GENOME = flags.DEFINE_list(
     "genome",
     None,
-    "FASTA files of all genomes that the sequences come from, to see whether they are"
+    "FASTA files of all genomes that the sequences come from, to check that they occur"
     " there.",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "A .json or .tsv file to write, beside what is printed."
+    "output", None, "A .json or .tsv file to write, in addition to the printed report."
 )
 _STRICT = flags.DEFINE_bool("strict", False, "Exit with status 1 on FAIL.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of divisions, folds and intervals.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the splits, folds and intervals.")
 
 flags.adopt_module_key_flags(command_flags)
 
 
 def main() -> None:
-    """Prints a verdict a check, and the worst of them first."""
+    """Prints the overall verdict, then the verdict of each check."""
     _GIVEN.check()
     output = pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None
     if output and (output.suffix not in (".json", ".tsv") or output.is_dir()):
@@ -50,7 +51,7 @@ def main() -> None:
 
         if _GIVEN.dataset.value and verdicts.is_installed():
             startup.load_tensorflow()
-        found = audit_lib.audit_task(
+        result = audit_lib.audit_task(
             str(_GIVEN.dataset.value or _GIVEN.table.value),
             _GIVEN.valid_table.value,
             _GIVEN.test_table.value,
@@ -62,10 +63,10 @@ def main() -> None:
         )
         if output:
             is_json = output.suffix == ".json"
-            text = json.dumps(found.to_json(), indent=2) + "\n"
-            atomic.write_text(output, text if is_json else found.to_tsv())
-    print(found)
-    if _STRICT.value and found.verdict == "FAIL":
+            text = json.dumps(result.to_json(), indent=2) + "\n"
+            atomic.write_text(output, text if is_json else result.to_tsv())
+    print(result)
+    if _STRICT.value and result.verdict == "FAIL":
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""Builds a TFRecord dataset from sequence files, a table, or a recipe by its name.
+"""Builds a TFRecord dataset from sequence files, a table, or a named recipe.
 
 python -m genomenet.build_dataset --dataset=ecoli_k12
 python -m genomenet.build_dataset --fasta=a.fa.gz,more/*.fa --name=mine
@@ -34,79 +34,86 @@ _FASTA = flags.DEFINE_list(
 _TABLE = flags.DEFINE_list(
     "table",
     None,
-    "Tables (TSV or CSV, plain or gzip) with columns sequence, label, and where wanted "
-    "id and split, joined by commas.",
+    "Tables (TSV or CSV, plain or gzip) with columns sequence and label, and optionally"
+    " id and split, joined by commas.",
 )
 _CLASS_FASTA = flags.DEFINE_list(
-    "class_fasta", None, "One sequence file a class: yes=a.fa,no=b.fa."
+    "class_fasta", None, "One sequence file for each class: yes=a.fa,no=b.fa."
 )
 _BED = flags.DEFINE_list(
     "bed",
     None,
     "Files of intervals (BED3 to BED12, narrowPeak, or tables with chrom, start, end),"
-    " to be cut from --genome; joined by commas.",
+    " whose sequences are read from --genome; joined by commas.",
 )
 _GENOME = flags.DEFINE_list("genome", None, "Sequence files of the genome of --bed.")
 _WIDTH = flags.DEFINE_integer(
     "width",
     None,
-    "Bases around the summit or middle of an interval; as it is if not given.",
+    "Bases around the summit of an interval, or around its midpoint if it has no summit"
+    " (default: the interval itself).",
     lower_bound=1,
 )
 _LABEL_COLUMN = flags.DEFINE_integer(
     "label_column",
     None,
-    "Column of --bed with the label, from 1 (default: the fourth if names repeat, else"
-    " all are of one class, the name of the file).",
+    "Column of --bed with the label, counted from 1 (default: the fourth if its names"
+    " repeat, else all intervals are of one class, named after the file).",
     lower_bound=4,
 )
 _EXCLUDE = flags.DEFINE_list(
-    "exclude", None, "Files of intervals from which no sequence may come."
+    "exclude", None, "Files of intervals that no sequence may overlap."
 )
 _SIGNAL = flags.DEFINE_string(
     "signal",
     None,
-    "A bigWig track of the genome: labels are log(1 + its mean over each sequence).",
+    "A bigWig track of the genome: labels are log(1 + mean signal of each sequence).",
 )
 _NEGATIVES = flags.DEFINE_enum(
     "negatives",
     None,
     ["gc", "shuffle"],
-    "Add a class negative: gc, random windows of the genome, alike in GC and N, in the"
-    " same split; shuffle, the sequences with their dinucleotides shuffled.",
+    "Add a class named negative. gc: random windows of the genome with similar shares"
+    " of GC and N, in the same split; shuffle: the sequences, dinucleotide-shuffled.",
 )
 _PER_POSITIVE = flags.DEFINE_integer(
-    "negatives_per_positive", None, "Negatives for each interval; 1.", lower_bound=1
+    "negatives_per_positive",
+    None,
+    "Negatives for each interval (default: 1).",
+    lower_bound=1,
 )
-_NAME = flags.DEFINE_string("name", None, "Name of the dataset that is made.")
+_NAME = flags.DEFINE_string("name", None, "Name of the new dataset.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder of all datasets; $TFDS_DATA_DIR or ~/tensorflow_datasets if not given.",
+    "Folder of all datasets (default: $TFDS_DATA_DIR or ~/tensorflow_datasets).",
 )
 _MANUAL_DIR = flags.DEFINE_string(
-    "manual_dir", None, "Folder with files you fetched, instead of a download."
+    "manual_dir", None, "Folder with files you downloaded, instead of a download."
 )
 _CHUNK_LENGTH = flags.DEFINE_integer(
-    "chunk_length", None, "Bases in a chunk, at most; 16384 if not given."
+    "chunk_length", None, "Maximum length of a chunk, in bases (default: 16384)."
 )
 _MIN_LENGTH = flags.DEFINE_integer(
     "min_length",
     None,
-    "Shortest stretch between long runs of N that is used, in bases; 100 if not given.",
+    "Minimum length of a segment between long runs of N, in bases (default: 100);"
+    " shorter ones are dropped.",
 )
 _SPLITS = flags.DEFINE_string(
     "splits",
     None,
-    "Percentages of train/validation/test; 90/5/5 if not given. Of --bed also contigs"
-    " of validation and test: chrom:chr8,chr9/chr1.",
+    "Percentages of train/validation/test (default: 90/5/5). With --bed also the"
+    " contigs of validation and test: chrom:chr8,chr9/chr1.",
 )
-_SPLIT_SEED = flags.DEFINE_integer("split_seed", None, "Seed of the splits; 0.")
+_SPLIT_SEED = flags.DEFINE_integer(
+    "split_seed", None, "Seed of the splits (default: 0)."
+)
 _TASK = flags.DEFINE_enum(
     "task",
     None,
     ["auto", *task_kinds.KINDS],
-    "What labels mean; found in the data if not given.",
+    "Kind of task (default: inferred from the labels).",
 )
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Replace a dataset of this name, once the new one is complete."
@@ -114,7 +121,7 @@ _OVERWRITE = flags.DEFINE_bool(
 _BEAM_OPTIONS = flags.DEFINE_string(
     "beam_options",
     None,
-    "Build with Apache Beam and these pipeline options, as --runner=DirectRunner.",
+    "Build with Apache Beam and these pipeline options, such as --runner=DirectRunner.",
 )
 
 _GENOME_ONLY = (_CHUNK_LENGTH, _MIN_LENGTH, _BEAM_OPTIONS)
@@ -139,9 +146,9 @@ def main() -> None:
     if given[0] is not _BED:
         _refuse(_BED_ONLY, "--bed")
     elif not _GENOME.value:
-        raise app.UsageError("--bed needs the --genome that its intervals are of")
+        raise app.UsageError("--bed needs --genome, the genome of its intervals")
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # not so under nohup
+        if signal.getsignal(number) == signal.SIG_DFL:  # differs under nohup
             signal.signal(number, _stop)
     from genomenet.data import building, summary
 
@@ -166,7 +173,7 @@ def main() -> None:
 
 
 def _stop(number: int, frame: Any) -> None:
-    """Ends the command, which then removes what it has begun."""
+    """Ends the command, which then removes the incomplete dataset."""
     del frame
     print("build_dataset: stopped; nothing was kept", file=sys.stderr)
     sys.exit(128 + number)
@@ -203,15 +210,15 @@ def _recipe(source: str) -> tuple[str, Callable[[str], Any]]:
         )
     from genomenet.data import recipes  # imports TFDS
 
-    of = {"fasta": recipes.GenomeChunks, "bed": recipes.SelectedIntervals}
-    base = of.get(source, recipes.LabelledSequences)
+    bases = {"fasta": recipes.GenomeChunks, "bed": recipes.SelectedIntervals}
+    base = bases.get(source, recipes.LabelledSequences)
     return name, lambda data_dir: base(
         name=name, sources=files, data_dir=data_dir, **_options()
     )
 
 
 def _from_catalogue() -> tuple[str, Callable[[str], Any]]:
-    """Returns name and maker for a recipe of the catalogue."""
+    """Returns the name and a builder function for a recipe of the catalogue."""
     from genomenet.data import building, catalogue
 
     recipe = catalogue.builder_class(_DATASET.value)
@@ -224,7 +231,7 @@ def _from_catalogue() -> tuple[str, Callable[[str], Any]]:
 
 
 def _options() -> dict[str, Any]:
-    """Returns the options that were given, by the names of the recipes' arguments."""
+    """Returns the given options, keyed by argument name of the recipes."""
     values = {
         "chunk_length": _CHUNK_LENGTH.value,
         "min_length": _MIN_LENGTH.value,
@@ -243,25 +250,25 @@ def _options() -> dict[str, Any]:
 
 
 def _refuse(given: Sequence[flags.FlagHolder[Any]], what: str) -> None:
-    """Refuses flags that belong to the other kind of dataset."""
+    """Raises UsageError if flags of another kind of dataset are given."""
     for flag in given:
         if flag.value is not None:
             raise app.UsageError(f"--{flag.name} is for {what} only")
 
 
 def _class_files() -> dict[str, list[str]]:
-    """Reads --class_fasta."""
+    """Parses --class_fasta: class name → sequence files."""
     from genomenet.dna import reader
 
-    found: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     for part in _CLASS_FASTA.value or []:
         name, equals, path = part.partition("=")
         if not (name.strip() and equals and path.strip()):
             raise app.UsageError(f"--class_fasta: write class=file, not {part!r}")
-        found.setdefault(name.strip(), []).append(path.strip())
-    for name, paths in found.items():
-        found[name] = reader.expand(paths)
-    return found
+        files.setdefault(name.strip(), []).append(path.strip())
+    for name, paths in files.items():
+        files[name] = reader.expand(paths)
+    return files
 
 
 if __name__ == "__main__":

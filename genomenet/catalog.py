@@ -1,8 +1,8 @@
-"""Names of the catalogues `models/` and `datasets/`, and the folders behind them.
+"""Names and folders of the catalogues `models/` and `datasets/`.
 
 The name of a folder is the public name of the model or dataset. In a checkout the
-catalogues are the two folders beside this package; a wheel carries copies of them
-inside it, as `genomenet/_models` and `genomenet/_datasets`.
+catalogues are the two folders beside this package; a wheel contains copies of them
+as `genomenet/_models` and `genomenet/_datasets`.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 _PACKAGE: Final = pathlib.Path(__file__).resolve().parent
-# Models that are no longer there, and those that took their place.
+# Removed models → the models that replaced them.
 _SUCCESSORS: Final = {
     "logo6_genemask_chr20": "logo6_genemask_human",
     "logo6_kmer_span_chr20": "logo6_genemask_human",
@@ -33,12 +33,12 @@ def datasets_root() -> pathlib.Path:
 
 
 def model_names() -> list[str]:
-    """Returns the names of all models of the catalogue, sorted."""
+    """Returns the names of all models in the catalogue, sorted."""
     return _names(models_root(), _is_model)
 
 
 def dataset_names() -> list[str]:
-    """Returns the names of all datasets of the catalogue, sorted."""
+    """Returns the names of all datasets in the catalogue, sorted."""
     return _names(datasets_root(), _is_dataset)
 
 
@@ -46,15 +46,15 @@ def model_folder(name: str | os.PathLike[str]) -> pathlib.Path:
     """Finds the folder of a model.
 
     Args:
-        name: A name of the catalogue, or the path of a folder that holds a
-            `config.json`. A word without a slash is first taken as a name. The name
-            of a model that was replaced is taken for its successor, which is said.
+        name: A name in the catalogue, or the path of a folder with a `config.json`.
+            A word without a slash is first looked up as a name. The name of a
+            replaced model stands for its successor, with a note on stderr.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If there is no such model; the message lists those there are.
+        ValueError: If there is no such model; the message lists the known models.
     """
     if isinstance(name, str) and name in _SUCCESSORS and not os.path.isdir(name):
         name = _successor(name)
@@ -65,28 +65,29 @@ def dataset_folder(name: str | os.PathLike[str]) -> pathlib.Path:
     """Finds the folder of a dataset recipe.
 
     Args:
-        name: A name of the catalogue, or the path of a folder `x` that holds
-            `x_dataset_builder.py`. A word without a slash is first taken as a name.
+        name: A name in the catalogue, or the path of a folder `x` with an
+            `x_dataset_builder.py`. A word without a slash is first looked up as a
+            name.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If there is no such dataset; the message lists those there are.
+        ValueError: If there is no such dataset; the message lists the known ones.
     """
     return _folder(name, "dataset", datasets_root(), _is_dataset)
 
 
 @functools.cache
 def _successor(name: str) -> str:
-    """Returns the name of the model that replaced another, and says so, once."""
+    """Returns the name of the model that replaced another, and prints a note once."""
     successor = _SUCCESSORS[name]
     print(f"the model {name} was replaced by {successor}", file=sys.stderr)
     return successor
 
 
 def _root(catalogue: str) -> pathlib.Path:
-    """The copy inside the wheel; a checkout has none, but the catalogue itself."""
+    """Returns the copy inside a wheel, or the catalogue itself in a checkout."""
     packaged = _PACKAGE / f"_{catalogue}"
     return packaged if packaged.is_dir() else _PACKAGE.parent / catalogue
 
@@ -122,9 +123,9 @@ def _folder(
         missing = (
             "config.json" if kind == "model" else f"{path.name}_dataset_builder.py"
         )
-        raise ValueError(f"{text} is no {kind}: it holds no {missing}")
+        raise ValueError(f"{text} is not a {kind}: it has no {missing}")
     if path.is_file():
-        hint = "; sequence files are given as fasta" if kind == "dataset" else ""
+        hint = "; pass sequence files as fasta" if kind == "dataset" else ""
         raise ValueError(f"{text} is a file, not the folder of a {kind}{hint}")
     if _is_path(name):
         raise ValueError(f"there is no {kind} folder {text}")
@@ -136,5 +137,5 @@ def _folder(
 
 
 def _is_path(name: str | os.PathLike[str]) -> bool:
-    """Whether only a path can be meant: names have no separator."""
+    """Returns whether the name can only be a path: names have no separator."""
     return not isinstance(name, str) or pathlib.Path(name).name != name

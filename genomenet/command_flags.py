@@ -1,7 +1,7 @@
-"""Flags that several commands have, defined once.
+"""Flags that several commands share.
 
-A command calls the functions at its top, then
-`flags.adopt_module_key_flags(command_flags)`, so that its --help shows them.
+A command calls these functions at module level, then
+`flags.adopt_module_key_flags(command_flags)`, so that its --help shows the flags.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from genomenet import task_kinds
 def define_genome() -> tuple[
     flags.FlagHolder[list[str] | None], flags.FlagHolder[int | None]
 ]:
-    """Defines --genome and --width, for an --input of intervals."""
+    """Defines --genome and --width, for commands whose --input may be intervals."""
     genome = flags.DEFINE_list(
         "genome",
         None,
-        "Sequence files of the genome; the input is then intervals: BED, narrowPeak, or"
-        " tables with the columns chrom, start, end.",
+        "Sequence files of the genome. The input then consists of intervals: BED,"
+        " narrowPeak, or tables with the columns chrom, start, end.",
     )
     width = flags.DEFINE_integer(
         "width",
         None,
-        "Of intervals: bases around the summit or else the middle (default: as they"
-        " are).",
+        "Bases around the summit of an interval, or around its midpoint if it has no"
+        " summit (default: the interval itself).",
         lower_bound=1,
     )
     return genome, width
@@ -47,14 +47,14 @@ class Labelled:
     train_split: flags.FlagHolder[str]
 
     def check(self) -> None:
-        """Raises UsageError where they do not go together."""
+        """Raises UsageError if the flags contradict each other."""
         if bool(self.dataset.value) == bool(self.table.value):
             raise app.UsageError("give one of --dataset and --table")
         if self.dataset.value and (self.valid_table.value or self.test_table.value):
-            raise app.UsageError("--valid_table and --test_table go with --table")
+            raise app.UsageError("--valid_table and --test_table need --table")
 
     def named(self) -> dict[str, Any]:
-        """Returns what must exist, as `data.existing.check` takes it."""
+        """Returns the inputs that must exist, as arguments of `data.existing.check`."""
         return {
             "dataset": self.dataset.value,
             "data_dir": self.data_dir.value,
@@ -78,8 +78,8 @@ def define_labelled() -> Labelled:
         table=flags.DEFINE_string(
             "table",
             None,
-            "TSV or CSV with columns sequence, label, and where wanted id and split;"
-            " alone and without a split it is divided, 80/10/10.",
+            "TSV or CSV with columns sequence and label, and optionally id and split."
+            " A single table without a column split is divided 80/10/10.",
         ),
         valid_table=flags.DEFINE_string(
             "valid_table", None, "Validation set of --table."
@@ -89,9 +89,9 @@ def define_labelled() -> Labelled:
             "task",
             "auto",
             ["auto", *task_kinds.KINDS],
-            "What the labels of --table mean; found in the labels if not given.",
+            "Kind of task of --table; auto infers it from the labels.",
         ),
         train_split=flags.DEFINE_string(
-            "train_split", "train", "Split of --dataset to learn from, as train_10."
+            "train_split", "train", "Training split of --dataset, such as train_10."
         ),
     )

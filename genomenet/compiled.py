@@ -1,4 +1,4 @@
-"""Functions of a model and arrays, compiled by TensorFlow or by JAX."""
+"""Compiles functions of a model and arrays with TensorFlow or JAX."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from genomenet.dna import alphabet
 
 
 def function(model: keras.Model, call: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a function, under Keras' backend.
+    """Compiles a function with the current Keras backend.
 
     Args:
         model: The model; its weights may change between calls.
-        call: A function of the model and arrays, in `keras.ops`.
+        call: A function of the model and arrays, written in `keras.ops`.
 
     Returns:
-        A function of the arrays alone, NumPy in and NumPy out, as many as `call`
-        returns. TensorFlow traces it for the first shapes and once more for all
-        others, JAX for all shapes.
+        A function of the arrays only. It takes NumPy arrays and returns the outputs of
+        `call` as NumPy arrays. TensorFlow traces it for the first shapes and once more
+        for all others, JAX for every shape.
     """
     if keras.backend.backend() == "jax":
         import jax
@@ -46,15 +46,15 @@ def function(model: keras.Model, call: Callable[..., Any]) -> Callable[..., Any]
 
 
 def graph(call: Callable[..., Any], **options: Any) -> Any:
-    """Returns a function as `tf.function` without AutoGraph.
+    """Wraps a function in `tf.function` without AutoGraph.
 
-    TensorFlow counts traces by the code of a function, and warns when that code is
-    traced often, as where five models are read in a row; of a partial object it counts
-    those of the object alone.
+    TensorFlow counts traces per code object and warns when the same code is traced
+    often, for example when five models are loaded in a row. The traces of a
+    `functools.partial` object are counted for each object separately.
 
     Args:
         call: A function of tensors.
-        **options: Of `tf.function`.
+        **options: Arguments of `tf.function`.
 
     Raises:
         ValueError: If Keras runs on another backend.
@@ -67,7 +67,10 @@ def graph(call: Callable[..., Any], **options: Any) -> Any:
 
 
 def pad_to_few(rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Pads rows where JAX compiles each length: to one of four an octave.
+    """Pads rows on JAX to one of four lengths per power of two.
+
+    JAX compiles once for every length. On other backends the rows are returned
+    unchanged.
 
     Args:
         rows: Codes, uint8, (B, L).

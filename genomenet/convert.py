@@ -1,4 +1,4 @@
-"""Converts BERT from and to Hugging Face: `python -m genomenet.convert --help`."""
+"""Converts BERT models from and to Hugging Face: `genomenet convert --help`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from absl import app, flags
 _FROM_HF = flags.DEFINE_string(
     "from_hf",
     None,
-    "Folder with config.json, a vocabulary, and model.safetensors or pytorch_model.bin"
-    " (or their parts with an index), to be read.",
+    "Folder to read, with config.json, a vocabulary, and model.safetensors or"
+    " pytorch_model.bin (or their shards with an index).",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "With --from_hf: the model folder.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "With --from_hf: the model folder to write."
+)
 _INPUT = flags.DEFINE_string(
-    "input", None, "Name of a trained model, or its folder, to be written --to_hf."
+    "input", None, "Name or folder of the trained model to write to --to_hf."
 )
-_TO_HF = flags.DEFINE_string("to_hf", None, "With --input: the folder to make.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a folder that is there.")
+_TO_HF = flags.DEFINE_string("to_hf", None, "With --input: the folder to write.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing folder.")
 
 
 def main() -> None:
@@ -47,11 +49,11 @@ def _convert() -> None:
     from genomenet.release import export, folder
 
     if _FROM_HF.value:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", UserWarning)
             model, content = hf_bert.read(_FROM_HF.value)
-        for warning in told:
+        for warning in caught:
             print(f"convert: warning: {warning.message}", file=sys.stderr)
         export.write_release(
             model,
@@ -68,13 +70,13 @@ def _convert() -> None:
     from genomenet.models import bert
 
     if not isinstance(model, bert.BertMaskedLM):
-        raise ValueError(f"{_INPUT.value} is no BERT, which is all that can be written")
+        raise ValueError(f"{_INPUT.value} is not a BERT model: only those are written")
     hf_bert.write(model, output)
     print(f"written: {output}")
 
 
 def _check(output: pathlib.Path) -> None:
-    """Refuses to replace what is there, but for another model where that is wanted."""
+    """Raises unless the output is new, or a model folder that may be replaced."""
     from genomenet import catalog
 
     if not output.exists():
@@ -84,9 +86,13 @@ def _check(output: pathlib.Path) -> None:
     source = pathlib.Path(_FROM_HF.value or catalog.model_folder(str(_INPUT.value)))
     source, output = source.resolve(), output.resolve()
     if output == source or output in source.parents:
-        raise ValueError(f"{output} is the input, or holds it: choose another folder")
+        raise ValueError(
+            f"{output} is or contains the input: choose another output folder"
+        )
     if not (output / "config.json").is_file():
-        raise ValueError(f"{output} is no model folder: --overwrite replaces only one")
+        raise ValueError(
+            f"{output} is not a model folder: --overwrite replaces only model folders"
+        )
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ _POOL = flags.DEFINE_enum(
         "embeddings_bins",
         "none",
     ],
-    "How a window becomes one vector (default: the model's); bins: the means of 8"
-    " parts, joined; none: one a patch.",
+    "How a window becomes one vector (default: the model's). bins: means of 8 parts,"
+    " concatenated; none: one vector per patch or token.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 64, "Windows embedded at once.", lower_bound=1
+    "batch_size", 64, "Windows per batch.", lower_bound=1
 )
 _BOTH_STRANDS = flags.DEFINE_bool(
     "both_strands", False, "Average with the vector of the reverse complement."
@@ -58,18 +58,18 @@ _BOTH_STRANDS = flags.DEFINE_bool(
 _MAX_N = flags.DEFINE_float(
     "max_n",
     1.0,
-    "Share of N from which on a window has no information: its vector is NaN.",
+    "Share of N at or above which the vector of a window is NaN.",
 )
 
 flags.adopt_module_key_flags(command_flags)
 
 
 def main() -> None:
-    """Writes one row a window."""
+    """Writes one row per window."""
     from genomenet.data import existing
     from genomenet.inference import writers
 
-    with startup.refusing("embed", state="the same command goes on"):
+    with startup.refusing("embed", state="run it again to go on"):
         existing.check(
             models=[_MODEL.value],
             files=_INPUT.value,

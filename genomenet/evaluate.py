@@ -20,8 +20,8 @@ _PROTOCOL = flags.DEFINE_enum(
     "protocol",
     None,
     ["few_shot", "label_fraction"],
-    "few_shot varies the examples of each class; label_fraction the share of the"
-    " labels, each with fine-tuning and with a linear probe.",
+    "few_shot varies the number of examples per class; label_fraction varies the share"
+    " of labels. Both use fine-tuning and a linear probe.",
     required=True,
 )
 _MODELS = flags.DEFINE_list(
@@ -33,8 +33,8 @@ _MODELS = flags.DEFINE_list(
 _FROM_SCRATCH = flags.DEFINE_bool(
     "from_scratch",
     True,
-    "Train models that have weights from random ones too; of several of one"
-    " architecture that is needed of one only.",
+    "Also train models with pretrained weights from random weights; of several models"
+    " with the same architecture, only one needs this.",
 )
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Name of a dataset of labelled sequences, or its folder."
@@ -45,26 +45,27 @@ _DATA_DIR = flags.DEFINE_string(
 _VERIFY = flags.DEFINE_bool(
     "verify",
     False,
-    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+    "Read all of --dataset first and compare checksums, not only sizes and ends of"
+    " files.",
 )
 _TABLE = flags.DEFINE_string(
-    "table", None, "TSV or CSV with columns sequence, label, as in genomenet.finetune."
+    "table", None, "TSV or CSV with columns sequence, label, as for genomenet.finetune."
 )
 _TEST_TABLE = flags.DEFINE_string("test_table", None, "Test set of --table.")
 _TASK = flags.DEFINE_enum(
     "task",
     "auto",
     ["auto", *task_kinds.KINDS],
-    "What the labels of --table mean; found in the labels if not given.",
+    "Kind of task of --table; auto infers it from the labels.",
 )
 _POSITIVE = flags.DEFINE_string(
     "positive",
     None,
-    "Of two classes the one that F1 and AUPRC are about (default: the one that is not"
-    " called non-…, control, background, other, 0 or the like, else the last).",
+    "Positive class of two, for F1 and AUPRC (default: the class not named non-…,"
+    " control, background, other, 0 or the like; else the last).",
 )
 _SHOTS = flags.DEFINE_list(
-    "shots", None, "Examples of each class (default: 10,50,100,500,1000)."
+    "shots", None, "Examples per class (default: 10,50,100,500,1000)."
 )
 _FRACTIONS = flags.DEFINE_list(
     "fractions", None, "Shares of the labels (default: 0.001,0.01,0.1,1.0)."
@@ -75,7 +76,8 @@ _SEEDS = flags.DEFINE_integer(
 _K = flags.DEFINE_integer(
     "k",
     None,
-    "Bases of the k-mers of the baseline (default: 6, below 100 bases 5).",
+    "Length of the k-mers of the baseline, in bases (default: 6; 5 for sequences below"
+    " 100 bases).",
     lower_bound=1,
     upper_bound=8,
 )
@@ -87,11 +89,11 @@ _AGAIN = "run the same command again to go on"
 
 
 def main() -> None:
-    """Does all runs that are not done yet, and writes and prints the results."""
+    """Runs everything that is not finished yet, and writes and prints the results."""
     if bool(_DATASET.value) == bool(_TABLE.value):
         raise app.UsageError("give one of --dataset and --table")
     if _DATASET.value and _TEST_TABLE.value:
-        raise app.UsageError("--test_table goes with --table")
+        raise app.UsageError("--test_table needs --table")
     settings = _settings()
     from genomenet.data import existing
     from genomenet.training import signals
@@ -126,8 +128,8 @@ def _evaluate(settings: tuple[int | float, ...]) -> None:
     data = data.with_positive(_POSITIVE.value)
     for line in report.describe(data):
         print(line, file=sys.stderr)
-    words = list(strands.of_words(data))
-    for line in words:
+    strand_notes = list(strands.of_words(data))
+    for line in strand_notes:
         print(f"WARNING: {line}", file=sys.stderr)
     name = f"{protocol.kind}-{data.name.split('.')[0]}"
     workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}")
@@ -140,13 +142,13 @@ def _evaluate(settings: tuple[int | float, ...]) -> None:
         k=_K.value,
         from_scratch=_FROM_SCRATCH.value,
     )
-    notes = [*strands.of_mirrored(data), *words]
+    notes = [*strands.of_mirrored(data), *strand_notes]
     print(results.write(workdir, protocol, data.task, notes))
     print(f"results:   {workdir}/results.csv, results.md, results.png")
 
 
 def _data() -> tuple[Any, pathlib.Path | None]:
-    """Reads the examples; of a prepared dataset also returns its folder."""
+    """Reads the examples. Returns them with the folder of a prepared dataset."""
     from genomenet.data import catalogue, examples
 
     if _DATASET.value:
@@ -159,21 +161,25 @@ def _data() -> tuple[Any, pathlib.Path | None]:
 
 
 def _settings() -> tuple[int | float, ...]:
-    """Returns the settings of the protocol that were asked for, or none."""
+    """Returns the given settings of the protocol, empty for its defaults."""
     is_few_shot = _PROTOCOL.value == "few_shot"
     given, other = (_SHOTS, _FRACTIONS) if is_few_shot else (_FRACTIONS, _SHOTS)
     if other.value is not None:
-        raise app.UsageError(f"--{other.name} does not go with {_PROTOCOL.value}")
+        raise app.UsageError(
+            f"--{other.name} cannot be used with --protocol={_PROTOCOL.value}"
+        )
     try:
         kind = int if is_few_shot else float
         return tuple(kind(value) for value in given.value or ())
     except ValueError:
         text = ",".join(given.value or ())
-        raise app.UsageError(f"--{given.name}={text}: not all are numbers") from None
+        raise app.UsageError(
+            f"--{given.name}={text} must be numbers joined by commas"
+        ) from None
 
 
 def _stop(number: int, frame: Any) -> None:
-    """Ends the command; what is done has been kept."""
+    """Ends the command; finished runs are kept."""
     del frame
     startup.end(number, _AGAIN)
 

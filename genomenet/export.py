@@ -15,14 +15,14 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _FROM_NPZ = flags.DEFINE_string(
     "from_npz",
     None,
-    "Instead of --workdir: an .npz of weights, of an earlier version; config.json,"
-    " metrics.jsonl and flags.txt lie beside it.",
+    "Instead of --workdir: an .npz file of weights from an earlier version, in a folder"
+    " with config.json, metrics.jsonl and flags.txt.",
 )
 _NAME = flags.DEFINE_string("name", None, "Name of the model.", required=True)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "The release folder (default: export/<name> in the run's folder)."
 )
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a folder that is there.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing folder.")
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def _export(name: str) -> pathlib.Path:
     workdir = pathlib.Path(npz).parent if npz else pathlib.Path(_WORKDIR.value or "")
     output = pathlib.Path(_OUTPUT.value or workdir / "export" / name)
     if pathlib.PurePath(name).name != name or name.startswith("."):
-        raise ValueError(f"--name={name} is not the name of a folder")
+        raise ValueError(f"--name={name} must be a folder name, without separators")
     if output.exists() and not _OVERWRITE.value:
         raise ValueError(f"{output} exists: give --overwrite to replace it")
     from genomenet import json_file, startup

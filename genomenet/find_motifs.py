@@ -1,4 +1,4 @@
-"""Finds motifs and names them: `python -m genomenet.find_motifs --help`."""
+"""Finds motifs: `python -m genomenet.find_motifs --help`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INPUT = flags.DEFINE_list(
     required=True,
 )
 _LABEL = flags.DEFINE_string(
-    "label", None, "Of tables: the label of the sequences; all others are controls."
+    "label", None, "For tables: the label of interest; other rows are controls."
 )
 _CONTROL = flags.DEFINE_list(
     "control",
@@ -39,31 +39,33 @@ _CONTROL = flags.DEFINE_list(
 )
 _GENOME, _WIDTH = command_flags.define_genome()
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder to write; an older result there is replaced.", required=True
+    "output", None, "Folder to write; an earlier result is replaced.", required=True
 )
 _BACKEND = flags.DEFINE_enum(
     "backend",
     "auto",
     ["auto", "native", "rgadem"],
-    "The finder; auto is the native one.",
+    "Motif finder; auto is the native one.",
 )
 _MIN_WIDTH = flags.DEFINE_integer(
-    "min_width", _NATIVE.min_width, "Bases of the narrowest motif, from 6 on."
+    "min_width", _NATIVE.min_width, "Minimum width of a motif, in bases; at least 6."
 )
 _MAX_WIDTH = flags.DEFINE_integer(
-    "max_width", _NATIVE.max_width, "Bases of the widest motif, up to 20."
+    "max_width", _NATIVE.max_width, "Maximum width of a motif, in bases; at most 20."
 )
 _NUM_MOTIFS = flags.DEFINE_integer(
     "num_motifs",
     _NATIVE.num_motifs,
-    "Motifs to look for at most; 0 for as many as there are.",
+    "Maximum number of motifs; 0: no limit.",
     lower_bound=0,
 )
 _THRESHOLD = flags.DEFINE_float(
-    "threshold", _NATIVE.threshold, "p-value above which a motif is taken for chance."
+    "threshold", _NATIVE.threshold, "p-value above which a motif is not significant."
 )
 _PATIENCE = flags.DEFINE_integer(
-    "patience", _NATIVE.patience, "Such motifs in a row that end the search."
+    "patience",
+    _NATIVE.patience,
+    "Consecutive motifs that are not significant after which the search ends.",
 )
 _BOTH_STRANDS = flags.DEFINE_bool(
     "both_strands", _NATIVE.both_strands, "Look for motifs on both strands."
@@ -74,10 +76,10 @@ _HOLDOUT = flags.DEFINE_float(
 _ORDER = flags.DEFINE_integer(
     "order",
     _NATIVE.order,
-    "Order of the Markov chain of the background, 0 to 5: shuffling keeps k-mers"
-    " longer by one.",
+    "Order of the Markov chain of the background, 0 to 5; shuffling preserves the"
+    " counts of k-mers of order + 1 bases.",
 )
-_SEED = flags.DEFINE_integer("seed", _NATIVE.seed, "Fixes the result.")
+_SEED = flags.DEFINE_integer("seed", _NATIVE.seed, "Seed of the search.")
 _GADEM_PRESET = flags.DEFINE_enum(
     "gadem_preset", "default", ["default", "genemask"], "Parameters of rGADEM."
 )
@@ -92,22 +94,22 @@ _TIMEOUT = flags.DEFINE_float(
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Folder or name of a classifier: look for motifs in what it looked at only.",
+    "Folder or name of a classifier: search only regions with high attribution.",
 )
 _ATTRIBUTION = flags.DEFINE_enum(
     "attribution",
     None,
     ["integrated_gradients", "input_x_gradient", "mutations", "attention"],
-    "How the classifier is asked (default: integrated_gradients, or mutations where it"
-    " reads k-mers or positions itself); attention of BERT only.",
+    "Attribution method of --model (default: integrated_gradients, or mutations for"
+    " classifiers that read k-mers or positions themselves); attention: BERT only.",
 )
 _TARGET = flags.DEFINE_string(
     "target",
     None,
-    "Class it is asked about (default: --label, else the positive one of two).",
+    "Class to explain (default: --label, else the positive class of two).",
 )
 _JASPAR = flags.DEFINE_bool(
-    "jaspar", False, "Name motifs after JASPAR; needs the extra motifs."
+    "jaspar", False, "Compare motifs with JASPAR; needs the extra motifs."
 )
 _TAX_GROUP = flags.DEFINE_list(
     "tax_group", [], "Groups of JASPAR, such as vertebrates,insects (default: all)."
@@ -115,10 +117,12 @@ _TAX_GROUP = flags.DEFINE_list(
 _RANKING = flags.DEFINE_string(
     "ranking",
     None,
-    "A ranking of k-mers, as of genomenet.rank_kmers: counts how many of the best lie"
-    " in the motifs.",
+    "A ranking of k-mers from genomenet.rank_kmers: counts how many of the best k-mers"
+    " are in the motifs.",
 )
-_K = flags.DEFINE_integer("k", 6, "Bases of these k-mers.", lower_bound=3)
+_K = flags.DEFINE_integer(
+    "k", 6, "Length of the k-mers of --ranking, in bases.", lower_bound=3
+)
 
 flags.adopt_module_key_flags(command_flags)
 
@@ -152,7 +156,7 @@ def main() -> None:
                 genome=_GENOME.value if of_genome else None,
                 width=_WIDTH.value if of_genome else None,
             )
-        found = motifs.find(
+        result = motifs.find(
             sequences,
             _OUTPUT.value,
             options,
@@ -161,9 +165,9 @@ def main() -> None:
             command=_command(),
             progress=_say,
         )
-    for warning in found.warnings:
+    for warning in result.warnings:
         _say(f"WARNING: {warning}")
-    first, *lines = found.summary()
+    first, *lines = result.summary()
     print(f"{first} in {_OUTPUT.value}", *lines, sep="\n")
 
 
@@ -203,7 +207,7 @@ def _options() -> motifs.Options:
 
 
 def _command() -> dict[str, str]:
-    """Returns what the report says of the run; names of files without folders."""
+    """Returns the options shown in the report; file names without folders."""
     given = {"input": _names(_INPUT.value), "backend": _BACKEND.value}
     if _LABEL.value:
         given["label"] = _LABEL.value

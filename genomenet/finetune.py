@@ -17,42 +17,43 @@ from genomenet import command_flags
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Name of a folder in models/, or the path of one. A classifier that predicts the"
-    " same gives its head too.",
+    "Name of a folder in models/, or the path of one. The head of a classifier is also"
+    " used if it matches the task.",
     required=True,
 )
 _GIVEN = command_flags.define_labelled()
 _VERIFY = flags.DEFINE_bool(
     "verify",
     False,
-    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+    "Read all of --dataset first and compare checksums, not only sizes and ends of"
+    " files.",
 )
 _POSITIVE = flags.DEFINE_string(
     "positive",
     None,
-    "Of two classes the one that F1 and AUPRC are about (default: the one that is not"
-    " called non-…, control, background, other, 0 or the like, else the last).",
+    "Positive class of two, for F1 and AUPRC (default: the class not named non-…,"
+    " control, background, other, 0 or the like; else the last).",
 )
 _SHOTS = flags.DEFINE_integer(
-    "shots", None, "Training examples drawn of each class.", lower_bound=1
+    "shots", None, "Training examples to draw from each class.", lower_bound=1
 )
 _LABEL_FRACTION = flags.DEFINE_float(
-    "label_fraction", None, "Share of the training examples that is drawn."
+    "label_fraction", None, "Share of the training examples to draw."
 )
 _INIT = flags.DEFINE_enum(
     "init",
     None,
     ["pretrained", "random"],
-    "Weights to begin with (default: pretrained where the model has weights).",
+    "Initial weights (default: pretrained if the model has weights).",
 )
 _TRAIN = flags.DEFINE_enum(
     "train",
     None,
     ["all", "head", "head_first"],
-    "Weights that are trained; head: a linear probe; head_first: a linear probe, and"
-    " from it on all (default: all; of a model with weights, where there are at most"
-    " 1,000 training sequences, a linear head over chosen readouts, and from it on all"
-    " where held-out sequences say that it is better).",
+    "Weights to train. head: a linear probe; head_first: a linear probe, then all"
+    " weights. Default: all. For a model with weights and at most 1,000 training"
+    " sequences: a linear head over selected readouts, then all weights if that is"
+    " better on held-out sequences.",
 )
 _POOL = flags.DEFINE_enum(
     "pool",
@@ -63,37 +64,37 @@ _POOL = flags.DEFINE_enum(
 _READOUT = flags.DEFINE_list(
     "readout",
     None,
-    "What is read of a sequence, joined by commas: pools of the family, bins,"
+    "Features of a sequence for the head, joined by commas: pools of the family, bins,"
     " middle_mean, middle_bins, embeddings_mean, embeddings_bins, kmers3 to kmers6,"
-    " onehot (default: chosen by cross-validation where there are at most 1,000"
-    " training sequences, else --pool).",
+    " onehot (default: selected by cross-validation for at most 1,000 training"
+    " sequences, else --pool).",
 )
 _STRANDS = flags.DEFINE_enum(
     "strands",
     None,
     ["both", "forward"],
-    "Strands that are read, in place of --augment and --both_strands (default: chosen"
-    " as --readout is).",
+    "Strands to read, instead of --augment and --both_strands (default: selected as"
+    " for --readout).",
 )
 _QUICK = flags.DEFINE_bool(
     "quick",
     False,
-    "Where readouts are chosen, leave it at the linear head: training of all weights"
-    " is not tried.",
+    "Where readouts are selected, train only the linear head, without trying to train"
+    " all weights.",
 )
 _FOLDS = flags.DEFINE_integer(
     "folds",
     None,
-    "Folds of the training split: as many models are trained, each without one fold"
-    " and scored on it, and released as one that predicts the mean of their"
-    " probabilities.",
+    "Folds of the training split. One model is trained per fold, without it, and scored"
+    " on it; the release averages the probabilities of all models.",
     lower_bound=2,
 )
 _WINDOW = flags.DEFINE_integer(
     "window",
     None,
-    "Bases read at once (default: the longest sequence, or where that is more than"
-    " twice what the model was trained on, that); longer ones are read in windows.",
+    "Bases per window (default: the length of the longest sequence if it is at most"
+    " twice the training length of the model, else the training length); longer"
+    " sequences are read in windows.",
     lower_bound=1,
 )
 _OVER_WINDOWS = flags.DEFINE_enum(
@@ -109,7 +110,7 @@ _BOTH_STRANDS = flags.DEFINE_bool(
     "both_strands", None, "Predict the mean of both strands (default: yes)."
 )
 _CLASS_WEIGHTS = flags.DEFINE_bool(
-    "class_weights", False, "Weigh examples so that all classes weigh the same."
+    "class_weights", False, "Weight examples so that all classes have equal weight."
 )
 _EPOCHS = flags.DEFINE_integer(
     "epochs", 10, "Passes over the training data.", lower_bound=1
@@ -117,15 +118,17 @@ _EPOCHS = flags.DEFINE_integer(
 _PATIENCE = flags.DEFINE_integer(
     "patience",
     3,
-    "Epochs without a lower validation loss that end the run; 0: never.",
+    "Epochs without a lower validation loss after which training stops; 0: never.",
     lower_bound=0,
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples a step.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 32, "Examples per step.", lower_bound=1
+)
 _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate",
     None,
-    "Peak learning rate (default: the family's, of head_first a tenth of it, of a"
-    " linear probe 1e-2).",
+    "Peak learning rate (default: the family's; a tenth of it for head_first; 1e-2 for"
+    " a linear probe).",
     lower_bound=0,
 )
 _DROPOUT = flags.DEFINE_float("dropout", 0.1, "Share of channels dropped in training.")
@@ -151,7 +154,7 @@ flags.adopt_module_key_flags(command_flags)
 
 
 def main() -> None:
-    """Trains, scores the test split, and writes a release folder."""
+    """Trains a classifier, scores the test split, and writes a release folder."""
     _GIVEN.check()
     if _SHOTS.value and _LABEL_FRACTION.value is not None:
         raise app.UsageError("give one of --shots and --label_fraction")
@@ -171,7 +174,7 @@ def _finetune(workdir: pathlib.Path) -> None:
     from genomenet.api import fit
     from genomenet.training import engines
 
-    engines.devices(_DISTRIBUTE.value)  # several machines meet before any tensor
+    engines.devices(_DISTRIBUTE.value)  # workers must connect before any tensor exists
     data = fit.read_data(
         str(_GIVEN.dataset.value or _GIVEN.table.value),
         _GIVEN.valid_table.value,
@@ -185,7 +188,7 @@ def _finetune(workdir: pathlib.Path) -> None:
         verify=_VERIFY.value,
         seed=_SEED.value,
     )
-    found = fit.fit_classifier(
+    fit_result = fit.fit_classifier(
         _MODEL.value,
         data,
         init=_INIT.value,
@@ -212,13 +215,13 @@ def _finetune(workdir: pathlib.Path) -> None:
         distribute=_DISTRIBUTE.value,
         flags_text=_flags_text(),
     )
-    if found is None:  # another process writes
+    if fit_result is None:  # another process writes the results
         return
-    print(found)
+    print(fit_result)
     print(f"results:   {workdir / 'results'}")
-    print(f"model:     {found.release}")
+    print(f"model:     {fit_result.release}")
     print(
-        f"predict:   python -m genomenet.predict --model={found.release}"
+        f"predict:   python -m genomenet.predict --model={fit_result.release}"
         " --input=your.fa.gz --output=predictions.tsv"
     )
 
@@ -232,7 +235,7 @@ def _default_workdir() -> str:
 
 
 def _flags_text() -> str:
-    """Returns the flags that were given, as a --flagfile takes them."""
+    """Returns the given flags in the format of --flagfile."""
     from genomenet.training import command
 
     return command.flags_text(

@@ -1,4 +1,4 @@
-"""HTML pages, each complete in itself, from the templates of this package."""
+"""Renders self-contained HTML pages from the templates of this package."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import jinja2
 
 
 def render(template: str, **values: Any) -> str:
-    """Returns a page.
+    """Renders a page.
 
     Args:
-        template: A file of `genomenet/templates`.
-        **values: What the template names; text is escaped.
+        template: Name of a file in `genomenet/templates`.
+        **values: Variables of the template; text is escaped.
     """
     return _environment().get_template(template).render(values)
 

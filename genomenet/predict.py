@@ -1,6 +1,6 @@
 """Predicts labels of sequence files and tables: `python -m genomenet.predict --help`.
 
-The classifier is what `genomenet.finetune` made.
+The classifier is a result of `genomenet.finetune`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INPUT = flags.DEFINE_list(
     "input",
     None,
     "Sequence files, patterns, or - for standard input, joined by commas; or tables"
-    " (TSV, CSV) with a column sequence and where wanted id, a prediction a row.",
+    " (TSV, CSV) with a column sequence and optionally id, for one prediction per row.",
     required=True,
 )
 _GENOME, _WIDTH = command_flags.define_genome()
@@ -36,15 +36,15 @@ _OUTPUT = flags.DEFINE_string(
 _WINDOW = flags.DEFINE_integer(
     "window",
     None,
-    "Bases of a window, of longer records (default: the longest sequence the"
-    " classifier was made for); 0: each record as a whole.",
+    "Bases per window of longer records (default: the maximum sequence length of the"
+    " classifier); 0: one window per record.",
     lower_bound=0,
 )
 _STRIDE = flags.DEFINE_integer(
     "stride", None, "Bases between windows (default: the window).", lower_bound=1
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 64, "Windows predicted at once.", lower_bound=1
+    "batch_size", 64, "Windows per batch.", lower_bound=1
 )
 _BOTH_STRANDS = flags.DEFINE_bool(
     "both_strands", None, "Predict the mean of both strands (default: as evaluated)."
@@ -53,33 +53,33 @@ _ON_ERROR = flags.DEFINE_enum(
     "on_error",
     "stop",
     ["stop", "skip"],
-    "What to do at a malformed record or row; skip: report it and go on.",
+    "What to do at a malformed record or row; skip: report it and continue.",
 )
 _MAX_N = flags.DEFINE_float(
     "max_n",
     1.0,
-    "Share of N from which on a window has no information: its label and values are"
-    " empty, and it is left out of tracks.",
+    "Share of N at or above which the label and values of a window are empty, and the"
+    " window is omitted from tracks.",
 )
 _BEDGRAPH = flags.DEFINE_string(
     "bedgraph",
     None,
-    "Folder for a .bedgraph file of each class: its probability, of overlapping"
-    " windows the mean.",
+    "Folder for one .bedgraph file per class with its probability, averaged over"
+    " overlapping windows.",
 )
 _BIGWIG = flags.DEFINE_string(
-    "bigwig", None, "The same as .bw files; needs the extra tracks."
+    "bigwig", None, "Folder for the same tracks as .bw files; needs the extra tracks."
 )
 
 flags.adopt_module_key_flags(command_flags)
 
 
 def main() -> None:
-    """Writes one row a window."""
+    """Writes one row per window."""
     from genomenet.data import existing
     from genomenet.inference import prediction_table
 
-    with startup.refusing("predict", state="the same command goes on"):
+    with startup.refusing("predict", state="run it again to go on"):
         existing.check(
             models=[_MODEL.value],
             files=_INPUT.value,

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from genomenet.data import kmer_ranking
 
 _FASTA = flags.DEFINE_list(
-    "fasta", None, "Sequence files, patterns, or - for standard input, to count in."
+    "fasta",
+    None,
+    "Sequence files to count k-mers in: paths, patterns, or - for standard input.",
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "Name or folder of a prepared dataset: counts its training split."
+    "dataset",
+    None,
+    "Name or folder of a prepared dataset, to count k-mers in its training split.",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: as in TFDS)."
@@ -28,30 +32,34 @@ _DATA_DIR = flags.DEFINE_string(
 _VERIFY = flags.DEFINE_bool(
     "verify",
     False,
-    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+    "Read all of --dataset first and compare checksums, not only sizes and ends of"
+    " files.",
 )
 _COUNTS = flags.DEFINE_string(
-    "counts", None, "Tab-separated table of k-mers and counts, instead of counting."
+    "counts", None, "Tab-separated table of k-mers and counts, instead of sequences."
 )
 _K = flags.DEFINE_integer("k", 6, "Bases of a k-mer.", lower_bound=3, upper_bound=8)
 _SEGMENTS = flags.DEFINE_enum(
     "segments",
     "1,2",
     ["1,2", "all"],
-    "Parts that a k-mer is compared with: of one and two bases, as published by"
+    "Segments that a k-mer is divided into: of one and two bases, as published for"
     " GeneMask, or of every length, as in PMI-masking.",
 )
 _MIN_COUNT = flags.DEFINE_integer(
-    "min_count", 101, "Occurrences below which a k-mer is left out.", lower_bound=1
+    "min_count", 101, "Minimum count of a k-mer in the ranking.", lower_bound=1
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "The .csv file to write; a plot goes beside it.", required=True
+    "output",
+    None,
+    "The .csv file to write; a plot is written to the same folder.",
+    required=True,
 )
-_NOTE = flags.DEFINE_string("note", "", "A line about the sequences, for the header.")
+_NOTE = flags.DEFINE_string("note", "", "A comment on the sequences, for the header.")
 
 
 def main() -> None:
-    """Counts, ranks and writes."""
+    """Counts and ranks k-mers, and writes the ranking."""
     from genomenet import atomic
     from genomenet.data import kmer_ranking
 
@@ -66,29 +74,31 @@ def main() -> None:
         if path.is_dir():
             raise app.UsageError(f"--output={output}: {path} is a folder")
     if _COUNTS.value and output.resolve() == pathlib.Path(_COUNTS.value).resolve():
-        raise app.UsageError(f"--output={output} is the table --counts")
+        raise app.UsageError(
+            f"--output={output} is the same file as --counts: choose another name"
+        )
     with startup.refusing("rank_kmers"):
         counter, source = _count()
         for note in counter.notes:
             print(f"rank_kmers: {note}", file=sys.stderr)
-        found = kmer_ranking.rank(
+        ranks = kmer_ranking.rank(
             counter.counts,
             _K.value,
             segments=_SEGMENTS.value,
             min_count=_MIN_COUNT.value,
         )
         header = [*_header(source, int(counter.counts.sum())), *counter.notes]
-        # Both files, or none.
+        # Both files are written, or none.
         with atomic.replacing(output) as table, atomic.replacing(plot) as drawing:
-            kmer_ranking.write(found, table, header=header)
-            kmer_ranking.draw(found, drawing)
-    print(f"{len(found.words):,} of {4**_K.value:,} {_K.value}-mers in {output}")
-    for number in range(min(3, len(found.words))):
-        print(f"{number + 1:>5}  {found.words[number]}  NPMI {found.npmi[number]:.4f}")
+            kmer_ranking.write(ranks, table, header=header)
+            kmer_ranking.draw(ranks, drawing)
+    print(f"{len(ranks.words):,} of {4**_K.value:,} {_K.value}-mers in {output}")
+    for index in range(min(3, len(ranks.words))):
+        print(f"{index + 1:>5}  {ranks.words[index]}  NPMI {ranks.npmi[index]:.4f}")
 
 
 def _count() -> tuple[kmer_ranking.Counter, str]:
-    """Returns the counter and what was counted."""
+    """Returns the counter and a description of the counted sequences."""
     from genomenet.data import kmer_ranking
 
     if _COUNTS.value:

@@ -14,15 +14,15 @@ from absl import flags
 _MODEL = flags.DEFINE_list(
     "model",
     None,
-    "Names or release folders, joined by commas: a classifier, regression, encoder or"
-    " masked language model; of several also mean and standard deviation.",
+    "Names or release folders, joined by commas: classifiers, regressions, encoders or"
+    " masked language models; several also give mean and standard deviation.",
     required=True,
 )
 _VCF = flags.DEFINE_string(
     "vcf",
     None,
     "A VCF, plain, gzip or bgzip; or a table (TSV, CSV) with the columns chrom, pos,"
-    " ref and alt. Positions are counted from 1.",
+    " ref and alt. Positions are 1-based.",
     required=True,
 )
 _GENOME = flags.DEFINE_list(
@@ -37,28 +37,29 @@ _OUTPUT = flags.DEFINE_string(
 _WINDOW = flags.DEFINE_integer(
     "window",
     None,
-    "Bases around each variant (default: as many as the model was trained on).",
+    "Bases around each variant (default: the training length of the model).",
     lower_bound=1,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 64, "Windows read at once.", lower_bound=1
+    "batch_size", 64, "Windows per batch.", lower_bound=1
 )
 _BOTH_STRANDS = flags.DEFINE_bool(
     "both_strands",
     None,
-    "Average over both strands (default: classifiers as evaluated, encoders yes).",
+    "Average over both strands (default: as evaluated for classifiers, yes for"
+    " encoders).",
 )
 _POOL = flags.DEFINE_enum(
     "pool",
     None,
     ["mean", "last", "cls", "max"],
-    "How an encoder's window becomes one vector (default: the model's).",
+    "How an encoder turns a window into one vector (default: the model's).",
 )
 _NULL = flags.DEFINE_integer(
     "null",
     0,
-    "Random SNVs of the same trinucleotide in the same window, from which each score"
-    " gets an empirical p-value; 0: none.",
+    "Number of random SNVs of the same trinucleotide in the same window, for an"
+    " empirical p-value of each score; 0: none.",
     lower_bound=0,
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the random SNVs.")
@@ -66,7 +67,7 @@ _ON_ERROR = flags.DEFINE_enum(
     "on_error",
     "stop",
     ["stop", "skip"],
-    "What to do at a malformed line; skip: report it and leave it out.",
+    "What to do at a malformed line; skip: report it and continue.",
 )
 _STRICT = flags.DEFINE_bool("strict", False, "Exit with 1 unless every status is ok.")
 
@@ -98,7 +99,7 @@ def main() -> None:
         )
     print(f"{counts.records:,} records in {_OUTPUT.value}")
     if counts.malformed:
-        print(f"left out as malformed: {counts.malformed:,} lines")
+        print(f"skipped as malformed: {counts.malformed:,} lines")
     for line in effects.summary(counts.statuses):
         print(line)
     if _STRICT.value and (counts.malformed or set(counts.statuses) - {effects.OK}):

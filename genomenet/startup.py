@@ -1,4 +1,4 @@
-"""What a command does before it begins."""
+"""Prepares the process of a command: streams, signals, errors, TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from typing import Any, Final, NoReturn
 from genomenet import atomic
 
 _GPU: Final = "/dev/nvidiactl"
-_PATIENCE: Final = 5.0  # seconds that an interrupt has to get through a library
+_PATIENCE: Final = 5.0  # seconds until an interrupt that a library swallows is forced
 _LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"
 
-# What moves a terminal or hides text; not what ends lines and draws bars.
+# Characters that control a terminal or hide text, except line ends and \r of bars.
 _CONTROL: Final = re.compile(
     r"[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 
-_watch: threading.Timer | None = None  # from an interrupt until it has been caught
+_watch: threading.Timer | None = None  # runs from an interrupt until it is caught
 
 
 def begin() -> None:
-    """Prepares the process of a command; called before anything is imported.
+    """Prepares the process of a command, before other imports.
 
-    Standard streams that are closed lead nowhere, and one whose reader has gone does
-    so from then on: results in files are written all the same. An interrupt, also
-    while libraries are imported, is one line.
+    Closed standard streams are replaced by the null device, and so is a stream when
+    its reader goes away; result files are still written. An interrupt prints one line,
+    also during imports.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed: a file of ours must not get its number
+        except OSError:  # closed: a file of ours must not get its descriptor
             os.open(os.devnull, os.O_RDWR)
     null = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stdout = _Stream(sys.stdout or null, is_output=True)
@@ -47,14 +47,13 @@ def begin() -> None:
 
 
 def end(number: int, line: str) -> NoReturn:
-    """Ends the process at once, as a signal asked for.
+    """Ends the process immediately after a signal.
 
-    What is half written is removed. No exception is raised, which a library in C++
-    may drop.
+    Incomplete files are removed. No exception is raised, as a C++ library may drop it.
 
     Args:
-        number: Of the signal; the status is 128 more.
-        line: For the standard error.
+        number: Signal number; the exit status is 128 + `number`.
+        line: Message for stderr.
     """
     atomic.remove_partials()
     with contextlib.suppress(OSError):
@@ -65,10 +64,10 @@ def end(number: int, line: str) -> NoReturn:
 
 
 def interrupted(line: str) -> NoReturn:
-    """Ends the process where a KeyboardInterrupt has been caught.
+    """Ends the process after a caught KeyboardInterrupt.
 
     Args:
-        line: For the standard error.
+        line: Message for stderr.
 
     Raises:
         SystemExit: With status 130.
@@ -79,7 +78,7 @@ def interrupted(line: str) -> NoReturn:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parses the flags of the shell, and runs a command.
+    """Parses the command-line flags and runs a command.
 
     Args:
         main: The command.
@@ -97,11 +96,11 @@ def run(main: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def refusing(command: str, *, state: str = "nothing was written") -> Iterator[None]:
-    """Ends the process with one line where the block raises what a user can mend.
+    """Turns errors that a user can fix into one line on stderr and an exit.
 
     Args:
-        command: Name of the command, for its errors.
-        state: What is so after an interrupt.
+        command: Name of the command, the prefix of the line.
+        state: State of the output after an interrupt, for the message.
 
     Raises:
         SystemExit: With status 1; 130 after an interrupt.
@@ -116,10 +115,10 @@ def refusing(command: str, *, state: str = "nothing was written") -> Iterator[No
 
 
 def warner(command: str) -> Callable[[str], None]:
-    """Returns what prints a line to the standard error without tearing a bar.
+    """Returns a function that prints a line to stderr without breaking a progress bar.
 
     Args:
-        command: Name of the command, for the beginning of the line.
+        command: Name of the command, the prefix of the line.
     """
     import tqdm
 
@@ -127,21 +126,22 @@ def warner(command: str) -> Callable[[str], None]:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow now, for some seconds, and not while a bar counts time.
+    """Imports TensorFlow, which takes seconds, before any progress bar runs.
 
-    Its C++ parts write notes to the standard error before anything can turn them
-    off; they would tear the bar. Where there is an NVIDIA GPU, warnings and errors are
-    shown: it may be that it cannot be used. What fails is raised all the same. An
-    interrupt waits until it is done: C++ may swallow it, or end the process.
+    Its C++ code writes messages to stderr before they can be turned off, which would
+    break a progress bar; they are hidden here. On machines with an NVIDIA GPU, warnings
+    and errors are shown, as the GPU may be unusable. Import errors are raised. An
+    interrupt is delayed until the import ends, because C++ code may swallow it or end
+    the process.
     """
     if "tensorflow" in sys.modules:
         return
     has_gpu = os.path.exists(_GPU)
     with _interrupts_later(), contextlib.ExitStack() as stack:
-        if _LEVEL not in os.environ:  # it is read once, by the import
+        if _LEVEL not in os.environ:  # TensorFlow reads it once, on import
             os.environ[_LEVEL] = "1" if has_gpu else "3"
             stack.callback(os.environ.pop, _LEVEL, None)
-        with contextlib.suppress(OSError):  # no standard error at all
+        with contextlib.suppress(OSError):  # there is no stderr
             kept = os.dup(2)
             stack.callback(os.close, kept)
             stack.callback(os.dup2, kept, 2)
@@ -153,7 +153,7 @@ def load_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _interrupts_later() -> Iterator[None]:
-    """Lets an interrupt that would be raised in the block be raised after it."""
+    """Delays an interrupt in the block until the block ends."""
     before = signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or before not in (signal.default_int_handler, _interrupt):
@@ -170,7 +170,7 @@ def _interrupts_later() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    """Raises a KeyboardInterrupt, and ends the process where a library swallows it."""
+    """Raises KeyboardInterrupt, and ends the process if a library swallows it."""
     global _watch
     _stop_watch()
     _watch = threading.Timer(_PATIENCE, end, (number, "interrupted"))
@@ -185,32 +185,32 @@ def _stop_watch() -> None:
 
 
 def _shown(match: re.Match[str]) -> str:
-    """Returns a control character as Python writes it in a string."""
+    """Returns a control character as a Python escape sequence."""
     return ascii(match[0])[1:-1]
 
 
 class _Stream:
-    """A stream of text that outlives its reader, and shows control characters.
+    """A text stream that survives a closed pipe and escapes control characters.
 
     Args:
         stream: The stream.
-        is_output: Whether results are written to it.
+        is_output: Whether the stream carries results.
     """
 
     def __init__(self, stream: Any, *, is_output: bool = False):
         self._stream = stream
         self._is_output = is_output
-        if hasattr(stream, "reconfigure"):  # names of files may be no text
+        if hasattr(stream, "reconfigure"):  # file names may not be valid text
             stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
-        """Writes text, or drops it where nobody reads."""
+        """Writes text, or drops it if the reader is gone."""
         with self._without_reader():
             self._stream.write(_CONTROL.sub(_shown, text))
         return len(text)
 
     def flush(self) -> None:
-        """Writes what waits, or drops it."""
+        """Flushes the buffer, or drops it if the reader is gone."""
         with self._without_reader():
             self._stream.flush()
 
@@ -218,7 +218,7 @@ class _Stream:
     def _without_reader(self) -> Any:
         try:
             yield
-        except OSError as e:  # gone, or full: results are in files
+        except OSError as e:  # the reader is gone, or the disk is full
             if not isinstance(e, BrokenPipeError) and self._is_output:
                 raise OSError(e.errno, e.strerror, "standard output") from e
             null = os.open(os.devnull, os.O_WRONLY)
@@ -230,13 +230,13 @@ class _Stream:
 
 
 def _tell(
-    kind: type[BaseException], error: BaseException, place: types.TracebackType | None
+    kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
 ) -> None:
-    """Shows an error that nothing caught; an interrupt without its place."""
+    """Prints an uncaught error; an interrupt without its traceback."""
     if issubclass(kind, KeyboardInterrupt):
         _stop_watch()
         print("interrupted", file=sys.stderr)
     elif isinstance(error, OSError) and error.filename == "standard output":
         print(f"{error.strerror}: standard output", file=sys.stderr)
     else:
-        sys.__excepthook__(kind, error, place)
+        sys.__excepthook__(kind, error, trace)

@@ -1,4 +1,4 @@
-"""Kinds of tasks that labels can be of."""
+"""Kinds of tasks that labels can define."""
 
 from typing import Final
 

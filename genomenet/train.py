@@ -22,19 +22,22 @@ _MODEL = flags.DEFINE_string(
 _DATASET = flags.DEFINE_string(
     "dataset",
     _DEFAULT_DATASET,
-    "Name of a prepared dataset, or its folder; one of datasets/ is prepared first.",
+    "Name or folder of a prepared dataset; a recipe in datasets/ is prepared first.",
 )
 _FASTA = flags.DEFINE_list(
     "fasta",
     None,
-    "Sequence files instead of --dataset: packed into the folder of the run. With"
-    " KERAS_BACKEND=jax nothing of TensorFlow is needed.",
+    "Sequence files instead of --dataset, packed into the folder of the run. With"
+    " KERAS_BACKEND=jax this does not need TensorFlow.",
 )
 _SPLITS = flags.DEFINE_string(
-    "splits", "90/5/5", "Of --fasta: percentages of train, validation and test."
+    "splits", "90/5/5", "With --fasta: percentages of train, validation and test."
 )
 _CHUNK_LENGTH = flags.DEFINE_integer(
-    "chunk_length", 16_384, "Of --fasta: bases in a chunk, at most.", lower_bound=100
+    "chunk_length",
+    16_384,
+    "With --fasta: maximum length of a chunk, in bases.",
+    lower_bound=100,
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: as in TFDS)."
@@ -42,7 +45,8 @@ _DATA_DIR = flags.DEFINE_string(
 _VERIFY = flags.DEFINE_bool(
     "verify",
     False,
-    "Read all of --dataset first and compare checksums, not only sizes and ends.",
+    "Read all of --dataset first and compare checksums, not only sizes and ends of"
+    " files.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run (default: runs/<model>-<dataset>)."
@@ -51,18 +55,18 @@ _INIT = flags.DEFINE_enum(
     "init",
     "random",
     ["random", "pretrained"],
-    "Weights to begin with; pretrained: those of --model, to train them further.",
+    "Initial weights; pretrained: those of --model, to train them further.",
 )
 _OVERRIDES: Final = (
     flags.DEFINE_integer("steps", None, "Optimizer steps.", lower_bound=1),
     flags.DEFINE_integer(
-        "batch_size", None, "Windows in a batch over all devices.", lower_bound=1
+        "batch_size", None, "Windows per batch over all devices.", lower_bound=1
     ),
     flags.DEFINE_integer(
         "accumulate",
         None,
-        "Batches whose gradients make one step. Does not enlarge the set of negatives"
-        " of a contrastive objective: they come from one batch.",
+        "Batches whose gradients are accumulated for one step. Negatives of a"
+        " contrastive objective still come from one batch.",
         lower_bound=1,
     ),
     flags.DEFINE_float("learning_rate", None, "Peak learning rate.", lower_bound=0),
@@ -77,7 +81,7 @@ _OVERRIDES: Final = (
         "Number format of the computations.",
     ),
     flags.DEFINE_bool("jit_compile", None, "Compile with XLA; measure before using."),
-    flags.DEFINE_integer("seed", None, "Seed of weights, order and cuts."),
+    flags.DEFINE_integer("seed", None, "Seed of weights, order and crops."),
     flags.DEFINE_integer(
         "checkpoint_every", None, "Steps between checkpoints.", lower_bound=1
     ),
@@ -85,15 +89,15 @@ _OVERRIDES: Final = (
         "eval_every", None, "Steps between evaluations.", lower_bound=1
     ),
     flags.DEFINE_integer(
-        "eval_batches", None, "Batches of an evaluation.", lower_bound=1
+        "eval_batches", None, "Batches per evaluation.", lower_bound=1
     ),
-    flags.DEFINE_integer("keep", None, "Checkpoints kept.", lower_bound=1),
+    flags.DEFINE_integer("keep", None, "Checkpoints to keep.", lower_bound=1),
 )
 _NEGATIVES = flags.DEFINE_enum(
     "negatives",
     None,
     ["global", "local"],
-    "Contrastive objectives: compare with the rows of all devices, or a device's own.",
+    "Contrastive objectives: negatives from all devices, or from the same device only.",
 )
 _OBJECTIVE = flags.DEFINE_string(
     "objective", None, "Self-GenomeNet: an ablation instead of the published objective."
@@ -101,17 +105,17 @@ _OBJECTIVE = flags.DEFINE_string(
 _GAPS = flags.DEFINE_list(
     "gaps",
     None,
-    "Self-GenomeNet: patches left out before what is predicted, as 3 or 3,5,8.",
+    "Self-GenomeNet: patches skipped before the predicted ones, such as 3 or 3,5,8.",
 )
 _TEMPERATURE = flags.DEFINE_float(
     "temperature",
     None,
-    "Self-GenomeNet: compare directions, the cosine divided by this (0: the published"
+    "Self-GenomeNet: use the cosine similarity divided by this (0: the published"
     " product).",
     lower_bound=0,
 )
 _BOTH_STRANDS = flags.DEFINE_bool(
-    "both_strands", None, "BERT: read training rows from either strand."
+    "both_strands", None, "BERT: read training rows from a random strand."
 )
 _LENGTH = flags.DEFINE_integer(
     "length", None, "Bases of a training row (default: the model's).", lower_bound=1
@@ -119,12 +123,12 @@ _LENGTH = flags.DEFINE_integer(
 _MASKING = flags.DEFINE_string(
     "masking",
     None,
-    "BERT: how tokens are masked (default: as the model's config says).",
+    "BERT: masking strategy (default: the model's).",
 )
 _MLM_PROBABILITY = flags.DEFINE_float(
     "mlm_probability",
     None,
-    "BERT: share of tokens that are centres of what is masked (default: the model's).",
+    "BERT: share of tokens chosen as centres of masked spans (default: the model's).",
     lower_bound=0,
     upper_bound=1,
 )
@@ -132,7 +136,7 @@ _NPMI = flags.DEFINE_string(
     "npmi",
     None,
     "BERT: ranking of k-mers for genemask: human_chr20, a .csv of genomenet.rank_kmers,"
-    " or dataset, which ranks the training split first.",
+    " or dataset, which first ranks the k-mers of the training split.",
 )
 _OF_MODEL: Final = (
     _LENGTH,
@@ -148,13 +152,13 @@ _DISTRIBUTE = flags.DEFINE_enum(
     "distribute",
     "auto",
     ["auto", "none", "mirrored", "multi_worker"],
-    "Devices: auto is multi_worker where TF_CONFIG is set, mirrored where there are"
-    " several GPUs, else none.",
+    "Devices. auto: multi_worker if TF_CONFIG is set, mirrored on several GPUs, else"
+    " none.",
 )
 
 
 def main() -> None:
-    """Prepares the data, trains, and exports what was trained."""
+    """Prepares the data, trains a model and exports it."""
     workdir = pathlib.Path(_WORKDIR.value or _default_workdir())
     from genomenet.data import existing
 
@@ -200,15 +204,16 @@ def _train(workdir: pathlib.Path) -> None:
 
 
 def _whole_numbers(flag: flags.FlagHolder[list[str] | None]) -> list[int]:
-    """Returns the values of a list of numbers."""
+    """Returns the values of a list flag as integers."""
     try:
         return [int(value) for value in flag.value or []]
     except ValueError:
-        raise ValueError(f"--{flag.name} must be whole numbers") from None
+        text = ",".join(flag.value or [])
+        raise ValueError(f"--{flag.name}={text} must be whole numbers") from None
 
 
 def _is_tensorflow() -> bool:
-    """Whether Keras will compute with TensorFlow."""
+    """Returns whether Keras uses the TensorFlow backend."""
     return os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
 
 
@@ -217,14 +222,14 @@ def _default_workdir() -> str:
 
 
 def _data_name() -> str:
-    """Returns the name of the dataset, or of the first file without its endings."""
+    """Returns the name of the dataset, or of the first file without its suffixes."""
     if _FASTA.value:
         return pathlib.PurePath(_FASTA.value[0]).name.partition(".")[0]
     return pathlib.Path(_DATASET.value).name
 
 
 def _flags_text() -> str:
-    """Returns the flags that were given, as a --flagfile takes them."""
+    """Returns the given flags in the format of --flagfile."""
     from genomenet.training import command
 
     return command.flags_text(

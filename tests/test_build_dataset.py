@@ -197,7 +197,7 @@ def test_peaks_are_cut_and_what_is_left_out_is_told(results):
         ("task of a recipe", "--task is for labels only"),
         ("manual", "--manual_dir goes with --dataset"),
         ("class without file", "--class_fasta: write class=file, not 'a.fa'"),
-        ("no genome", "--bed needs the --genome"),
+        ("no genome", "--bed needs --genome"),
         ("width of a table", "--width is for --bed only"),
     ],
 )

@@ -84,16 +84,16 @@ def test_an_unknown_name_lists_the_known_and_the_close(package):
 def test_a_wrong_path_says_what_is_missing(package):
     with pytest.raises(ValueError, match="no model folder runs/none"):
         catalog.model_folder("runs/none")
-    with pytest.raises(ValueError, match="notes is no model: it holds no config.json"):
+    with pytest.raises(ValueError, match="notes is not a model: it has no config.json"):
         catalog.model_folder("../models/notes")
-    with pytest.raises(ValueError, match="holds no notes_dataset_builder.py"):
+    with pytest.raises(ValueError, match="has no notes_dataset_builder.py"):
         catalog.dataset_folder("../models/notes")
 
 
 def test_a_file_is_not_the_folder_of_a_dataset(tmp_path):
     path = tmp_path / "genome.fa"
     path.write_text(">a\nACGT\n")
-    with pytest.raises(ValueError, match=r"genome.fa is a file, .* given as fasta$"):
+    with pytest.raises(ValueError, match=r"genome.fa is a file, .* as fasta$"):
         catalog.dataset_folder(str(path))
 
 

@@ -71,10 +71,10 @@ def test_only_another_model_is_overwritten(binary, tmp_path, capsys):
         (folder_made / "file.txt").write_text("mine")
     (model / "config.json").write_text("{}")
     for output, message in (
-        (model, "is the input, or holds it"),
-        (model.parent, "is the input, or holds it"),
-        (other, "is no model folder: --overwrite replaces only one"),
-        (other / "file.txt", "is no model folder"),
+        (model, "is or contains the input"),
+        (model.parent, "is or contains the input"),
+        (other, "is not a model folder: --overwrite"),
+        (other / "file.txt", "is not a model folder"),
     ):
         with flagsaver.flagsaver():
             flags.FLAGS(["", f"--from_hf={model}", f"--output={output}", "--overwrite"])

@@ -109,7 +109,7 @@ def test_from_a_table_to_predictions_of_strings(preset, tmp_path):
         *("--epochs=1", "--over_windows=mean"),
     )
     assert done.returncode == 0, done.stderr
-    assert "and a fresh head\ntrains the head, then all weights" in done.stderr
+    assert "and a new head\ntrains the head first, then all weights" in done.stderr
     assert (further / "head" / "metrics.jsonl").is_file()
     plan = json.loads((further / "config.json").read_text())["plan"]
     assert plan["train"] == "head_first"

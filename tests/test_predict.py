@@ -51,7 +51,7 @@ def test_counts_are_printed(run):
     [
         (ValueError("m is an encoder"), 1, "predict: m is an encoder\n"),
         (ImportError("pip install it"), 1, "predict: pip install it\n"),
-        (KeyboardInterrupt(), 130, "predict: interrupted; the same command goes on\n"),
+        (KeyboardInterrupt(), 130, "predict: interrupted; run it again to go on\n"),
     ],
 )
 def test_errors_are_one_line(run, error, code, message):
@@ -72,6 +72,6 @@ def test_an_encoder_as_a_user_sees_it(tmp_path):
     )
     assert done.returncode == 1
     assert done.stderr == (
-        "predict: logo3 is an encoder, which predicts no labels: fine-tune it with"
+        "predict: logo3 is an encoder and does not predict labels: fine-tune it with"
         " python -m genomenet.finetune --model=logo3 --table=labelled.tsv\n"
     )

@@ -174,7 +174,7 @@ def test_what_cannot_be_ranked_is_one_line(results, name, expected):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("onto itself", "x.csv is the table --counts"),
+        ("onto itself", "x.csv is the same file as --counts"),
         ("nothing", "give one of --fasta, --dataset, --counts"),
         ("two sources", "give one of --fasta, --dataset, --counts"),
         ("wrong ending", "must end with .csv"),

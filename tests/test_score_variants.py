@@ -36,7 +36,7 @@ def test_statuses_are_printed(run, is_strict):
     assert code == is_strict
     assert out.splitlines() == [
         "1,100 records in o.vcf",
-        "left out as malformed: 1 lines",
+        "skipped as malformed: 1 lines",
         "ok:             1,200",
         "symbolic:       2",
     ]
