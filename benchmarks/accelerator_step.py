@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     )
     mesh = sharding.Mesh(np.array(jax.devices()[:1]), ("rows",))
     with loop.weights_of(settings):
-        model = family.begin(bert, config, None)
+        model = family.build_from(bert, config, None)
         optimizer = schedule.make_optimizer(settings, model)
         steps = engine.Steps(bert, model, optimizer, settings, mesh)
         batches = [

@@ -1,9 +1,13 @@
-"""What tests of models share, and checks that all must pass; on any Keras backend."""
+"""Helpers for tests of models, and the checks that all of them must pass.
+
+Every layer, model and objective must pass them on every Keras backend.
+"""
 
 import keras
 import numpy as np
 from keras import ops
 
+from genomenet.dna import alphabet
 from genomenet.layers import precision
 
 SELFGENOMENET = {
@@ -14,7 +18,7 @@ SELFGENOMENET = {
     "units": 8,
     "gaps": [0, 1],
 }
-"""Fields of a config, the smallest that has all parts; `BERT` likewise."""
+"""The smallest config that uses every part of the model; `BERT` likewise."""
 BERT = {
     "kmer": 3,
     "hidden_size": 16,
@@ -32,7 +36,7 @@ BERT = {
 
 
 def array(x):
-    """Returns a tensor as NumPy, whatever the backend; bfloat16 as float32."""
+    """Returns a tensor of any backend as a NumPy array; bfloat16 as float32."""
     x = keras.ops.convert_to_tensor(x)
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
         x = ops.cast(x, "float32")
@@ -40,7 +44,7 @@ def array(x):
 
 
 def set_weights(weights, seed=0, scale=0.3):
-    """Fills weights with normal draws, biases included: zeros would hide errors."""
+    """Sets weights to normal draws, biases too, as zeros would hide errors."""
     rng = np.random.default_rng(seed)
     for weight in weights:
         weight.assign(scale * rng.standard_normal(weight.shape).astype("float32"))
@@ -71,9 +75,9 @@ def check_layer(make, x, *, shape, path, tolerance=1e-6):
     Args:
         make: Returns a new layer; called several times.
         x: One input array.
-        shape: Of the output.
+        shape: Shape of the output.
         path: A writable folder.
-        tolerance: Between the layer and its copies.
+        tolerance: Largest difference between the layer and its copies.
     """
     layer = make()
     y = layer(x)
@@ -108,7 +112,14 @@ def check_layer(make, x, *, shape, path, tolerance=1e-6):
 
 
 def check_saving(model, x, path, *, tolerance=1e-6):
-    """Checks that a model comes back from a .keras file, and its weights from HDF5."""
+    """Checks that a .keras file restores a model, and HDF5 its weights.
+
+    Args:
+        model: A model whose class has `get_config` and `from_config`.
+        x: One input of it.
+        path: A writable folder.
+        tolerance: Largest difference between the outputs.
+    """
     expected = keras.tree.map_structure(array, model(x))
     file = path / "model.keras"
     model.save(file)
@@ -124,12 +135,15 @@ def check_saving(model, x, path, *, tolerance=1e-6):
 
 
 def check_objective(family, model, batch):
-    """Checks a family's loss: shapes, finite, in mixed precision, all weights reached.
+    """Checks a family's loss: shapes, finite values, mixed precision, and gradients.
+
+    Every weight must have a gradient that is not zero.
 
     Args:
         family: A package of `genomenet.models`.
         model: A model of that family.
-        batch: Its batch, with the key "bases".
+        batch: "bases", uint8 codes, (B, L), without padding; and "key", uint32, (B, 2),
+            if the loss draws random numbers.
     """
     result = family.loss(model, batch, training=True)
     num_rows = len(batch["bases"])
@@ -138,6 +152,10 @@ def check_objective(family, model, batch):
         assert keras.backend.standardize_dtype(value.dtype) == "float32"
         assert np.isfinite(array(value)).all()
     for name, value in result.metrics.items():
+        if isinstance(value, tuple):  # a mean, and the sum of its weights
+            value, weight = value
+            assert tuple(weight.shape) == (), name
+            assert float(weight) >= 0, name
         assert tuple(value.shape) == (), name
         assert 0 <= float(value) <= 1, name
 
@@ -158,6 +176,31 @@ def check_objective(family, model, batch):
     np.testing.assert_allclose(
         array(rounded), array(result.per_example), rtol=0.1, atol=0.1
     )
+
+
+def check_padding(family, model, *, num_bases=None, tolerance=1e-5):
+    """Checks that padding on the right changes no vector of a family.
+
+    Args:
+        family: A package of `genomenet.models`.
+        model: A model of that family.
+        num_bases: Bases of the padded sequence; the shortest that the family reads and
+            7 more by default.
+        tolerance: Largest difference between vectors with and without padding.
+    """
+    num_bases = num_bases or family.shortest(model.config) + 7
+    bases = np.random.default_rng(0).integers(0, 4, (2, num_bases)).astype("uint8")
+    bases[1, num_bases // 2] = alphabet.N
+    padded = np.pad(bases, ((0, 0), (0, 9)), constant_values=alphabet.PAD)
+    names = (*family.POOLS, *family.READOUTS)
+    expected = family.read_out(model, {"bases": bases}, names)
+    found = family.read_out(model, {"bases": padded}, names)
+    num_spans = len(family.spans(model.config, num_bases))
+    for name, x, y in zip(names, found, expected, strict=True):
+        if name == "none":  # vectors that reach into padding are meaningless
+            x = x[:, :num_spans]
+            assert y.shape[1] == num_spans, name
+        np.testing.assert_allclose(array(x), array(y), atol=tolerance, err_msg=name)
 
 
 def _assert_close(found, expected, tolerance):

@@ -1,11 +1,14 @@
-"""A third family goes through every job, and nothing outside it knows it."""
+"""A third family passes through every command without changes outside of it."""
 
 import json
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import genomenet
 from genomenet import models
 from genomenet.api import motifs
 from genomenet.dna import encode
@@ -14,11 +17,11 @@ from genomenet.interpret import attribution
 from genomenet.models import classifier
 from genomenet.models import family as family_lib
 from genomenet.release import folder
-from tests import toy_family
+from tests import harness, toy_family
 
 MOTIF = "TTGACCATTG"
 FIELDS = {"filters": 32, "layers": 3}
-FAMILY: family_lib.Family = toy_family  # pyright compares it with the protocol
+FAMILY: family_lib.Family = toy_family  # pyright checks that it is complete
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,6 +69,74 @@ def command(binary):
     return run
 
 
+def batch_of(rows=4, length=40):
+    rng = np.random.default_rng(0)
+    bases = rng.integers(0, 4, (rows, length)).astype("uint8")
+    return {"bases": bases, "key": rng.integers(0, 2**32, (rows, 2), dtype=np.uint32)}
+
+
+def test_model_and_objective(tmp_path):
+    model = toy_family.build(toy_family.Config())
+    harness.set_weights(model.weights)
+    harness.check_saving(model, {"bases": batch_of()["bases"]}, tmp_path)
+    harness.check_objective(toy_family, model, batch_of())
+    harness.check_padding(toy_family, model)
+
+
+def test_an_objective_may_have_a_metric_with_its_own_weights(monkeypatch):
+    original = toy_family.loss
+
+    def loss(*args, **kwargs):
+        result = original(*args, **kwargs)
+        accuracy = result.metrics["accuracy"], keras.ops.sum(result.weight)
+        return result._replace(metrics={"accuracy": accuracy})
+
+    monkeypatch.setattr(toy_family, "loss", loss)
+    model = toy_family.build(toy_family.Config())
+    harness.check_objective(toy_family, model, batch_of())
+
+
+def test_padding_that_changes_a_vector_is_noticed(monkeypatch):
+    def read_out(model, batch, names, *, training=False):
+        states = model({"bases": batch["bases"]})["states"]
+        return [
+            states if x == "none" else keras.ops.mean(states, axis=1) for x in names
+        ]
+
+    monkeypatch.setattr(toy_family, "read_out", read_out)
+    model = toy_family.build(toy_family.Config())
+    with pytest.raises(AssertionError, match="mean"):
+        harness.check_padding(toy_family, model)
+
+
+def test_an_incomplete_family_is_rejected_with_all_missing_names(monkeypatch):
+    monkeypatch.delattr(toy_family, "derived")
+    monkeypatch.delattr(toy_family, "POOLS")
+    with pytest.raises(ValueError, match=r"family 'toy' lacks POOLS, derived; see"):
+        models.get_family("toy")
+
+
+def test_a_model_without_weights_is_rejected_before_training(monkeypatch):
+    class Unbuilt(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    monkeypatch.setattr(toy_family, "build", lambda config: Unbuilt())
+    with pytest.raises(ValueError, match=r"Unbuilt .*toy_family.build has no weights"):
+        family_lib.build_from(toy_family, toy_family.Config())
+
+
+def test_a_wrong_number_of_parameters_is_rejected_before_training(monkeypatch):
+    monkeypatch.setattr(toy_family, "num_parameters", lambda config: 7)
+    with pytest.raises(ValueError, match=r"of 652 param.*num_parameters returns 7"):
+        family_lib.build_from(toy_family, toy_family.Config())
+
+
+def test_the_config_checks_the_length():
+    with pytest.raises(ValueError, match=r"length must be 5 to 1000 bases, got 4"):
+        toy_family.Config(length=4)
+
+
 def test_the_parts_agree():
     config = toy_family.Config()
     for head in (True, False):
@@ -93,6 +164,15 @@ def test_pretraining_export_and_embedding(preset, tiny_genome, tmp_path, command
     ours = toy_family.embed(model, {"bases": encode.encode(text)[None]}, "mean")
     found = saved.embed([text])["embedding"]
     np.testing.assert_allclose(found, ours, atol=1e-6)
+    encoder = genomenet.load_model(release)
+    assert isinstance(encoder, toy_family.ToyNet)
+    np.testing.assert_allclose(encoder.embed([text]), ours, atol=1e-5)
+    assert encoder.embed([text], pool="none")[0].shape == (20, FIELDS["filters"])
+    assert not hasattr(encoder, "predict_masked")
+    assert type(genomenet.load_model(release)) is type(encoder)
+    encoder.save(tmp_path / "encoder.keras")
+    loaded: Any = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_allclose(loaded.embed([text]), ours, atol=1e-5)
 
 
 @pytest.mark.slow

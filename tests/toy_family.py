@@ -1,7 +1,7 @@
-"""A third family, small: a dilated CNN over one-hot bases that fills in hidden ones.
+"""A small example family: a dilated CNN that predicts masked bases.
 
-What an architecture has to provide, and all of it; `tests/test_toy_family.py` takes it
-through every job.
+It defines all names of `genomenet.models.family.Family`. `tests/test_toy_family.py`
+uses it to pretrain, export, embed, fine-tune, explain and predict.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from keras import ops
 
 from genomenet.dna import alphabet, tiling
 from genomenet.layers import initializers, random
+from genomenet.models import config_fields
 from genomenet.models import family as family_lib
 
 BASES_AT_ONCE: Final = 1 << 18
@@ -23,45 +24,65 @@ POOLS: Final = ("mean", "max", "none")
 READOUTS: Final = ()
 CLASSIFIER_POOL: Final = "max"
 CLASSIFIER_RATE: Final = 1e-2
-attend: Final = None
-predict_masked: Final = None
-resume: Final = None
+attend: Final = None  # no attention
+predict_masked: Final = None  # masks bases, not k-mers
+resume: Final = None  # every state depends on bases on both sides
 
-_HIDDEN: Final = 0.2  # share of bases that are hidden
+_MASKED_SHARE: Final = 0.2  # share of bases that are masked
+_MIN_LENGTH: Final = 5  # bases
+_MAX_LENGTH: Final = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The hyperparameters.
+    """Hyperparameters.
 
     Attributes:
         length: Bases of a training row.
         filters: Channels, C.
-        layers: Convolutions of width 3; each doubles the distance of its taps.
+        layers: Number of convolutions of width 3; each doubles the dilation.
+
+    Raises:
+        ValueError: If a value is out of range.
     """
 
     length: int = 40
     filters: int = 12
     layers: int = 2
 
+    def __post_init__(self) -> None:
+        if not _MIN_LENGTH <= self.length <= _MAX_LENGTH:
+            raise ValueError(
+                f"length must be {_MIN_LENGTH} to {_MAX_LENGTH} bases, got"
+                f" {self.length}"
+            )
+        for name in ("filters", "layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+
     @property
     def max_length(self) -> int:
         """The most bases that are read at once."""
-        return 1000
+        return _MAX_LENGTH
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
-    """Returns the config of JSON values."""
-    return family_lib.config_from_dict(Config, values)
+    """Builds a config from JSON values."""
+    return config_fields.config_from_dict(Config, values)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
     """Returns the fields as JSON values."""
-    return dataclasses.asdict(config)
+    return config_fields.config_to_dict(config)
 
 
 class OneHot(keras.layers.Layer):
-    """Codes to one-hot bases, (B, L) → (B, L, 4); N and padding are zeros."""
+    """Codes to one-hot bases, (B, L) → (B, L, 4); N and padding are zeros.
+
+    Attributes:
+        edit: None, or a function of the vectors and the codes that replaces the
+            vectors; see `Family.reader`.
+    """
 
     edit: Any = None
 
@@ -73,10 +94,26 @@ class OneHot(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="genomenet_tests")
 class ToyNet(keras.Model):
-    """The encoder, and with a head the probabilities of hidden bases."""
+    """Maps bases to states; with a head also to the logits of masked bases.
 
-    def __init__(self, config: Config, *, head: bool = True, name: str = "toy"):
-        super().__init__(name=name)
+    Args:
+        config: Hyperparameters.
+        head: Whether it has the layer that predicts bases.
+        name: Name of the model.
+
+    Call arguments:
+        inputs: Dict with "bases": codes of `dna.alphabet`, (B, L).
+        is_masked: Which bases are set to zero, bool, (B, L); none if None.
+
+    Returns:
+        Dict with "states", float, (B, L, C), 0 at padding, and with a head "logits",
+        (B, L, 4).
+    """
+
+    def __init__(
+        self, config: Config, *, head: bool = True, name: str = "toy", **kwargs: Any
+    ):
+        super().__init__(name=name, **kwargs)
         self.config, self.has_head = config, head
         self.one_hot = OneHot(name="one_hot")
         self.convolutions = [
@@ -84,30 +121,43 @@ class ToyNet(keras.Model):
                 config.filters,
                 3,
                 padding="same",
-                dilation_rate=2**number,
+                dilation_rate=2**index,
                 activation="relu",
-                kernel_initializer=initializers.GlorotUniform(),
-                name=f"convolution_{number}",
+                kernel_initializer=initializers.GlorotUniform(),  # pyright: ignore[reportArgumentType]
+                name=f"convolution_{index}",
             )
-            for number in range(config.layers)
+            for index in range(config.layers)
         ]
         self.output_layer = None
         if head:
             self.output_layer = keras.layers.Dense(
                 alphabet.NUM_BASES,
-                kernel_initializer=initializers.GlorotUniform(),
+                kernel_initializer=initializers.GlorotUniform(),  # pyright: ignore[reportArgumentType]
                 name="output",
             )
-        self({"bases": np.zeros((1, config.length), "uint8")})
+        self({"bases": np.zeros((1, config.length), "uint8")})  # creates the weights
 
-    def call(self, inputs: Mapping[str, Any], hidden: Any = None) -> Any:
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "config": to_dict(self.config),
+            "head": self.has_head,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ToyNet:
+        del custom_objects
+        fields = from_dict(config["config"])
+        return cls(fields, head=config["head"], name=config["name"])
+
+    def call(self, inputs: Mapping[str, Any], is_masked: Any = None) -> Any:
         bases = inputs["bases"]
         is_real = ops.cast(bases != alphabet.PAD, self.compute_dtype)[..., None]
         x = self.one_hot(bases)
-        if hidden is not None:
-            x = x * (1 - ops.cast(hidden, x.dtype)[..., None])
+        if is_masked is not None:
+            x = x * (1 - ops.cast(is_masked, x.dtype)[..., None])
         for convolution in self.convolutions:
-            x = convolution(x) * is_real  # as if the sequence ended there
+            x = convolution(x) * is_real  # padding reads as the end of the sequence
         outputs = {"states": x}
         if self.output_layer is not None:
             outputs["logits"] = self.output_layer(x)
@@ -115,12 +165,12 @@ class ToyNet(keras.Model):
 
 
 def build(config: Config, *, head: bool = True) -> ToyNet:
-    """Returns the model with fresh weights."""
+    """Builds the model with random weights."""
     return ToyNet(config, head=head)
 
 
 def with_dropout(config: Config, rate: float) -> Config:
-    """Returns the config: nothing is dropped."""
+    """Returns the config unchanged: the model has no dropout."""
     del rate
     return config
 
@@ -132,40 +182,40 @@ def loss(
     training: bool,
     gather: family_lib.Gather = family_lib.keep_local,
 ) -> family_lib.LossOutput:
-    """Hides bases and scores what the model fills in."""
+    """Returns the cross-entropy of masked bases, in nats."""
     del training, gather
     bases = ops.cast(batch["bases"], "int32")
     positions = ops.arange(bases.shape[1], dtype="int32")[None]
     draws = random.uniform(batch["key"], positions, stream=0)
-    hidden = ops.logical_and(draws < _HIDDEN, bases < alphabet.NUM_BASES)
-    logits = ops.cast(model(batch, hidden=hidden)["logits"], "float32")
+    is_masked = ops.logical_and(draws < _MASKED_SHARE, bases < alphabet.NUM_BASES)
+    logits = ops.cast(model(batch, is_masked=is_masked)["logits"], "float32")
     targets = ops.minimum(bases, alphabet.NUM_BASES - 1)
     nats = keras.losses.sparse_categorical_crossentropy(
         targets, logits, from_logits=True
     )
-    chosen = ops.cast(hidden, "float32")
-    count = ops.sum(chosen, axis=1)
-    right = ops.cast(ops.argmax(logits, axis=-1) == targets, "float32")
+    masked = ops.cast(is_masked, "float32")
+    count = ops.sum(masked, axis=1)
+    correct = ops.cast(ops.argmax(logits, axis=-1) == targets, "float32")
     total = ops.maximum(ops.sum(count), 1.0)
     return family_lib.LossOutput(
-        per_example=ops.sum(nats * chosen, axis=1) / ops.maximum(count, 1.0),
+        per_example=ops.sum(nats * masked, axis=1) / ops.maximum(count, 1.0),
         weight=count,
-        metrics={"accuracy": ops.sum(right * chosen) / total},
+        metrics={"accuracy": ops.sum(correct * masked) / total},
     )
 
 
 def embed(
     model: Any, batch: Mapping[str, Any], pool: str, *, training: bool = False
 ) -> Any:
-    """Returns the mean or the maximum of the bases' states, or one for each."""
+    """Returns the mean or maximum over the states of a row, or all of them."""
     del training
     states = model({"bases": batch["bases"]})["states"]
     if pool == "none":
         return states
     if pool == "max":
-        return ops.max(states, axis=1)  # at least 0, as at padding
-    real = ops.cast(ops.cast(batch["bases"], "int32") != alphabet.PAD, states.dtype)
-    return ops.sum(states, axis=1) / ops.sum(real, axis=1, keepdims=True)
+        return ops.max(states, axis=1)  # states are >= 0, and 0 at padding
+    is_real = ops.cast(ops.cast(batch["bases"], "int32") != alphabet.PAD, states.dtype)
+    return ops.sum(states, axis=1) / ops.sum(is_real, axis=1, keepdims=True)
 
 
 def read_out(
@@ -180,65 +230,65 @@ def read_out(
 
 
 def window(config: Config) -> tiling.Window:
-    """Returns how training rows are cut: end to end."""
+    """Returns how training rows are taken: end to end, from a random phase."""
     return tiling.Window(length=config.length, stride=config.length)
 
 
 def trivial_baseline(
     model: Any, seen: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
-    """Returns what guessing all bases alike scores."""
+    """Returns the scores of equal probabilities for the four bases."""
     del model, seen, held_out
     return {"loss": float(np.log(4)), "accuracy": 0.25}
 
 
 def derived(means: Mapping[str, float]) -> dict[str, float]:
-    """Returns no more metrics."""
+    """Returns no metrics in addition to those of the loss."""
     del means
     return {}
 
 
 def num_parameters(config: Config, *, head: bool = True) -> int:
-    """Returns the numbers in all weights."""
+    """Returns the number of parameters of all layers."""
     c = config.filters
     convolutions = 3 * 4 * c + c + (config.layers - 1) * (3 * c * c + c)
     return convolutions + (4 * c + 4 if head else 0)
 
 
 def width(config: Config) -> int:
-    """Returns the channels of an embedding."""
+    """Returns the number of channels of an embedding, C."""
     return config.filters
 
 
 def fewest_rows(config: Config, num_replicas: int = 1) -> int:
-    """Returns a row for each device."""
+    """Returns the smallest batch size: one row per device."""
     del config
     return num_replicas
 
 
 def shortest(config: Config) -> int:
-    """Returns the bases of the shortest sequence."""
+    """Returns the length, in bases, of the shortest sequence it can embed."""
     del config
-    return 5
+    return _MIN_LENGTH
 
 
 def reader(model: Any) -> Any:
-    """Returns the layer that turns bases into numbers."""
+    """Returns the layer that turns codes into vectors; see its `edit`."""
     return model.one_hot
 
 
 def unread(model: Any, x: Any, codes: Any) -> tuple[Any, Any]:
-    """Returns a quarter of each base, and where bases are."""
+    """Returns vectors of 1/4 for each base, and which codes are bases."""
     del model
     return ops.full_like(x, 0.25), codes < alphabet.NUM_BASES
 
 
 def on_spans(scores: Any) -> Any:
-    """Returns scores of bases, (B, L), as (B, L, 1)."""
+    """Returns scores of bases, (B, L), as scores of spans, (B, L, 1)."""
     return scores[..., None]
 
 
 def spans(config: Config, length: int) -> Sequence[tuple[int, int]]:
-    """Returns each base by itself."""
+    """Returns the interval of each base."""
     del config
     return [(start, start + 1) for start in range(length)]

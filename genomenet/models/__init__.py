@@ -24,10 +24,16 @@ def get_family(name: str) -> family.Family:
         The module, which implements `family.Family`.
 
     Raises:
-        ValueError: If there is no such family.
+        ValueError: If there is no such family, or its package is incomplete.
     """
     if not isinstance(name, str) or name not in FAMILIES:
         raise ValueError(f"unknown family {name!r}; there are {', '.join(FAMILIES)}")
+    missing = family.missing_names(FAMILIES[name])
+    if missing:
+        raise ValueError(
+            f"family {name!r} lacks {', '.join(missing)}; see `Family` in"
+            " genomenet/models/family.py"
+        )
     return FAMILIES[name]
 
 
@@ -43,7 +49,7 @@ def family_of(model: Any) -> family.Family:
     if isinstance(model, classifier.Classifier):
         return get_family(model.family)
     config = getattr(model, "config", None)
-    for family_module in FAMILIES.values():
+    for family_module in map(get_family, FAMILIES):
         if isinstance(config, family_module.Config):
             return family_module
     raise ValueError(

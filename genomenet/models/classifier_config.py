@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from genomenet import models, task_kinds
 from genomenet.layers import readout
-from genomenet.models import family as family_lib
+from genomenet.models import config_fields
 
 OVER_WINDOWS: Final = ("mean", "attention")
 BOTH: Final = "both"
@@ -66,8 +66,8 @@ class ClassifierConfig:
     positive: str = ""
     readout: tuple[str, ...] = ()
     strands: str = ""
-    members: int = dataclasses.field(default=1, metadata=family_lib.NEWER)
-    encoders: int = dataclasses.field(default=1, metadata=family_lib.NEWER)
+    members: int = dataclasses.field(default=1, metadata=config_fields.NEWER)
+    encoders: int = dataclasses.field(default=1, metadata=config_fields.NEWER)
 
     def __post_init__(self) -> None:
         if self.task not in task_kinds.KINDS:
@@ -246,9 +246,9 @@ def vector_width(
 
 def to_dict(config: ClassifierConfig) -> dict[str, Any]:
     """Returns the JSON values of a config."""
-    return family_lib.config_to_dict(config)
+    return config_fields.config_to_dict(config)
 
 
 def from_dict(values: Mapping[str, Any]) -> ClassifierConfig:
     """Builds a config from JSON values; raises ValueError if they are invalid."""
-    return family_lib.config_from_dict(ClassifierConfig, values)
+    return config_fields.config_from_dict(ClassifierConfig, values)

@@ -1,39 +1,23 @@
-"""The interface of all model families, and helpers for their configs and weights."""
+"""The interface of all model families, and helpers for their weights."""
 
 from __future__ import annotations
 
 import collections
-import dataclasses
 import errno
 import math
 import os
 import pathlib
 import shutil
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from genomenet.dna import tiling
 
-NEWER: Final = {"newer": True}
-"""Metadata of a field that is missing in models made before it existed."""
-
-MAX_PARAMETERS: Final = 10**9
-"""Largest number of parameters: 4 GB of weights, 16 GB in training."""
-
-_WORDS: Final = {
-    int: ("an integer", "integers"),
-    float: ("a finite number", "finite numbers"),
-    bool: ("true or false", "true or false"),
-    str: ("a string", "strings"),
-}
-_NONE: Final = dataclasses.MISSING
 _HEADERS: Final = 1 << 20  # bytes of a weights file besides its weights, at most
 
-# Concatenates a tensor (N, ...) over R replicas: (R·N, ...), and the index of the first
-# row of this replica. Differentiable.
 Gather = Callable[[Any], tuple[Any, Any]]
+"""Joins the rows of all devices: x, (N, ...) → x of all R devices, (R·N, ...), and the
+index in it of this device's first row. Differentiable."""
 
 
 def keep_local(x: Any) -> tuple[Any, int]:
@@ -47,8 +31,8 @@ class LossOutput(NamedTuple):
     Attributes:
         per_example: Loss of each row, float32, (B,), averaged over its targets.
         weight: Weight of each row, float32, (B,): its number of targets, or 1.
-        metrics: Name → float32 scalar, a mean with the same weights; or, for a metric
-            with its own weights, the scalar and its total weight in the batch.
+        metrics: Name → float32 scalar in [0, 1], the mean with the weights above. A
+            metric with other weights is a pair: the mean, and the sum of its weights.
     """
 
     per_example: Any
@@ -59,12 +43,19 @@ class LossOutput(NamedTuple):
 class Resume(NamedTuple):
     """Functions that read mutants of a sequence without recomputing all of it.
 
+    A family may omit them; all mutants are then read in full.
+
     Attributes:
-        keep: Model and a sequence, codes (1, L) → the states that mutants share with
-            it.
-        read_out: Model, result of `keep`, mutants (M, L), names as for
-            `Family.read_out`, index of the first base in which each mutant differs and
-            one past the last, (M,), ascending → the result of `Family.read_out`.
+        keep: (model, bases) → the states that mutants share with the sequence, any
+            structure of tensors. `bases` are codes, (1, L).
+        read_out: (model, kept, mutants, names, first, stop) → the result of
+            `Family.read_out` for the mutants.
+            kept: Result of `keep`.
+            mutants: Codes, (M, L).
+            names: As for `Family.read_out`, without "none".
+            first: Index of the first base in which each mutant differs, int32, (M,),
+                ascending.
+            stop: One past the last such base, int32, (M,), ascending.
     """
 
     keep: Callable[[Any, Any], Any]
@@ -72,24 +63,33 @@ class Resume(NamedTuple):
 
 
 class Family(Protocol):
-    """The functions and names of one package in `genomenet.models`.
+    """The names that the package of a family must define.
+
+    `tests/toy_family.py` is the smallest family. `pyright genomenet/models` lists what
+    an entry of `models.FAMILIES` lacks.
+
+    A batch is a dict with "bases": uint8 codes of `dna.alphabet`, (B, L). Rows that are
+    shorter than L are padded on the right with code 5, which must not change any result
+    except those of pool "none" that reach into padding.
 
     Attributes:
         Config: The frozen dataclass of hyperparameters. It has `length`, the bases of
             a training row, and `max_length`, the most bases that are read at once.
-        POOLS: Ways to turn a sequence into vectors; the first is the default of
-            `embed`, and "none" gives a vector for each of `spans`.
-        READOUTS: Further vectors of a model that a classifier can read.
-        BASES_AT_ONCE: Bases in a batch above which a CPU becomes slower per base.
+        POOLS: Ways to turn a sequence into vectors. The first is used if the user names
+            none; "none" returns a vector for each of `spans`.
+        READOUTS: Names that `read_out` accepts in addition to `POOLS`; may be empty.
+        BASES_AT_ONCE: Largest batch on a CPU, in bases; larger ones are divided. Use
+            `1 << 18` unless you have measured.
         CLASSIFIER_POOL: Default pool of classifiers.
         CLASSIFIER_RATE: Peak learning rate of fine-tuning with batches of 32.
         attend: Model and batch → attention to each of `spans`, (B, P); None for a
             family without attention.
-        predict_masked: Model, batch, which k-mers are masked and which are predicted →
-            log-probabilities, as `models.bert.predict_masked`; None for a family
-            without masked prediction.
-        resume: Functions for reading mutants, if states depend only on the bases
-            before them; else None.
+        predict_masked: Function that predicts masked k-mers, as
+            `models.bert.predict_masked`. None for all other families, including those
+            that mask bases: `score_variants` then has no masked score, and the result
+            of `genomenet.load_model` no `predict_masked`.
+        resume: Functions that read mutants faster, for states that depend only on the
+            bases before them. Optional: may be None.
     """
 
     @property
@@ -125,12 +125,23 @@ class Family(Protocol):
     def build(self, config: Any, *, head: bool = True) -> Any:
         """Builds the model with random weights.
 
-        Without `head` it has no layers that only the pretraining objective uses.
+        Args:
+            config: Config of the family.
+            head: Whether the model has the layers that only the pretraining objective
+                uses.
+
+        Returns:
+            The model, with all weights created: a subclassed `keras.Model` is called
+            once on zeros. `model.config` is the config. Its class has `get_config` and
+            `from_config`.
         """
         ...
 
     def with_dropout(self, config: Any, rate: float) -> Any:
-        """Returns the config with another dropout rate."""
+        """Returns the config with another dropout rate, for fine-tuning.
+
+        A family without dropout returns `config`.
+        """
         ...
 
     def loss(
@@ -141,7 +152,18 @@ class Family(Protocol):
         training: bool,
         gather: Gather = keep_local,
     ) -> LossOutput:
-        """Returns the pretraining loss, a pure function of weights and batch."""
+        """Returns the pretraining loss, a pure function of weights and batch.
+
+        Args:
+            model: The model, with its head.
+            batch: "bases", uint8 codes, (B, L), without padding unless `window` has a
+                `shortest_cut`; and "key", uint32, (B, 2), one per row. Random masks are
+                drawn from the key with `layers.random.uniform(batch["key"], ...)`, so
+                that a run that is resumed draws the same masks.
+            training: Whether the loss is used for training.
+            gather: Joins tensors, such as negatives, over all devices. An objective
+                that does not compare rows ignores it.
+        """
         ...
 
     def embed(
@@ -160,6 +182,7 @@ class Family(Protocol):
     ) -> Sequence[Any]:
         """Returns the vectors for each of the named pools and `READOUTS`.
 
+        Rows are padded on the right with code 5; padding must not change the result.
         A readout whose name ends in "bins" has `layers.readout.NUM_BINS` vectors.
         """
         ...
@@ -182,7 +205,11 @@ class Family(Protocol):
         ...
 
     def num_parameters(self, config: Any, *, head: bool = True) -> int:
-        """Returns the number of parameters of `build(config, head=head)`."""
+        """Returns the number of parameters of `build(config, head=head)`.
+
+        It is compared with the model before training, and with the weights of a file
+        before a model is loaded.
+        """
         ...
 
     def width(self, config: Any) -> int:
@@ -198,10 +225,12 @@ class Family(Protocol):
         ...
 
     def reader(self, model: Any) -> Any:
-        """Returns the layer whose `edit` receives the vectors of bases or tokens.
+        """Returns the layer that turns codes into vectors.
 
-        `edit` is None, or a function of the vectors, float (B, …, C), and of their
-        codes or token ids, (B, …); the model then reads its result instead.
+        The layer must have an attribute `edit`, None by default. Attribution sets it to
+        a function (vectors, codes) → vectors: vectors, float, (B, …, C), of bases or
+        tokens, and their codes or token ids, (B, …). The layer's `call` must return
+        `self.edit(vectors, codes)` if it is set.
         """
         ...
 
@@ -235,134 +264,13 @@ class Family(Protocol):
         ...
 
 
-def config_from_dict(cls: Any, values: Mapping[str, Any]) -> Any:
-    """Builds a frozen config from JSON values.
-
-    Args:
-        cls: The dataclass.
-        values: Field name → value; lists become tuples.
-
-    Returns:
-        An instance of `cls`.
-
-    Raises:
-        ValueError: If a key is unknown or missing, a value has the wrong type, or the
-            class rejects it.
-    """
-    known = {field.name for field in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ValueError(
-            f"{cls.__name__} has no {', '.join(map(repr, unknown))}; it has"
-            f" {', '.join(sorted(known))}"
-        )
-    needed = {f.name for f in dataclasses.fields(cls) if f.default is _NONE}
-    if not needed <= set(values):
-        raise ValueError(
-            f"{', '.join(map(repr, sorted(needed - set(values))))} is missing"
-        )
-    check_types(cls, values)
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+def missing_names(module: Any) -> list[str]:
+    """Returns the names of `Family` that a module does not define."""
+    names = [name for name in vars(Family) if not name.startswith("_")]
+    return [name for name in names if not hasattr(module, name)]
 
 
-def config_to_dict(config: Any) -> dict[str, Any]:
-    """Returns the JSON values of a config: tuples become lists."""
-    values = dataclasses.asdict(config)
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def check_types(cls: Any, values: Mapping[str, Any]) -> None:
-    """Checks values against the types of a dataclass's fields.
-
-    Args:
-        cls: The dataclass; its fields are int, float, bool, str, tuples of one of
-            them, or one of them or None.
-        values: Field name → JSON value. Neither true nor 2.0 is an integer, and a list
-            stands for a tuple.
-
-    Raises:
-        ValueError: For the first value that has another type or is not finite.
-    """
-    hints = typing.get_type_hints(cls)
-    for name, value in values.items():
-        hint = hints[name]
-        options = (
-            typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        )
-        if not any(_is_a(value, option) for option in options):
-            words = " or ".join(map(_name_type, options))
-            text = repr(value)
-            text = text if len(text) <= 60 else f"{text[:57]}…"
-            raise ValueError(f"{name} must be {words}, got {text}")
-
-
-def check_complete(cls: Any, values: Mapping[str, Any]) -> None:
-    """Checks that the config of a trained model has all fields.
-
-    A missing field would silently get a default and give other results. A field that
-    is empty by default, or marked as `NEWER`, may be missing, as in models made before
-    it existed.
-
-    Args:
-        cls: The dataclass.
-        values: Field name → value.
-
-    Raises:
-        ValueError: If a field is missing.
-    """
-    missing = [
-        field.name
-        for field in dataclasses.fields(cls)
-        if field.name not in values
-        and field.default not in (None, "", ())
-        and field.metadata != NEWER
-    ]
-    if missing:
-        raise ValueError(
-            f"{', '.join(map(repr, missing))} is missing, which the config of a"
-            " trained model must have"
-        )
-
-
-def check_size(num_parameters: int) -> None:
-    """Rejects a model that is too large, before it is built.
-
-    Args:
-        num_parameters: Its number of parameters.
-
-    Raises:
-        ValueError: If there are more than `MAX_PARAMETERS`.
-    """
-    if num_parameters > MAX_PARAMETERS:
-        raise ValueError(
-            f"a model of {num_parameters:,} parameters is too large: at most"
-            f" {MAX_PARAMETERS:,} are allowed"
-        )
-
-
-def _is_a(value: Any, hint: Any) -> bool:
-    """Returns whether a JSON value has a type."""
-    if isinstance(hint, types.UnionType):
-        return any(_is_a(value, option) for option in typing.get_args(hint))
-    if typing.get_origin(hint) is tuple:
-        is_list = isinstance(value, list | tuple)
-        return is_list and all(_is_a(v, typing.get_args(hint)[0]) for v in value)
-    if hint is float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and math.isfinite(value)
-    if hint is int:
-        is_int = isinstance(value, int) and not isinstance(value, bool)
-        return is_int and abs(value) < 1 << 63
-    return isinstance(value, hint)
-
-
-def _name_type(hint: Any) -> str:
-    if typing.get_origin(hint) is tuple:
-        return f"a list of {_WORDS[typing.get_args(hint)[0]][1]}"
-    return "null" if hint is types.NoneType else _WORDS[hint][0]
-
-
-def begin(family: Any, config: Any, source: Any = None) -> Any:
+def build_from(family: Any, config: Any, source: Any = None) -> Any:
     """Builds a model with initial weights.
 
     Args:
@@ -374,9 +282,24 @@ def begin(family: Any, config: Any, source: Any = None) -> Any:
         The model.
 
     Raises:
-        ValueError: If the weights do not fit.
+        ValueError: If the model has no weights yet, or their number differs from the
+            family's `num_parameters`, or the weights of `source` do not fit.
     """
     model = family.build(config)
+    name = f"{family.__name__}.build"
+    if not model.trainable_weights:
+        raise ValueError(
+            f"{type(model).__name__} of {name} has no weights yet, so training would"
+            " have no effect; call the model once on zeros in `build`"
+        )
+    held = sum(math.prod(weight.shape) for weight in model.weights)
+    expected = family.num_parameters(config)
+    if held != expected:
+        raise ValueError(
+            f"{name} returns a model of {held:,} parameters, but"
+            f" {family.__name__}.num_parameters returns {expected:,}; correct one of"
+            " the two"
+        )
     if source is not None:
         transfer(source, model)
     return model

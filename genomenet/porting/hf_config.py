@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from genomenet.dna import kmer
-from genomenet.models import bert, family
+from genomenet.models import bert, config_fields
 
 # Keys of Hugging Face's config.json that are read; k follows from `vocab_size`.
 _NUMERIC: Final = (
@@ -145,7 +145,7 @@ def read(values: Mapping[str, Any], **fields: Any) -> bert.Config:
             f" {', '.join(map(str, sizes))} (4^k + 5)"
         )
     numeric = {key: values[key] for key in _NUMERIC if key in values}
-    family.check_types(bert.Config, numeric)
+    config_fields.check_types(bert.Config, numeric)
     k = sizes[values["vocab_size"]]
     positions = values.get("max_position_embeddings", 512)
     return bert.Config(**numeric, kmer=k, **{"length": positions, **fields})

@@ -16,9 +16,8 @@ from typing import Any, Final, cast
 import keras
 
 from genomenet import catalog, json_file, models
-from genomenet.models import classifier
+from genomenet.models import classifier, config_fields
 from genomenet.models import classifier_config as config_lib
-from genomenet.models import family as family_lib
 from genomenet.release import download, listing
 from genomenet.training import settings as settings_lib
 
@@ -243,9 +242,9 @@ def _check(content: Mapping[str, Any], *, is_trained: bool) -> None:
             raise ValueError(f"{part!r} must be an object of fields")
     training = content["training"]
     if is_trained:
-        family_lib.check_complete(family.Config, content["model"])
+        config_fields.check_complete(family.Config, content["model"])
         if "classifier" in content:
-            family_lib.check_complete(
+            config_fields.check_complete(
                 config_lib.ClassifierConfig, content["classifier"]
             )
         # Settings that no longer exist are allowed: the model was trained with them.

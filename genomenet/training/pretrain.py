@@ -100,7 +100,7 @@ def run(
 
         job = loop.Job(
             objective=family_module,
-            make_model=lambda: family_lib.begin(family_module, config, pretrained),
+            make_model=lambda: family_lib.build_from(family_module, config, pretrained),
             batches=batches,
             held_out=held_out,
             bases_per_row=window.length,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from absl import logging
 
-from genomenet.models import family
+from genomenet.models import config_fields
 
 SCHEDULES: Final = ("constant", "linear", "cosine")
 PRECISIONS: Final = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -140,5 +140,5 @@ def from_dict(values: Mapping[str, Any]) -> Settings:
             f"training has no {', '.join(map(repr, unknown))}; it has"
             f" {', '.join(sorted(known))}"
         )
-    family.check_types(Settings, values)
+    config_fields.check_types(Settings, values)
     return Settings(**values)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from genomenet.dna import kmer
 from genomenet.layers import masking
-from genomenet.models import family
+from genomenet.models import config_fields
 
 _COUNTS: Final = (
     "hidden_size",
@@ -81,7 +81,7 @@ class BertConfig:
     mlm_probability: float = 0.0176
     max_predictions: int | None = None
     npmi: str = "human_chr20"
-    both_strands: bool = dataclasses.field(default=False, metadata=family.NEWER)
+    both_strands: bool = dataclasses.field(default=False, metadata=config_fields.NEWER)
 
     def __post_init__(self) -> None:
         counts = {name: getattr(self, name) for name in _COUNTS}
@@ -110,7 +110,7 @@ class BertConfig:
                 f"num_hidden_layers must be at most {_MOST_LAYERS}, got"
                 f" {self.num_hidden_layers}"
             )
-        family.check_size(self.num_parameters())
+        config_fields.check_size(self.num_parameters())
         if self.masking not in masking.STRATEGIES:
             known = ", ".join(masking.STRATEGIES)
             raise ValueError(f"masking must be one of {known}, got {self.masking!r}")
@@ -168,4 +168,4 @@ def to_dict(config: BertConfig) -> dict[str, Any]:
 
 def from_dict(values: Mapping[str, Any]) -> BertConfig:
     """Builds a config from JSON values; raises ValueError on an unknown key."""
-    return family.config_from_dict(BertConfig, values)
+    return config_fields.config_from_dict(BertConfig, values)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from genomenet.models import family
+from genomenet.models import config_fields
 
 
 class Objective(NamedTuple):
@@ -78,7 +78,7 @@ class SelfGenomeNetConfig:
     objective: str = "reverse_complement"
     negatives: str = "global"
     max_length: int = 10_000
-    temperature: float = dataclasses.field(default=0.0, metadata=family.NEWER)
+    temperature: float = dataclasses.field(default=0.0, metadata=config_fields.NEWER)
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -118,7 +118,7 @@ class SelfGenomeNetConfig:
             raise ValueError(f"gaps must be different and at least one: {self.gaps}")
         if len(self.gaps) > _MOST_GAPS:
             raise ValueError(f"gaps may be at most {_MOST_GAPS}, got {len(self.gaps)}")
-        family.check_size(self.num_parameters())
+        config_fields.check_size(self.num_parameters())
         for gap in self.gaps:
             self._check_gap(gap)
 
@@ -163,12 +163,12 @@ class SelfGenomeNetConfig:
 
 def to_dict(config: SelfGenomeNetConfig) -> dict[str, Any]:
     """Returns the JSON values of a config."""
-    return family.config_to_dict(config)
+    return config_fields.config_to_dict(config)
 
 
 def from_dict(values: Mapping[str, Any]) -> SelfGenomeNetConfig:
     """Builds a config from JSON values; raises ValueError on an unknown key."""
-    return family.config_from_dict(SelfGenomeNetConfig, values)
+    return config_fields.config_from_dict(SelfGenomeNetConfig, values)
 
 
 def _is_integer(value: Any) -> bool:

@@ -34,6 +34,10 @@ def batch_of(rows=4, length=40, seed=0, cut=17):
     return {"bases": bases, "segment": segment, "key": key}
 
 
+def test_padding_changes_no_vector():
+    harness.check_padding(bert, build())
+
+
 @pytest.mark.parametrize("masking", ["genemask", "kmer_span", "token"])
 def test_objective(masking):
     model = build(masking=masking)

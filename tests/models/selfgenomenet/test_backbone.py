@@ -44,6 +44,10 @@ def test_saving(fold, tmp_path):
     harness.check_saving(model, {"bases": pad(rows_of([30, 30]), 30)}, tmp_path)
 
 
+def test_padding_changes_no_vector():
+    harness.check_padding(selfgenomenet, build())
+
+
 def test_a_saved_model_keeps_config_name_and_projections(tmp_path):
     model = build(fold=False, name="other")
     model.save(tmp_path / "model.keras")
