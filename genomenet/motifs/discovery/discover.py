@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import tqdm.auto as tqdm
 
-from genomenet.dna import alphabet, encode, shuffle
+from genomenet.dna import encode, shuffle
 from genomenet.motifs import pwm
 from genomenet.motifs.discovery import background as background_lib
 from genomenet.motifs.discovery import options as options_lib
@@ -96,7 +97,8 @@ def discover(
         controls: Sequences without the motifs, in the same form; None to shuffle the
             primary sequences and keep their (order + 1)-mers.
         options: Options of the search; None for the defaults.
-        progress: Called with progress messages of one line.
+        progress: Called with progress messages of one line. If given, a bar shows the
+            progress of searches in permuted sequences.
 
     Returns:
         The motifs. They depend only on the sequences and options, not on threads.
@@ -110,7 +112,7 @@ def discover(
         a likelihood ratio instead of the test itself; the p-value without hold-out.
     """
     options = options or options_lib.Options()
-    task = _prepare(sequences, controls, options, progress or (lambda line: None))
+    task = _prepare(sequences, controls, options, progress or _silent)
     tested = task.run()
     tested.sort(key=lambda t: (not t.motif.scores["significant"], t.log_pvalue))
     motifs = (
@@ -136,7 +138,7 @@ def _prepare(
     """Checks, shuffles and splits the sequences."""
     warnings: list[str] = []
     named = _unique_names(sequences, warnings)
-    primary = _usable(named, "primary sequence", options, warnings)
+    primary = repeats.usable(named, "primary sequence", options, warnings)
     if len(primary) < 2:
         raise ValueError(
             f"{len(primary)} usable primary sequence(s) of {len(sequences)}: at least"
@@ -150,7 +152,7 @@ def _prepare(
             texts * copies, order=options.order, seed=options.seed
         )
     else:
-        kept = _usable(controls, "control", options, warnings)
+        kept = repeats.usable(controls, "control", options, warnings)
         control = [codes for _, codes in kept]
         copies = 1
         if not control:
@@ -173,8 +175,8 @@ def _prepare(
         if options.holdout:
             warnings.append(
                 f"too few sequences to hold out {options.holdout:.0%} for testing "
-                f"({len(texts)} primary, {len(control)} controls): p-values compare "
-                "training p-values with those of searches in permuted sequences"
+                f"({len(texts)} primary, {len(control)} controls): p-values come "
+                "from searches in permuted sequences"
             )
         is_test[:] = is_control_test[:] = False
     return _Search(
@@ -189,39 +191,6 @@ def _prepare(
         warnings=warnings,
         progress=progress,
     )
-
-
-def _usable(
-    sequences: Sequence[Named],
-    kind: str,
-    options: options_lib.Options,
-    warnings: list[str],
-) -> list[Named]:
-    """Returns the sequences that can hold a motif, without repeated segments."""
-    kept, width = [], options.min_width
-    unique = repeats.unique(sequences, both_strands=options.both_strands)
-    strands = " on either strand" if options.both_strands else ""
-    if unique.repeats:
-        warnings.append(
-            f"{unique.repeats} of {len(sequences)} {kind}s left out: they repeat"
-            f" another{strands}"
-        )
-    if unique.overlaps:
-        warnings.append(
-            f"{unique.overlaps} of {len(sequences)} {kind}s overlap others{strands}:"
-            " overlapping segments are used once"
-        )
-    for name, codes in unique.sequences:
-        runs = np.flatnonzero(np.concatenate([[True], codes >= alphabet.N, [True]]))
-        if np.diff(runs).max(initial=0) > width:
-            kept.append((name, codes))
-    missing = len(unique.sequences) - len(kept)
-    if missing:
-        warnings.append(
-            f"{missing} of {len(sequences)} {kind}s left out: they have no {width} "
-            "consecutive bases without N"
-        )
-    return kept
 
 
 def _unique_names(sequences: Sequence[Named], warnings: list[str]) -> list[Named]:
@@ -319,13 +288,22 @@ class _Search:
         """Returns the best log p-values of searches in permuted sequences."""
         num_sequences = len(self.train.starts)
         best = []
-        for index in range(_NUM_NULLS):
+        self.progress(
+            "no sequences are held out: p-values come from searches in"
+            f" {_NUM_NULLS} permutations of the sequences"
+        )
+        bar = tqdm.tqdm(
+            range(_NUM_NULLS),
+            desc="permutations",
+            leave=False,
+            disable=self.progress is _silent,
+        )
+        for index in bar:
             rng = np.random.default_rng((self.options.seed, 2, index))
             chosen = rng.permutation(num_sequences) < self.train.num_primary
             permuted = self.train.select(chosen)
             model = fit.search(permuted)
             best.append(0.0 if model is None else fit.log_pvalue(model, permuted))
-            self.progress(f"permutation {index + 1} of {_NUM_NULLS}")
         return np.array(best)
 
     def _test_model(
@@ -435,6 +413,10 @@ class _Search:
             "significant": float(is_significant),
         }
         return _Tested(dataclasses.replace(motif, scores=scores), tested.log_pvalue)
+
+
+def _silent(line: str) -> None:
+    """Drops a progress message."""
 
 
 def _num_threads() -> int:

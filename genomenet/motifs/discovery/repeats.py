@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genomenet.dna import alphabet, tiling
+from genomenet.motifs.discovery import options as options_lib
 
 Named = tuple[str, npt.NDArray[np.uint8]]
 
@@ -76,6 +77,46 @@ def unique(sequences: Sequence[Named], *, both_strands: bool = True) -> Unique:
                 codes[start : start + _WORD] = alphabet.N
         kept.append((name, codes))
     return Unique(kept, repeats, overlaps)
+
+
+def usable(
+    sequences: Sequence[Named],
+    kind: str,
+    options: options_lib.Options,
+    warnings: list[str],
+) -> list[Named]:
+    """Returns the sequences that can hold a motif, without repeated segments.
+
+    Args:
+        sequences: Names and codes.
+        kind: What the sequences are called in warnings.
+        options: Options of the search.
+        warnings: Gets a line for each kind of sequence that is left out.
+    """
+    kept, width = [], options.min_width
+    parts = unique(sequences, both_strands=options.both_strands)
+    strands = " on either strand" if options.both_strands else ""
+    if parts.repeats:
+        warnings.append(
+            f"{parts.repeats} of {len(sequences)} {kind}s left out: they repeat"
+            f" another{strands}"
+        )
+    if parts.overlaps:
+        warnings.append(
+            f"{parts.overlaps} of {len(sequences)} {kind}s overlap others{strands}:"
+            " overlapping segments are used once"
+        )
+    for name, codes in parts.sequences:
+        runs = np.flatnonzero(np.concatenate([[True], codes >= alphabet.N, [True]]))
+        if np.diff(runs).max(initial=0) > width:
+            kept.append((name, codes))
+    missing = len(parts.sequences) - len(kept)
+    if missing:
+        warnings.append(
+            f"{missing} of {len(sequences)} {kind}s left out: they have no {width} "
+            "consecutive bases without N"
+        )
+    return kept
 
 
 def _key(codes: npt.NDArray[np.uint8], both_strands: bool) -> bytes:

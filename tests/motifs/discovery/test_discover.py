@@ -167,7 +167,7 @@ def test_one_strand():
     assert {site.strand for site in motif.sites} == {"+"}
 
 
-def test_few_sequences_are_compared_with_permuted_ones(monkeypatch):
+def test_few_sequences_are_compared_with_permuted_ones(monkeypatch, capsys):
     monkeypatch.setattr(discover, "_NUM_NULLS", 4)
     monkeypatch.setattr(discover, "_LEAST_CONTROLS", 100)
     sequences, _ = planted(25, 60, 2, "GTAAACAT", 0.9)
@@ -185,7 +185,8 @@ def test_few_sequences_are_compared_with_permuted_ones(monkeypatch):
     assert motif.scores["num_positives"] == 25
     assert motif.scores["train_pvalue"] < motif.scores["pvalue"] < 0.05
     assert motif.scores["significant"] == 1
-    assert sum("permutation" in line for line in lines) == 4
+    assert sum("4 permutations" in line for line in lines) == 1
+    assert "4/4" in capsys.readouterr().err
     assert "motif 1" in lines[-1]
 
 
