@@ -4,6 +4,9 @@ python -m genomenet.build_dataset --dataset=ecoli_k12
 python -m genomenet.build_dataset --fasta=a.fa.gz,more/*.fa --name=mine
 python -m genomenet.build_dataset --table=peaks.tsv --name=peaks
 python -m genomenet.build_dataset --class_fasta=yes=a.fa,no=b.fa --name=sites
+
+The dataset is written to the folder NAME/VERSION in --data_dir, by default in
+$TFDS_DATA_DIR or ~/tensorflow_datasets.
 """
 
 from __future__ import annotations
@@ -50,8 +53,8 @@ _GENOME = flags.DEFINE_list("genome", None, "Sequence files of the genome of --b
 _WIDTH = flags.DEFINE_integer(
     "width",
     None,
-    "Bases around the summit of an interval, or around its midpoint if it has no summit"
-    " (default: the interval itself).",
+    "Bases to read around the summit of an interval, or around its midpoint if it has"
+    " no summit (default: the whole interval).",
     lower_bound=1,
 )
 _LABEL_COLUMN = flags.DEFINE_integer(
@@ -86,7 +89,8 @@ _NAME = flags.DEFINE_string("name", None, "Name of the new dataset.")
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder of all datasets (default: $TFDS_DATA_DIR or ~/tensorflow_datasets).",
+    "Folder of all datasets, in which this one is written to NAME/VERSION (default:"
+    " $TFDS_DATA_DIR or ~/tensorflow_datasets).",
 )
 _MANUAL_DIR = flags.DEFINE_string(
     "manual_dir", None, "Folder with files you downloaded, instead of a download."

@@ -27,8 +27,8 @@ def define_genome() -> tuple[
     width = flags.DEFINE_integer(
         "width",
         None,
-        "Bases around the summit of an interval, or around its midpoint if it has no"
-        " summit (default: the interval itself).",
+        "Bases to read around the summit of an interval, or around its midpoint if it"
+        " has no summit (default: the whole interval).",
         lower_bound=1,
     )
     return genome, width
@@ -78,8 +78,9 @@ def define_labelled() -> Labelled:
         table=flags.DEFINE_string(
             "table",
             None,
-            "TSV or CSV with columns sequence and label, and optionally id and split."
-            " A single table without a column split is divided 80/10/10.",
+            "TSV or CSV with columns sequence and label; optional columns id and split."
+            " Without a column split and without --test_table, rows are divided"
+            " 80/10/10.",
         ),
         valid_table=flags.DEFINE_string(
             "valid_table", None, "Validation set of --table."

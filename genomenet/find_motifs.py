@@ -65,7 +65,7 @@ _THRESHOLD = flags.DEFINE_float(
 _PATIENCE = flags.DEFINE_integer(
     "patience",
     _NATIVE.patience,
-    "Consecutive motifs that are not significant after which the search ends.",
+    "Stop after this many consecutive motifs that are not significant.",
 )
 _BOTH_STRANDS = flags.DEFINE_bool(
     "both_strands", _NATIVE.both_strands, "Look for motifs on both strands."
@@ -94,7 +94,8 @@ _TIMEOUT = flags.DEFINE_float(
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Folder or name of a classifier: search only regions with high attribution.",
+    "Folder or name of a classifier: search only the regions that matter most to its"
+    " predictions, those of high attribution.",
 )
 _ATTRIBUTION = flags.DEFINE_enum(
     "attribution",

@@ -27,7 +27,7 @@ _OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "File to write: .npz (effects and centred, (N, L, 4), names, score) or .tsv (one"
-    " row per base).",
+    " row per base; its column position is 0-based).",
     required=True,
 )
 _SCORE = flags.DEFINE_string(
