@@ -26,7 +26,7 @@ _INPUT = flags.DEFINE_list(
     "input",
     None,
     "Sequence files, patterns, or - for standard input, joined by commas; or tables"
-    " (TSV, CSV) with a column sequence and optionally id, for one prediction per row.",
+    " (TSV, CSV) with a column sequence and optionally id: one prediction per row.",
     required=True,
 )
 _GENOME, _WIDTH = command_flags.define_genome()
@@ -36,8 +36,9 @@ _OUTPUT = flags.DEFINE_string(
 _WINDOW = flags.DEFINE_integer(
     "window",
     None,
-    "Bases per window of longer records (default: the maximum sequence length of the"
-    " classifier); 0: one window per record.",
+    "Records longer than this are read in windows of this many bases, shorter ones as"
+    " a whole (default: the maximum sequence length of the classifier); 0: every record"
+    " is read as a whole.",
     lower_bound=0,
 )
 _STRIDE = flags.DEFINE_integer(
@@ -64,8 +65,8 @@ _MAX_N = flags.DEFINE_float(
 _BEDGRAPH = flags.DEFINE_string(
     "bedgraph",
     None,
-    "Folder for one .bedgraph file per class with its probability, averaged over"
-    " overlapping windows.",
+    "Folder for one .bedgraph file per class with its probability per base, averaged"
+    " over overlapping windows.",
 )
 _BIGWIG = flags.DEFINE_string(
     "bigwig", None, "Folder for the same tracks as .bw files; needs the extra tracks."
@@ -114,8 +115,9 @@ def main() -> None:
 
 
 def _summary(counts: inputs.Counts) -> list[str]:
+    read = counts.records + counts.short + counts.bad
     lines = [
-        f"records:   {counts.records:,}",
+        f"records:   {read:,} read, {counts.records:,} predicted",
         f"windows:   {counts.rows:,} in {_OUTPUT.value}",
         f"skipped:   {counts.short:,} too short, {counts.bad:,} malformed",
     ]
@@ -124,9 +126,9 @@ def _summary(counts: inputs.Counts) -> list[str]:
         lines.append(
             f"empty:     {counts.blank:,} windows of {what}: no label, no value"
         )
-    read = counts.rows - counts.blank
+    labelled = counts.rows - counts.blank
     for label, count in counts.labels.most_common():
-        lines.append(f"label:     {label}: {count:,} ({count / read:.1%})")
+        lines.append(f"label:     {label}: {count:,} ({count / labelled:.1%})")
     return lines
 
 

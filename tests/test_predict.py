@@ -35,7 +35,7 @@ def test_counts_are_printed(run):
     code, out, err = run(arguments, predicted)
     assert code == 0
     assert out.splitlines() == [
-        "records:   1,200",
+        "records:   1,203 read, 1,200 predicted",
         "windows:   4,000 in o.tsv",
         "skipped:   1 too short, 2 malformed",
         "label:     yes: 3,000 (75.0%)",

@@ -108,7 +108,8 @@ class Inputs:
                 f"{len(record.codes)} bases are too few: the model needs at least"
                 f" {self._shortest}"
             )
-            self._warn(str(files.error(record.source, cause, record=record.name)))
+            error = files.error(record.source, cause, record=record.name)
+            self._warn(f"skipped {error}")
         elif self._counts.short == _REPORTED + 1:
             self._warn("more sequences are too short; further ones are only counted")
 
@@ -131,7 +132,7 @@ class Inputs:
 
     def _skip(self, error: ValueError) -> None:
         self._counts.bad += 1
-        self._warn(str(error))
+        self._warn(f"skipped {error}")
 
 
 def _records(

@@ -211,11 +211,11 @@ def test_malformed_and_short_records_are_left_out(model, tmp_path):
     assert (counts.records, counts.short, counts.bad) == (2, 1, 4)
     assert [row[0] for row in read(tmp_path / "o.tsv")[1:]] == ["a", "e"]
     assert warned == [
-        f"{fasta}: header 2 has no name after its '>'",
-        f"{fasta}: record 'b': '!' at position 3 is not a nucleotide letter",
-        f"{fasta}: record 'c': header without sequence",
-        f"{fasta}: record 'a': this name was used before, in {fasta}",
-        f"{fasta}: record 'd': 3 bases are too few: the model needs at least 8",
+        f"skipped {fasta}: header 2 has no name after its '>'",
+        f"skipped {fasta}: record 'b': '!' at position 3 is not a nucleotide letter",
+        f"skipped {fasta}: record 'c': header without sequence",
+        f"skipped {fasta}: record 'a': this name was used before, in {fasta}",
+        f"skipped {fasta}: record 'd': 3 bases are too few: the model needs at least 8",
     ]
 
 
@@ -226,9 +226,9 @@ def test_malformed_rows_are_left_out(model, tmp_path):
     counts = run(model, table, tmp_path / "o.tsv", warned, on_error="skip")
     assert (counts.records, counts.short, counts.bad) == (1, 1, 2)
     assert warned == [
-        f"{table}: line 3: '!' at position 5 is not a nucleotide letter",
-        f"{table}: line 4: 1 columns, its header has 2",
-        f"{table}: record 'c': 2 bases are too few: the model needs at least 8",
+        f"skipped {table}: line 3: '!' at position 5 is not a nucleotide letter",
+        f"skipped {table}: line 4: 1 columns, its header has 2",
+        f"skipped {table}: record 'c': 2 bases are too few: the model needs at least 8",
     ]
 
 
