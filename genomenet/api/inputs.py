@@ -73,7 +73,7 @@ def read_sequences(sequences: Any, *, shortest: int) -> list[Codes]:
     Raises:
         TypeError: If `sequences` is a single sequence, or an item is not a sequence.
         ValueError: If a letter is not a nucleotide, or a sequence is too short. The
-            message has the index of the sequence.
+            message has the index of the sequence, and its name if it has one.
     """
     if isinstance(sequences, Mapping) and "bases" in sequences:
         sequences = sequences["bases"]
@@ -82,11 +82,14 @@ def read_sequences(sequences: Any, *, shortest: int) -> list[Codes]:
     sequences = _as_array(sequences)
     encoded = []
     for index, sequence in enumerate(sequences):
-        codes = _read(sequence, f"sequences[{index}]")
+        shown = f"sequences[{index}]"
+        if isinstance(record_name := getattr(sequence, "name", None), str):
+            shown += f" (record {record_name!r})"
+        codes = _read(sequence, shown)
         if len(codes) < shortest:
             raise ValueError(
-                f"sequences[{index}] has {len(codes)} bases, but the model needs at"
-                f" least {shortest}"
+                f"{shown} has {len(codes)} bases, but the model needs at least"
+                f" {shortest}"
             )
         encoded.append(codes)
     return encoded

@@ -14,7 +14,7 @@ import genomenet
 from genomenet.api import batches, inputs
 from genomenet.api import classifier as classifier_lib
 from genomenet.data import tasks
-from genomenet.dna import encode
+from genomenet.dna import encode, reader
 from genomenet.inference import predict, predict_files
 from genomenet.models import classifier
 
@@ -117,6 +117,11 @@ def test_sequences_of_every_kind_are_the_same(preset):
     [
         ("ACGT", TypeError, "single sequence"),
         (["ACGTACGT", "ACG"], ValueError, r"sequences\[1\] has 3 bases"),
+        (
+            [reader.Record(name="short", codes=encode.encode("ACG"), source="x.fa")],
+            ValueError,
+            r"sequences\[0\] \(record 'short'\) has 3 bases",
+        ),
         (["ACGTACGT", "ACGTACGTX"], ValueError, r"sequences\[1\].*'X' at position 9"),
         ([1.5], TypeError, "got float"),
         ([np.full(9, 9, np.uint8)], ValueError, "code 9"),
