@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genomenet import json_file
+from genomenet.layers import readout
 
 
 def stub(
@@ -35,10 +36,11 @@ def stub(
     if "classifier" in config:
         classifier = config["classifier"]
         what = ", ".join(map(escape, classifier["classes"])) or "a number"
-        use = f"Predicts {what} ({classifier['task']}). To be completed."
+        use = f"Predicts {what} ({classifier['task']})."
         if classifier["task"] == "binary":
             about = escape(classifier.get("positive") or classifier["classes"][-1])
-            use += f" Its positive class, for F1 and AUPRC, is {about}."
+            use += f" Positive class (for F1 and AUPRC): {about}."
+        use += " To be completed."
         data = (
             f"{code(dataset.get('name'))}: {dataset.get('train_rows')} sequences;"
             f" scored on {escape(metrics.get('split'))}."
@@ -52,6 +54,11 @@ def stub(
         ]
         table = ["| held-out metric | value |", "|--|--|", *rows] if rows else ["None."]
     training = config.get("training", {})
+    planned = training.get("steps", metrics.get("steps"))
+    steps = metrics.get("training", {}).get("steps", planned)
+    chance = " `chance` is accuracy at chance level." if "val_chance" in metrics else ""
+    trained = f"Trained for {steps} steps. " if steps else ""
+    settings = [*_block(json.dumps(dict(training), indent=2), "json"), ""]
     return "\n".join(
         [
             f"# {escape(name)}",
@@ -68,11 +75,11 @@ def stub(
             "",
             *table,
             "",
-            f"One seed ({training.get('seed')}). `chance` is accuracy at chance level.",
+            f"One seed ({training.get('seed')}).{chance}",
             "",
             "## Limits",
             "",
-            f"Trained for {training.get('steps')} steps. To be completed.",
+            f"{trained}To be completed.",
             "",
             "## Licence",
             "",
@@ -85,10 +92,10 @@ def stub(
             "",
             "## How made",
             "",
+            *_head(config, steps),
             *_block(command.strip() or "python -m genomenet.train (no flags kept)"),
             "",
-            *_block(json.dumps(dict(training), indent=2), "json"),
-            "",
+            *(settings if steps != 0 else []),
         ]
     )
 
@@ -123,6 +130,28 @@ def code(text: Any) -> str:
     ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     pad = " " if "`" in line else ""
     return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def _head(config: Mapping[str, Any], steps: int | None) -> list[str]:
+    """Returns a paragraph that names the readouts of a linear head, if any."""
+    classifier = config.get("classifier", {})
+    names = classifier.get("readout", ())
+    if not names:
+        return []
+    lengths = sorted(str(k) for name, k in readout.KMERS.items() if name in names)
+    parts = [escape(name) for name in names if name not in readout.OF_BASES]
+    parts = [f"readouts of the encoder ({', '.join(parts)})"] if parts else []
+    if lengths:
+        others = "-, ".join(lengths[:-1]) + "- and " * (len(lengths) > 1)
+        parts.insert(0, f"counts of {others}{lengths[-1]}-mers")
+    if readout.ONE_HOT in names:
+        parts.append("the base at each position")
+    count = classifier.get("members", 1)
+    heads = "Linear head" if count == 1 else f"Mean of {count} linear heads"
+    strands = "one strand" if classifier.get("strands") == "forward" else "both strands"
+    is_frozen = steps == 0 or config.get("plan", {}).get("train") == "head"
+    frozen = "; the weights of the encoder were not changed" if is_frozen else ""
+    return [f"{heads} over {' and '.join(parts)}, {strands}{frozen}.", ""]
 
 
 def _escaped(match: re.Match[str]) -> str:
