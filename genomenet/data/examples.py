@@ -41,6 +41,9 @@ class Examples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        return f"Examples({len(self):,} sequences of {_range(self.lengths)} bases)"
+
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         """Returns the codes of one sequence."""
         return self.codes[self.offsets[index] : self.offsets[index + 1]]
@@ -61,12 +64,7 @@ class Examples:
         """
         rows = np.asarray(rows, np.int64)
         parts = [self[row] for row in rows]
-        return Examples(
-            codes=np.concatenate([np.zeros(0, np.uint8), *parts]),
-            offsets=_offsets(parts),
-            labels=self.labels[rows],
-            ids=[self.ids[row] for row in rows],
-        )
+        return _joined(parts, self.labels[rows], [self.ids[row] for row in rows])
 
     def padded(self, length: int | None = None) -> npt.NDArray[np.uint8]:
         """Returns all sequences as rows, padded on the right: uint8, (N, L).
@@ -109,6 +107,13 @@ class Data:
 
     def __getitem__(self, split: str) -> Examples:
         return self.splits[split]
+
+    def __repr__(self) -> str:
+        kinds = f" of {len(self.task.classes)} classes" if self.task.classes else ""
+        sizes = ", ".join(f"{len(part):,} {name}" for name, part in self.splits.items())
+        lengths = np.concatenate([part.lengths for part in self.splits.values()])
+        kind = f"{self.name}: {self.task.kind}{kinds}"
+        return f"{kind}; {sizes} sequences of {_range(lengths)} bases"
 
     def get(self, split: str) -> Examples | None:
         """Returns a split, or None."""
@@ -198,7 +203,9 @@ def read_tables(
     may_lack = task in (tasks.AUTO, task_kinds.MULTI_LABEL)
     rows = {
         split: list(
-            tables.read_tables([path], may_lack_label=may_lack, kmer=_kmer_length(path))
+            tables.read_tables(
+                [path], may_lack_label=may_lack, kmer=tables.kmer_length(path)
+            )
         )
         for split, path in paths.items()
     }
@@ -364,23 +371,14 @@ def _examples(rows: Iterable[Mapping[str, Any]], task: tasks.Task) -> Examples:
         parts.append(alphabet.CODES[np.frombuffer(row["sequence"], np.uint8)])
         labels.append(row["label"])
         ids.append(row["id"].decode())
-    return Examples(
-        codes=np.concatenate([np.zeros(0, np.uint8), *parts]),
-        offsets=_offsets(parts),
-        labels=_array(labels, task),
-        ids=ids,
-    )
+    return _joined(parts, _array(labels, task), ids)
 
 
 def _from_rows(rows: Sequence[tables.Row], task: tasks.Task) -> Examples:
     """Collects the rows of a table."""
     parts = [alphabet.CODES[np.frombuffer(row.sequence, np.uint8)] for row in rows]
-    return Examples(
-        codes=np.concatenate([np.zeros(0, np.uint8), *parts]),
-        offsets=_offsets(parts),
-        labels=_array([task.encode(row) for row in rows], task),
-        ids=[row.id for row in rows],
-    )
+    labels = _array([task.encode(row) for row in rows], task)
+    return _joined(parts, labels, [row.id for row in rows])
 
 
 def _array(labels: Sequence[Any], task: tasks.Task) -> npt.NDArray[Any]:
@@ -427,19 +425,20 @@ def _check_splits(rows: Mapping[str, Sequence[tables.Row]]) -> None:
                 )
 
 
-def _kmer_length(path: str) -> int:
-    """Returns the k of the k-mers in the first sequence of a table, or 0."""
-    required = (tables.SEQUENCE, tables.LABEL)
-    for _, values in tables.read_fields(path, required=required):
-        lengths = {len(word) for word in values[tables.SEQUENCE].split()}
-        return (
-            lengths.pop() if len(lengths) == 1 and " " in values[tables.SEQUENCE] else 0
-        )
-    return 0
+def _joined(
+    parts: Sequence[npt.NDArray[np.uint8]], labels: npt.NDArray[Any], ids: list[str]
+) -> Examples:
+    """Returns the examples of sequences that are given one by one."""
+    return Examples(
+        codes=np.concatenate([np.zeros(0, np.uint8), *parts]),
+        offsets=np.cumsum([0, *map(len, parts)], dtype=np.int64),
+        labels=labels,
+        ids=ids,
+    )
 
 
-def _offsets(parts: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.int64]:
-    return np.cumsum([0, *map(len, parts)], dtype=np.int64)
+def _range(lengths: npt.NDArray[np.int64]) -> str:
+    return f"{min(lengths, default=0):,} to {max(lengths, default=0):,}"
 
 
 def _need_classes(task: tasks.Task, flag: str) -> None:

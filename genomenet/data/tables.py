@@ -163,6 +163,14 @@ def read_fields(
             raise sources.error(path, cause, number + 1) from None
 
 
+def kmer_length(path: str) -> int:
+    """Returns the k of the k-mers in the first sequence of a table, or 0."""
+    for _, values in read_fields(path, required=(SEQUENCE, LABEL)):
+        lengths = {len(word) for word in values[SEQUENCE].split()}
+        return lengths.pop() if len(lengths) == 1 and " " in values[SEQUENCE] else 0
+    return 0
+
+
 def read_classes(paths: Mapping[str, Sequence[str]]) -> Iterator[Row]:
     """Reads sequence files, each of which holds one class.
 

@@ -35,6 +35,7 @@ _parse_fastq = cast(
     QualityIO.FastqGeneralIterator,  # pyright: ignore[reportUnknownMemberType]
 )
 
+_SHOWN: Final = 20  # bases in the text of a record
 _BLOCK: Final = 1 << 20  # letters counted at once
 _BLANKS: Final = ("\t", "\v", "\f")  # Biopython removes spaces and line ends only
 # Letters of proteins that are not nucleotide codes, and all letters of proteins.
@@ -58,6 +59,11 @@ class Record:
     name: str
     codes: npt.NDArray[np.uint8]
     source: str
+
+    def __repr__(self) -> str:
+        bases = encode.decode(self.codes[:_SHOWN]).decode()
+        bases += "…" * (self.codes.size > _SHOWN)
+        return f"Record({self.name!r}, {self.codes.size:,} bases: {bases})"
 
 
 def read(

@@ -34,6 +34,12 @@ def test_one_table_is_divided(tmp_path):
     }
     found = [text for split in data.splits.values() for text in letters(split)]
     assert sorted(found) == sorted(SEQUENCES)
+    assert repr(data) == (
+        "t.tsv: binary of 2 classes; 48 train, 6 validation, 6 test sequences of 5 to"
+        " 29 bases"
+    )
+    assert repr(data["train"].take([0, 0])).startswith("Examples(2 sequences of ")
+    assert repr(data["train"].take([])) == "Examples(0 sequences of 0 to 0 bases)"
     again = examples.read_tables({"train": table(tmp_path)}, seed=1)
     assert letters(again["test"]) != letters(data["test"])
 

@@ -112,6 +112,12 @@ def test_fasta_plain_and_packed_under_a_name_that_says_nothing(write, pack):
     assert records_of(write(pack(FASTA), "genome.txt")) == RECORDS
 
 
+def test_a_record_is_shown_on_one_line(write):
+    long, short = reader.read(write(b">a b\n" + b"ACGTN" * 300 + b"\n>c\nACG\n"))
+    assert repr(long) == "Record('a', 1,500 bases: ACGTNACGTNACGTNACGTN…)"
+    assert repr(short) == "Record('c', 3 bases: ACG)"
+
+
 def test_gzip_of_several_members_and_padding(write):
     parts = [gzip.compress(FASTA[i : i + 5]) for i in range(0, len(FASTA), 5)]
     assert records_of(write(b"".join(parts) + bytes(100))) == RECORDS
