@@ -12,12 +12,15 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import keras
 
 from genomenet import atomic
 from genomenet.training import settings as settings_lib
+
+_SHOWN: Final = 3  # differences named in an error
+_LONGEST: Final = 40  # letters of a value in an error
 
 
 class WorkdirError(ValueError):
@@ -113,10 +116,12 @@ class Workdir:
                 )
             differences = list(_differences(old_content, new_content))
             if differences:
+                shown = "; ".join(differences[:_SHOWN])
+                rest = len(differences) - _SHOWN
+                more = f"; and {rest} more" if rest > 0 else ""
                 raise WorkdirError(
-                    f"{self.path} holds a run with other settings:"
-                    f" {'; '.join(differences)}. Use another workdir, or the settings"
-                    " of that run to resume it"
+                    f"use another workdir, or resume the run in {self.path} with its"
+                    f" own data and settings, which are not these: {shown}{more}"
                 )
         if self.read_only:
             return
@@ -260,14 +265,27 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the differences that prevent a resume, as `part.key: old → new`."""
+    """Yields the differences that prevent a resume, those of the data first."""
     if old.get("family") != new["family"]:
         yield f"family: {old.get('family')} → {new['family']}"
         return
     parts = set(old) | set(new)
-    for part in sorted(parts - {"format", "family"}):
+    # Other data change settings too, such as steps, so that data come first.
+    order = {"dataset": 0, "training": 2}
+    names = parts - {"format", "family"}
+    for part in sorted(names, key=lambda name: (order.get(name, 1), name)):
         before, after = old.get(part, {}), new.get(part, {})
         for key in sorted(set(before) | set(after)):
             is_free = part == "training" and key in settings_lib.CHANGEABLE
-            if not is_free and before.get(key) != after.get(key):
-                yield f"{part}.{key}: {before.get(key)} → {after.get(key)}"
+            if is_free or before.get(key) == after.get(key):
+                continue
+            if part == "dataset" and key.endswith("_digest") and key in before:
+                yield f"the {key.removesuffix('_digest')} sequences or labels differ"
+                continue
+            values = [_shortened(content.get(key)) for content in (before, after)]
+            yield f"{part}.{key}: {' → '.join(values)}"
+
+
+def _shortened(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -42,6 +42,23 @@ def test_another_run_is_refused(tmp_path, other, message):
     folder.close()
 
 
+def test_the_advice_comes_first_and_few_differences_follow(tmp_path):
+    folder = workdir.Workdir(tmp_path)
+    run = config(seed=3, learning_rate=1.0, schedule="linear", batch_size=3)
+    dataset = {**run.dataset, "train_digest": "ab", "test_rows": "9" * 99}
+    folder.adopt(dataclasses.replace(config(), dataset=dataset))
+    dataset = {**run.dataset, "train_digest": "cd", "test_rows": "8" * 99}
+    with pytest.raises(workdir.WorkdirError) as error:
+        folder.adopt(dataclasses.replace(run, dataset=dataset))
+    folder.close()
+    message = str(error.value)
+    assert message.startswith("use another workdir, or resume the run in ")
+    assert message.endswith(
+        f"dataset.test_rows: {'9' * 40}… → {'8' * 40}…; the train sequences or labels"
+        " differ; training.batch_size: 64 → 3; and 3 more"
+    )
+
+
 def hold(path, ready, done):
     folder = workdir.Workdir(path)
     ready.set()
