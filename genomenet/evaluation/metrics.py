@@ -132,7 +132,8 @@ def score(
     The expected calibration error ("ece"), in 15 bins of equal width, is about the
     probability of the positive class for two classes, and of the predicted class for
     more. A resample is noisier than the rows, so that its "ece" is larger: the interval
-    of "ece" is that of the draws reflected at the value, and contains the value.
+    of "ece" is that of the draws reflected at the value, and contains the value. The
+    value is its upper bound if nearly all draws are larger.
 
     Args:
         task: The task.

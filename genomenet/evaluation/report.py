@@ -22,6 +22,8 @@ from genomenet.models import classifier
 
 _SHOWN: Final = 10  # warnings of one kind that are shown, at most
 _TRIED: Final = 8  # heads in the summary, at most
+_FEW_ROWS: Final = 30  # fewer scored sequences give a warning
+_FEW_OF_CLASS: Final = 10  # as do fewer of a class
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,9 @@ class Report:
         """Returns the scores as a table to read, warnings first."""
         lines = [f"WARNING: {note}" for note in self.notes]
         lines += [self.scores.table(self.split)]
-        return "\n".join([*lines, *_tried(self.selection), *_of_folds(self.folds)])
+        score = "AUROC" if "auroc" in self.scores.values else "Pearson"
+        tried = _tried(self.selection, score)
+        return "\n".join([*lines, *tried, *_of_folds(self.folds)])
 
 
 def describe(data: examples.Data) -> Iterator[str]:
@@ -76,13 +80,7 @@ def describe(data: examples.Data) -> Iterator[str]:
     Yields:
         One line at a time.
     """
-    sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
-    lengths = np.concatenate([split.lengths for split in data.splits.values()])
-    kinds = f" of {len(data.task.classes)} classes" if data.task.classes else ""
-    yield (
-        f"{data.name}: {data.task.kind}{kinds}; {sizes} sequences of {lengths.min():,}"
-        f" to {lengths.max():,} bases"
-    )
+    yield repr(data)
     if data.task.positive:
         yield _positive(data.task)
     for split, count in examples.overlap(data).items():
@@ -179,11 +177,14 @@ def _of_folds(folds: Mapping[str, Any] | None) -> Iterator[str]:
     yield f"the model predicts the mean of their {outputs}"
 
 
-def _tried(selection: Mapping[str, Any] | None) -> Iterator[str]:
-    """Yields a table of the heads that were tried, best first."""
+def _tried(selection: Mapping[str, Any] | None, score: str) -> Iterator[str]:
+    """Yields a table of the heads that were tried, lowest loss first."""
     if not selection:
         return
-    yield "linear heads that were tried, by cross-validation on the training split:"
+    yield (
+        "linear heads tried by cross-validation, lowest loss first"
+        f" (score: {score}; penalty: inverse strength of L2):"
+    )
     yield f"  {'readout':<18}{'strands':<9}{'score':>8}{'loss':>8}{'penalty':>9}"
     for head in selection["tried"][:_TRIED]:
         name = "+".join(head["readout"])
@@ -200,7 +201,8 @@ def _positive(task: tasks.Task) -> str:
     told = positive.is_told(task.classes)
     is_default = positive.choose(task.classes) == task.positive
     why = "" if told or not is_default else ", the last one as neither name tells"
-    return f"positive class: {task.positive!r}{why} (positive=… selects the other)"
+    how = "choose the other with positive or --positive"
+    return f"positive class: {task.positive!r}{why} ({how})"
 
 
 def _rare(data: examples.Data) -> Iterator[str]:
@@ -263,7 +265,7 @@ def write(
             "training_sequences": len(data[examples.TRAIN]),
             "augmented_with_reverse_complements": config.augment,
             "predicted_on_both_strands": config.both_strands,
-            "pool": config.pool,
+            "pool": None if config.readout else config.pool,
             "readout": list(config.readout or (config.pool,)),
             "window": config.window,
             "over_windows": config.over_windows,
@@ -275,7 +277,7 @@ def write(
         training=training,
         selection=selection,
         folds=folds,
-        notes=notes,
+        notes=[*notes, *_few(scores, split, is_folded=folds is not None)],
     )
     folder = pathlib.Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -293,6 +295,21 @@ def write(
         ):
             draw(folder / f"{name}.png", data.task, scored.labels, values)
     return report
+
+
+def _few(scores: metrics.Scores, split: str, *, is_folded: bool) -> Iterator[str]:
+    """Yields a warning if so few sequences are scored that intervals say little."""
+    rows, classes = scores.counts["rows"], scores.counts.get("truth", {})
+    present = {name: count for name, count in classes.items() if count}
+    rare = min(present, key=present.__getitem__, default="")
+    if rows < _FEW_ROWS:
+        few = f"only {rows} {split} sequences"
+    elif present and present[rare] < _FEW_OF_CLASS:
+        few = f"only {present[rare]} {split} sequences of class {rare!r}"
+    else:
+        return
+    advice = "" if is_folded else "; --folds=5 scores all training sequences as well"
+    yield f"{few}: the intervals say little{advice}"
 
 
 def _table(

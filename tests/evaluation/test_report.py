@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genomenet.data import examples, tasks
-from genomenet.evaluation import report
+from genomenet.evaluation import metrics, report
 
 
 def described(names, train, **others):
@@ -29,22 +29,58 @@ def test_nothing_to_warn_of():
     data = described(["no", "yes"], [0, 0, 1, 1], test=[0, 1, 0, 1])
     assert list(report.describe(data)) == [
         "x.tsv: binary of 2 classes; 4 train, 4 test sequences of 30 to 30 bases",
-        "positive class: 'yes' (positive=… selects the other)",
+        "positive class: 'yes' (choose the other with positive or --positive)",
     ]
 
 
 def test_a_positive_class_that_no_name_tells_is_said():
     data = described(["MAFK", "OCT4"], [0, 0, 1, 1])
     assert list(report.describe(data))[1] == (
-        "positive class: 'OCT4', the last one as neither name tells (positive=… selects"
-        " the other)"
+        "positive class: 'OCT4', the last one as neither name tells (choose the other"
+        " with positive or --positive)"
     )
     other = data.with_positive("MAFK")
     assert list(report.describe(other))[1] == (
-        "positive class: 'MAFK' (positive=… selects the other)"
+        "positive class: 'MAFK' (choose the other with positive or --positive)"
     )
     with pytest.raises(ValueError, match="positive=x is none of the classes MAFK"):
         data.with_positive("x")
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_folded", "expected"),
+    [
+        ((15, 15), False, []),
+        ((3, 3), False, ["only 6 test sequences: .*; --folds=5 scores all training"]),
+        ((3, 3), True, ["only 6 test sequences: the intervals say little$"]),
+        ((9, 40), False, ["only 9 test sequences of class 'no': "]),
+        ((0, 40), False, []),  # has a warning of its own
+    ],
+)
+def test_intervals_of_few_sequences_are_warned_of(counts, is_folded, expected):
+    truth = np.repeat([0, 1], counts)
+    task = tasks.Task(kind="binary", classes=("no", "yes"))
+    scores = metrics.score(task, truth, np.full((len(truth), 2), 0.5), resamples=2)
+    lines = list(report._few(scores, "test", is_folded=is_folded))
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.match(pattern, line)
+
+
+@pytest.mark.parametrize("score", ["AUROC", "Pearson"])
+def test_the_table_of_heads_names_its_columns(score):
+    head = {
+        "readout": ["mean"],
+        "strands": "both",
+        "score": 0.5,
+        "loss": 1,
+        "penalty": 1,
+    }
+    title, *rows = report._tried({"tried": [head]}, score)
+    assert title.endswith(
+        f"lowest loss first (score: {score}; penalty: inverse strength of L2):"
+    )
+    assert len(rows) == 2
 
 
 def test_contradictions_are_named():
