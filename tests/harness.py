@@ -188,7 +188,7 @@ def check_padding(family, model, *, num_bases=None, tolerance=1e-5):
             7 more by default.
         tolerance: Largest difference between vectors with and without padding.
     """
-    num_bases = num_bases or family.shortest(model.config) + 7
+    num_bases = num_bases or family.min_length(model.config) + 7
     bases = np.random.default_rng(0).integers(0, 4, (2, num_bases)).astype("uint8")
     bases[1, num_bases // 2] = alphabet.N
     padded = np.pad(bases, ((0, 0), (0, 9)), constant_values=alphabet.PAD)

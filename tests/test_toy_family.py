@@ -110,9 +110,11 @@ def test_padding_that_changes_a_vector_is_noticed(monkeypatch):
 
 
 def test_an_incomplete_family_is_rejected_with_all_missing_names(monkeypatch):
-    monkeypatch.delattr(toy_family, "derived")
+    monkeypatch.delattr(toy_family, "derived_metrics")
     monkeypatch.delattr(toy_family, "POOLS")
-    with pytest.raises(ValueError, match=r"family 'toy' lacks POOLS, derived; see"):
+    with pytest.raises(
+        ValueError, match=r"family 'toy' lacks POOLS, derived_metrics; see"
+    ):
         models.get_family("toy")
 
 

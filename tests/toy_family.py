@@ -26,7 +26,7 @@ CLASSIFIER_POOL: Final = "max"
 CLASSIFIER_RATE: Final = 1e-2
 attend: Final = None  # no attention
 predict_masked: Final = None  # masks bases, not k-mers
-resume: Final = None  # every state depends on bases on both sides
+mutant_reader: Final = None  # every state depends on bases on both sides
 
 _MASKED_SHARE: Final = 0.2  # share of bases that are masked
 _MIN_LENGTH: Final = 5  # bases
@@ -242,7 +242,7 @@ def trivial_baseline(
     return {"loss": float(np.log(4)), "accuracy": 0.25}
 
 
-def derived(means: Mapping[str, float]) -> dict[str, float]:
+def derived_metrics(means: Mapping[str, float]) -> dict[str, float]:
     """Returns no metrics in addition to those of the loss."""
     del means
     return {}
@@ -260,13 +260,13 @@ def width(config: Config) -> int:
     return config.filters
 
 
-def fewest_rows(config: Config, num_replicas: int = 1) -> int:
+def min_batch_size(config: Config, num_replicas: int = 1) -> int:
     """Returns the smallest batch size: one row per device."""
     del config
     return num_replicas
 
 
-def shortest(config: Config) -> int:
+def min_length(config: Config) -> int:
     """Returns the length, in bases, of the shortest sequence it can embed."""
     del config
     return _MIN_LENGTH
@@ -277,7 +277,7 @@ def reader(model: Any) -> Any:
     return model.one_hot
 
 
-def unread(model: Any, x: Any, codes: Any) -> tuple[Any, Any]:
+def attribution_baseline(model: Any, x: Any, codes: Any) -> tuple[Any, Any]:
     """Returns vectors of 1/4 for each base, and which codes are bases."""
     del model
     return ops.full_like(x, 0.25), codes < alphabet.NUM_BASES

@@ -82,7 +82,7 @@ class Classifier(sequence_model.SequenceModel):
             self.graph = classifier.Classifier(family, encoder, config)
         self._family, self._fields = family, dict(encoder)
         module = models.get_family(family)
-        self._shortest = module.shortest(module.from_dict(encoder))
+        self._shortest = module.min_length(module.from_dict(encoder))
         self._draws = keras.random.SeedGenerator()
         self.built = True
         self.compile()

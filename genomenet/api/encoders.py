@@ -60,7 +60,7 @@ class Encoder:
         family: Any = models.get_family(self.FAMILY)
         pool = str(pool or family.POOLS[0])
         window = int(window or self.config.length)
-        shortest, longest = family.shortest(self.config), self.config.max_length
+        shortest, longest = family.min_length(self.config), self.config.max_length
         if pool not in (pools := (*family.POOLS, *family.READOUTS)):
             raise ValueError(f"pool={pool!r} must be one of {', '.join(pools)}")
         if not shortest <= window <= longest:
@@ -189,7 +189,7 @@ def _compiled(model: Any, key: Any, call: Callable[..., Any]) -> Callable[..., A
     return known[key]
 
 
-_CLASSES: dict[type, type[Encoder]] = {
+_CLASSES: dict[type, type] = {
     bert.BertMaskedLM: BertMaskedLM,
     selfgenomenet.SelfGenomeNet: SelfGenomeNet,
 }

@@ -67,7 +67,7 @@ def explain(
     if isinstance(model, str | os.PathLike):
         model = folder.load_classifier(model)
     graph = classifier.graph_of(model)
-    shortest = models.get_family(graph.family).shortest(graph.encoder.config)
+    shortest = models.get_family(graph.family).min_length(graph.encoder.config)
     named = inputs.name_sequences(sequences, shortest=shortest)
     result = attribution.explain(graph, named, target=target, **options)
     return Explanation(**vars(result))

@@ -346,7 +346,7 @@ def _shortest(folder: pathlib.Path) -> int:
     """Returns the length in bases of the shortest sequence that a model can read."""
     content = release_folder.read_config(folder)
     family = models_lib.get_family(content["family"])
-    return family.shortest(family.from_dict(content["model"]))
+    return family.min_length(family.from_dict(content["model"]))
 
 
 def _digest(folder: pathlib.Path, weights: pathlib.Path | None) -> str:

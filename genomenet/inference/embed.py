@@ -91,7 +91,7 @@ def embed_files(
         intervals.read_records(inputs, genome=genome, width=width),
         window=window,
         stride=stride,
-        shortest=family.shortest(model.config),
+        shortest=family.min_length(model.config),
         on_short=on_short,
     )
     batch_size = outputs.rows_at_once(model, window, batch_size)
@@ -136,7 +136,7 @@ def embed_files(
             if writer is not None:
                 writer.close()
         if not rows:
-            raise ValueError(_nothing(inputs, skipped, family.shortest(model.config)))
+            raise ValueError(_nothing(inputs, skipped, family.min_length(model.config)))
     return {
         "rows": rows,
         "records": len(skipped),
@@ -198,7 +198,7 @@ def _check(
     if both_strands and (pool == "none" or pool.endswith("bins")):
         # The bins of the other strand are in the opposite order.
         raise ValueError(f"both_strands cannot be used with pool={pool!r}")
-    shortest = family.shortest(config)
+    shortest = family.min_length(config)
     if not shortest <= window <= config.max_length:
         raise ValueError(
             f"window={window} must be {shortest} to {config.max_length} bases for this"

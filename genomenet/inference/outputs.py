@@ -25,7 +25,8 @@ _POSITIONS: Final = 16  # k-mers predicted per row in a full batch
 def window_of(model: Any) -> int:
     """Returns the training length of a model, in bases."""
     config = model.config
-    return max(config.length, models.family_of(model).shortest(_encoder(model).config))
+    min_length = models.family_of(model).min_length(_encoder(model).config)
+    return max(config.length, min_length)
 
 
 def check_window(model: Any, window: int) -> None:
@@ -38,7 +39,7 @@ def check_window(model: Any, window: int) -> None:
     Raises:
         ValueError: If the window is too short or too long.
     """
-    shortest = models.family_of(model).shortest(_encoder(model).config)
+    shortest = models.family_of(model).min_length(_encoder(model).config)
     is_classifier = isinstance(model, classifier.Classifier)
     longest = 1 << 30 if is_classifier else model.config.max_length
     if not shortest <= window <= longest:

@@ -28,7 +28,7 @@ class Predictor:
         self.model = model
         self.batch_size = batch_size
         family = models.get_family(model.family)
-        self.shortest: int = family.shortest(model.encoder.config)
+        self.shortest: int = family.min_length(model.encoder.config)
         config = model.config
         self.width = 1 if config.task == task_kinds.REGRESSION else len(config.classes)
         # Maximum bases of a padded batch: batches of longer rows have fewer rows.

@@ -1,7 +1,7 @@
 """Outputs of a model for single substitutions, without redundant computation.
 
 Of a sequence in several windows, only the windows with the substitution are read again.
-Families that can resume also reuse the states before the substitution.
+Families with a `mutant_reader` also reuse the states before the substitution.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from genomenet.models import classifier
 
 _AT_ONCE: Final = 1024  # mutants in memory at a time
 _LENGTHS: Final = 16  # number of sequence lengths whose graphs are cached
-_JOINED: Final = 8  # factor on the batch size for families that resume
+_JOINED: Final = 8  # factor on the batch size with a `mutant_reader`
 
 Codes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -32,8 +32,8 @@ class Substitutions:
 
     Args:
         model: A classifier or an encoder.
-        batch_size: Mutants per batch, up to an eighth more. Families that resume read
-            eight times as many, as each mutant needs only a state.
+        batch_size: Mutants per batch, up to an eighth more. Families with a
+            `mutant_reader` read eight times as many, as each mutant needs only a state.
         both_strands: Whether to average over both strands.
         pool: For encoders: how a window becomes a vector.
     """
@@ -52,11 +52,11 @@ class Substitutions:
         self._is_classifier = isinstance(model, classifier.Classifier)
         encoder = model.encoder if self._is_classifier else model
         pools = (pool or family.POOLS[0],)
-        self._resume = family.resume
+        self._mutant_reader = family.mutant_reader
         names = model.config.encoder_readouts if self._is_classifier else pools
         # The classifier does not read the encoder, or reads several.
         if not names or (self._is_classifier and model.others):
-            self._resume = None
+            self._mutant_reader = None
 
         def read(rows: Any) -> Any:
             if self._is_classifier:
@@ -64,12 +64,13 @@ class Substitutions:
             return tf.cast(family.embed(model, {"bases": rows}, pools[0]), tf.float32)
 
         def keep(row: Any) -> Any:
-            return None if self._resume is None else self._resume.keep(encoder, row)
+            reader = self._mutant_reader
+            return None if reader is None else reader.prepare(encoder, row)
 
         def after(kept: Any, rows: Any, first: Any, stop: Any) -> Any:
-            if self._resume is None:
+            if self._mutant_reader is None:
                 return read(rows)
-            function = self._resume.read_out
+            function = self._mutant_reader.read_out
 
             def read_out(names: Any) -> Any:
                 return function(encoder, kept, rows, names, first, stop)
@@ -138,7 +139,7 @@ class Substitutions:
         if self._is_classifier:
             split, valid = self._model.split(tf.constant(codes[None]))
             pieces, is_valid = np.asarray(split)[0], np.asarray(valid)
-            shortest = models.get_family(self._model.family).shortest(
+            shortest = models.get_family(self._model.family).min_length(
                 self._model.encoder.config
             )
             stride = self._model.config.window - shortest + 1
@@ -156,7 +157,7 @@ class Substitutions:
                 (inside,) = np.nonzero((offsets >= 0) & (offsets < len(piece)))
                 if not is_valid[0, index]:
                     continue
-                most = self._batch_size * (_JOINED if self._resume else 1)
+                most = self._batch_size * (_JOINED if self._mutant_reader else 1)
                 size = _even(len(inside), most)
                 for first in range(0, len(inside), size):
                     rows = inside[first : first + size]
@@ -173,7 +174,9 @@ class Substitutions:
         """Returns the vector of a window without a substitution, (1, C)."""
         read, _, after = self._graphs(len(piece))
         row, past = tf.constant(piece[None]), tf.constant([len(piece)])
-        vector = read(row) if self._resume is None else after(kept, row, past, past)
+        vector = (
+            read(row) if self._mutant_reader is None else after(kept, row, past, past)
+        )
         return np.asarray(vector)
 
     def _part(

@@ -45,7 +45,7 @@ class Attribution:
         sequences: Codes of the sequences, uint8, (N, L), padded on the right with 5.
         scores: Scores of the bases, float32, (N, L), 0 at padding.
         method: One of `METHODS`.
-        target: Class whose logit is explained; empty for regression.
+        target: Class whose logit is explained; empty for regression and for attention.
     """
 
     names: tuple[str, ...]
@@ -149,7 +149,7 @@ def explain(
             f"method={method} explains the encoder, but the model only reads"
             f" {', '.join(model.config.readout)}: give method={MUTATIONS}"
         )
-    shortest = models.get_family(model.family).shortest(model.encoder.config)
+    shortest = models.get_family(model.family).min_length(model.encoder.config)
     for name, codes in sequences:
         if len(codes) < shortest:
             raise ValueError(
@@ -287,7 +287,7 @@ def _gradient(
         with tf.GradientTape() as tape:
 
             def edit(encoder: keras.Model, x: Any, codes: Any) -> Any:
-                base, is_base = family.unread(encoder, x, codes)
+                base, is_base = family.attribution_baseline(encoder, x, codes)
                 if reference == "zeros":
                     base = tf.zeros_like(x)
                 base = tf.where(is_base[..., None], base, x)
@@ -360,7 +360,7 @@ def _attention(model: classifier.Classifier) -> Scorer:
             f"{model.family} has no attention: give method={INTEGRATED_GRADIENTS},"
             f" {INPUT_X_GRADIENT} or {MUTATIONS}"
         )
-    shortest = family.shortest(model.encoder.config)
+    shortest = family.min_length(model.encoder.config)
 
     @functools.partial(compiled.graph, reduce_retracing=True)
     def attend(bases: Any) -> Any:
@@ -403,7 +403,7 @@ def _spread(
     """
     family = models.get_family(model.family)
     config, total = model.encoder.config, rows.shape[1]
-    shortest = family.shortest(config)
+    shortest = family.min_length(config)
     width = min(total, model.config.window)
     spans = np.array(family.spans(config, width))
     bases = int(spans[0, 1] - spans[0, 0])  # K, the same for all

@@ -38,7 +38,7 @@ class Classifier(keras.Model):
 
     Call arguments:
         inputs: Dict with "bases": codes of `dna.alphabet`, (B, L), padded on the
-            right with code 5, each row at least the family's `shortest` bases.
+            right with code 5, each row at least the family's `min_length` bases.
 
     Returns:
         Dict with "logits": float32, (B, number of outputs).
@@ -61,7 +61,7 @@ class Classifier(keras.Model):
         config_lib.check(family, encoder, config)
         family_module = models.get_family(family)
         fields = family_module.from_dict(encoder)
-        self._shortest = family_module.shortest(fields)
+        self._shortest = family_module.min_length(fields)
         self.config = config
         self.encoder = family_module.build(fields, head=False)
         self.others = [
@@ -347,7 +347,7 @@ def _mean(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else (values[0] + values[1]) / 2.0
 
 
-def derived(means: Mapping[str, float]) -> dict[str, float]:
+def derived_metrics(means: Mapping[str, float]) -> dict[str, float]:
     """Returns no metrics in addition to those of the loss."""
     del means
     return {}

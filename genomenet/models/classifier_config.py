@@ -181,7 +181,7 @@ def check(family: str, encoder: Mapping[str, Any], config: ClassifierConfig) -> 
             raise ValueError(
                 f"{family} has no readout {name!r}; it has {', '.join(known)}"
             )
-    shortest = module.shortest(fields)
+    shortest = module.min_length(fields)
     if not shortest <= config.window <= fields.max_length:
         raise ValueError(
             f"a window of {config.window} bases is out of range: the model reads"

@@ -40,17 +40,17 @@ class LossOutput(NamedTuple):
     metrics: dict[str, Any]
 
 
-class Resume(NamedTuple):
+class MutantReader(NamedTuple):
     """Functions that read mutants of a sequence without recomputing all of it.
 
     A family may omit them; all mutants are then read in full.
 
     Attributes:
-        keep: (model, bases) → the states that mutants share with the sequence, any
+        prepare: (model, bases) → the states that mutants share with the sequence, any
             structure of tensors. `bases` are codes, (1, L).
         read_out: (model, kept, mutants, names, first, stop) → the result of
             `Family.read_out` for the mutants.
-            kept: Result of `keep`.
+            kept: Result of `prepare`.
             mutants: Codes, (M, L).
             names: As for `Family.read_out`, without "none".
             first: Index of the first base in which each mutant differs, int32, (M,),
@@ -58,7 +58,7 @@ class Resume(NamedTuple):
             stop: One past the last such base, int32, (M,), ascending.
     """
 
-    keep: Callable[[Any, Any], Any]
+    prepare: Callable[[Any, Any], Any]
     read_out: Callable[[Any, Any, Any, Sequence[str], Any, Any], Sequence[Any]]
 
 
@@ -88,8 +88,8 @@ class Family(Protocol):
             `models.bert.predict_masked`. None for all other families, including those
             that mask bases: `score_variants` then has no masked score, and the result
             of `genomenet.load_model` no `predict_masked`.
-        resume: Functions that read mutants faster, for states that depend only on the
-            bases before them. Optional: may be None.
+        mutant_reader: Functions that read mutants faster, for states that depend only
+            on the bases before them. Optional: may be None.
     """
 
     @property
@@ -112,7 +112,7 @@ class Family(Protocol):
     def attend(self) -> Callable[[Any, Mapping[str, Any]], Any] | None: ...
 
     @property
-    def resume(self) -> Resume | None: ...
+    def mutant_reader(self) -> MutantReader | None: ...
 
     def from_dict(self, values: Mapping[str, Any]) -> Any:
         """Builds a config from JSON values; a ValueError names the invalid field."""
@@ -200,7 +200,7 @@ class Family(Protocol):
         """Returns chance-level "loss" and "accuracy", estimated from `seen` batches."""
         ...
 
-    def derived(self, means: Mapping[str, float]) -> dict[str, float]:
+    def derived_metrics(self, means: Mapping[str, float]) -> dict[str, float]:
         """Returns metrics computed from the mean loss and metrics."""
         ...
 
@@ -216,11 +216,11 @@ class Family(Protocol):
         """Returns the number of channels of an embedding."""
         ...
 
-    def fewest_rows(self, config: Any, num_replicas: int = 1) -> int:
+    def min_batch_size(self, config: Any, num_replicas: int = 1) -> int:
         """Returns the smallest batch size for the objective, over all devices."""
         ...
 
-    def shortest(self, config: Any) -> int:
+    def min_length(self, config: Any) -> int:
         """Returns the length, in bases, of the shortest sequence it can embed."""
         ...
 
@@ -234,7 +234,7 @@ class Family(Protocol):
         """
         ...
 
-    def unread(self, model: Any, x: Any, codes: Any) -> tuple[Any, Any]:
+    def attribution_baseline(self, model: Any, x: Any, codes: Any) -> tuple[Any, Any]:
         """Returns the vectors of uninformative input, as a baseline of attribution.
 
         Args:

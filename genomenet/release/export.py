@@ -99,11 +99,11 @@ def save_model(model: keras.Model, path: pathlib.Path) -> None:
 
     family = models.family_of(model)
     if isinstance(model, classifier_lib.Classifier):
-        shortest = family.shortest(model.encoder.config)
+        shortest = family.min_length(model.encoder.config)
         signatures.save_classifier(model, path, shortest=shortest)
     else:
         config: Any = model.config
-        shortest = family.shortest(config)
+        shortest = family.min_length(config)
         signatures.save(model, family, path, shortest=shortest)
 
 
@@ -123,7 +123,7 @@ def _golden(model: keras.Model, family: family_lib.Family) -> list[dict[str, Any
     encoder: Any = model if classifier is None else classifier.encoder
     config = encoder.config
     cases = []
-    short = min(max(64, family.shortest(config)), config.max_length)
+    short = min(max(64, family.min_length(config)), config.max_length)
     for case, length in (
         ("plain", short),
         ("rich in N", short),

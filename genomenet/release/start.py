@@ -137,7 +137,7 @@ def make_config(
         at_once = min(2 * encoder.length, encoder.max_length)
         is_short = longest <= at_once
         width = longest if is_short else min(encoder.length, encoder.max_length)
-        width = max(width, family.shortest(encoder))
+        width = max(width, family.min_length(encoder))
     if data.task.kind == task_kinds.REGRESSION:
         truth = data[examples.TRAIN].labels
         fields = {

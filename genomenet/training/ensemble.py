@@ -129,7 +129,7 @@ def run(
     """
     devices = devices or engines.devices()
     family_module = models.get_family(family)
-    finetune.check(data, family_module.shortest(family_module.from_dict(encoder)))
+    finetune.check(data, family_module.min_length(family_module.from_dict(encoder)))
     if count < 2:
         raise ValueError(f"folds must be >= 2, got {count}")
     if classifier.over_windows != "mean":

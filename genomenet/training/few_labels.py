@@ -164,7 +164,7 @@ def run(
         ValueError: As `finetune.run`.
     """
     family_module = models.get_family(family)
-    finetune.check(data, family_module.shortest(family_module.from_dict(encoder)))
+    finetune.check(data, family_module.min_length(family_module.from_dict(encoder)))
     tried = [tuple(readout)] if readout else candidates(family, classifier, data)
     strand_options = [strands] if strands else list(config_lib.STRANDS)
     train = data[examples.TRAIN]

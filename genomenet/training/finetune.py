@@ -110,7 +110,7 @@ def run(
     devices = devices or engines.devices()
     module = models.get_family(family)
     # All checks come before the run takes the folder.
-    check(data, module.shortest(module.from_dict(encoder)))
+    check(data, module.min_length(module.from_dict(encoder)))
     config_lib.check(family, encoder, classifier)
     train, validation = data[examples.TRAIN], data.get(examples.VALIDATION)
     weights = np.ones(len(train), np.float32)

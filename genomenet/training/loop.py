@@ -71,8 +71,8 @@ class Job:
     """The model, objective and data of a run.
 
     Attributes:
-        objective: Has `loss(model, batch, *, training, gather)` and `derived(means)`,
-            as in `genomenet.models.family.Family`.
+        objective: Has `loss(model, batch, *, training, gather)` and
+            `derived_metrics(means)`, as in `genomenet.models.family.Family`.
         make_model: Builds the model with its initial weights, under the strategy.
         batches: Index of the first batch, index of this process and number of
             processes → an endless iterator of this process's rows of the batches.
@@ -403,7 +403,8 @@ class _Run:
 
     def _means(self, totals: Mapping[str, float]) -> dict[str, float]:
         means = gradients.means(totals)
-        return {**means, **self.job.objective.derived(means)} if means else means
+        derive = self.job.objective.derived_metrics
+        return {**means, **derive(means)} if means else means
 
     def _learning_rate(self, step: int) -> float:
         optimizer: Any = self.engine.optimizer

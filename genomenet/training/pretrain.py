@@ -75,7 +75,7 @@ def run(
                 f"split 'train' of {genome.path} has only {len(train)} windows of"
                 f" {window.bases} bases, fewer than batch_size={settings.batch_size}"
             )
-        fewest = family_module.fewest_rows(config, devices.num_replicas)
+        fewest = family_module.min_batch_size(config, devices.num_replicas)
         if settings.batch_size < fewest:
             raise ValueError(
                 f"batch_size={settings.batch_size} is too small: the objective"

@@ -26,23 +26,23 @@ __all__ = [
     "BertMaskedLM",
     "Config",
     "attend",
+    "attribution_baseline",
     "build",
-    "derived",
+    "derived_metrics",
     "embed",
-    "fewest_rows",
     "from_dict",
     "loss",
+    "min_batch_size",
+    "min_length",
+    "mutant_reader",
     "num_parameters",
     "on_spans",
     "predict_masked",
     "read_out",
     "reader",
-    "resume",
-    "shortest",
     "spans",
     "to_dict",
     "trivial_baseline",
-    "unread",
     "width",
     "window",
     "with_dropout",
@@ -59,7 +59,7 @@ READOUTS: Final = (  # in addition to the pools
 )
 CLASSIFIER_POOL: Final = "mean"
 CLASSIFIER_RATE: Final = 3e-4  # peak rate of fine-tuning with batches of 32
-resume: Final = None  # every state depends on all bases
+mutant_reader: Final = None  # every state depends on all bases
 
 
 def build(config: Config, **kwargs: Any) -> BertMaskedLM:
@@ -233,7 +233,7 @@ def predict_masked(
     return ops.log_softmax(ops.cast(model.predict_tokens(states), "float32"))
 
 
-def derived(means: Mapping[str, float]) -> dict[str, float]:
+def derived_metrics(means: Mapping[str, float]) -> dict[str, float]:
     """Returns the perplexity, the exponential of the mean loss."""
     return {"perplexity": math.exp(min(means["loss"], 700.0))}
 
@@ -243,7 +243,7 @@ def reader(model: BertMaskedLM) -> Any:
     return model.backbone.embedding
 
 
-def unread(model: BertMaskedLM, x: Any, codes: Any) -> tuple[Any, Any]:
+def attribution_baseline(model: BertMaskedLM, x: Any, codes: Any) -> tuple[Any, Any]:
     """Returns the mean embedding of all k-mers, and which tokens are k-mers.
 
     Args:
@@ -288,7 +288,7 @@ def width(config: Config) -> int:
     return config.hidden_size
 
 
-def fewest_rows(config: Config, num_replicas: int = 1) -> int:
+def min_batch_size(config: Config, num_replicas: int = 1) -> int:
     """Returns the smallest batch size; no row depends on another.
 
     Args:
@@ -306,6 +306,6 @@ def fewest_rows(config: Config, num_replicas: int = 1) -> int:
     return num_replicas
 
 
-def shortest(config: Config) -> int:
+def min_length(config: Config) -> int:
     """Returns the length, in bases, of the shortest sequence it can embed: a k-mer."""
     return config.kmer

@@ -59,7 +59,7 @@ def loss(
     logits = model.predict_tokens(picked)  # (B, P, V)
     per_row, accuracy, count = masked_lm.masked_lm(logits, targets, weights)
     total = ops.maximum(ops.sum(count), 1.0)
-    # A tenth of the targets is not masked, where copying the input is correct.
+    # A tenth of the targets keep their token, so the model can copy them.
     shown = ops.take_along_axis(masked.inputs, positions, axis=1)
     is_hidden = weights * ops.cast(shown == kmer.MASK_ID, "float32")
     best = ops.cast(ops.argmax(logits, axis=-1), "int32")

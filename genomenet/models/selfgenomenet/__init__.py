@@ -25,23 +25,23 @@ __all__ = [
     "Config",
     "SelfGenomeNet",
     "attend",
+    "attribution_baseline",
     "build",
-    "derived",
+    "derived_metrics",
     "embed",
-    "fewest_rows",
     "from_dict",
     "loss",
+    "min_batch_size",
+    "min_length",
+    "mutant_reader",
     "num_parameters",
     "on_spans",
     "predict_masked",
     "read_out",
     "reader",
-    "resume",
-    "shortest",
     "spans",
     "to_dict",
     "trivial_baseline",
-    "unread",
     "width",
     "window",
     "with_dropout",
@@ -54,7 +54,9 @@ CLASSIFIER_POOL: Final = "max"  # a site may lie anywhere; see docs/log.md
 CLASSIFIER_RATE: Final = 2e-3  # peak rate with batches of 32; see docs/log.md
 attend: Final = None  # no attention
 predict_masked: Final = None  # no masked tokens
-resume: Final = family.Resume(keep=mutants.keep, read_out=mutants.read_out)
+mutant_reader: Final = family.MutantReader(
+    prepare=mutants.prepare, read_out=mutants.read_out
+)
 
 
 def build(config: Config, **kwargs: Any) -> SelfGenomeNet:
@@ -159,7 +161,7 @@ def read_out(
     return [pool(name) for name in names]
 
 
-def derived(means: Mapping[str, float]) -> dict[str, float]:
+def derived_metrics(means: Mapping[str, float]) -> dict[str, float]:
     """Returns no metrics in addition to those of the loss."""
     del means
     return {}
@@ -170,7 +172,7 @@ def reader(model: SelfGenomeNet) -> Any:
     return model.context_net.encoder
 
 
-def unread(model: SelfGenomeNet, x: Any, codes: Any) -> tuple[Any, Any]:
+def attribution_baseline(model: SelfGenomeNet, x: Any, codes: Any) -> tuple[Any, Any]:
     """Returns one-hot vectors of 1/4 for each base, and which codes are bases.
 
     Args:
@@ -214,7 +216,7 @@ def width(config: Config) -> int:
     return config.units
 
 
-def fewest_rows(config: Config, num_replicas: int = 1) -> int:
+def min_batch_size(config: Config, num_replicas: int = 1) -> int:
     """Returns the smallest batch size that has negatives.
 
     Args:
@@ -227,6 +229,6 @@ def fewest_rows(config: Config, num_replicas: int = 1) -> int:
     return 2 if config.negatives == "global" else 2 * num_replicas
 
 
-def shortest(config: Config) -> int:
+def min_length(config: Config) -> int:
     """Returns the length, in bases, of the shortest sequence it can embed: a patch."""
     return config.kernel_size

@@ -13,8 +13,9 @@ class Objective(NamedTuple):
     """The prediction target for the context of a window, gap + 1 patches ahead."""
 
     predicts: str
-    """The context of the rest, read from its end ("strand") or forward from the zero
-    state ("suffix"); or the encoder's output ("latent")."""
+    """What is predicted: "strand": the state of the other strand after the rest of the
+    window; "suffix": the state after the rest, read forward; "latent": the encoder
+    output gap + 1 patches ahead."""
     is_fixed: bool = False
     """Whether only the position in the middle is scored."""
     is_complemented: bool = False

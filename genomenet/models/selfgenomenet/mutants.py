@@ -13,7 +13,7 @@ from genomenet.models.selfgenomenet import backbone
 _MAX: Final = "max"
 
 
-def keep(model: backbone.SelfGenomeNet, bases: Any) -> dict[str, Any]:
+def prepare(model: backbone.SelfGenomeNet, bases: Any) -> dict[str, Any]:
     """Computes the states that mutants of a sequence share with it.
 
     Args:
@@ -69,7 +69,7 @@ def read_out(
 
     Args:
         model: Self-GenomeNet.
-        kept: Result of `keep` for the sequence.
+        kept: Result of `prepare` for the sequence.
         bases: Mutants, (M, L), padded like the sequence.
         names: As for `selfgenomenet.read_out`, but not "none".
         first: Index of the first base in which each differs, int32, (M,), ascending.
