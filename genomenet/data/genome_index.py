@@ -184,8 +184,8 @@ def plan(
     bases = sum(unit.bases for unit in units)
     raise sources.DatasetError(
         f"{bases:,} bases are too few for {len(shares)} splits: with "
-        f"chunk_length={chunk_length} they make {len(units)} unit"
-        f"{'s' * (len(units) > 1)} that cannot be divided; use {advice}"
+        f"chunk_length={chunk_length} they make only {len(units)} piece"
+        f"{'s' * (len(units) > 1)}, and every split needs one; use {advice}"
     )
 
 

@@ -49,6 +49,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     path = folder / "config.json"
     content = json_file.read(path)
     is_ours = isinstance(content, dict) and type(content.get("format")) is int
+    if isinstance(content, dict) and "family" in content and "format" not in content:
+        raise ValueError(f'{path} lacks "format": {FORMAT}')
     if not is_ours or content["format"] != FORMAT:
         raise ValueError(f"{path} is not a model of format {FORMAT}")
     if not isinstance(content.get("model"), dict):

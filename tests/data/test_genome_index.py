@@ -99,6 +99,7 @@ def test_too_few_units_name_options_that_work(tmp_path, length):
         build([path], chunk_length=1_000, min_length=20)
     message = str(error.value)
     assert "too few for 3 splits" in message
+    assert "every split needs one" in message
     if "chunk_length=" in message.split("use ")[1]:
         shorter = int(message.split("use chunk_length=")[1].split()[0])
         assert all(build([path], chunk_length=shorter)[1].values())

@@ -373,6 +373,13 @@ def test_fields_of_a_config(copy, part, key, value, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_config_without_a_format(copy):
+    path = copy("classifier")
+    edit(path, lambda c: c.pop("format"))
+    with pytest.raises(ValueError, match='lacks "format": 1'):
+        folder.load_model(path)
+
+
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
