@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tqdm
 
-from genomenet import atomic, task_kinds
+from genomenet import atomic, models, task_kinds
 from genomenet.dna import alphabet, encode
 from genomenet.inference import writers
 from genomenet.models import classifier
@@ -100,7 +100,8 @@ def saturation_mutagenesis(
 
     Raises:
         ValueError: If the model or a sequence is not usable, the model has no such
-            score, or a likelihood is requested for deletions or insertions.
+            score, or a likelihood is requested for deletions or insertions. Lengths
+            are checked before the first sequence is read.
     """
     if isinstance(sequences, str | bytes):
         sequences = [sequences]
@@ -114,6 +115,7 @@ def saturation_mutagenesis(
     if isinstance(model, str | os.PathLike):
         model = folder_lib.load_model(model)
     model = classifier.graph_of(model)
+    _check_lengths(model, names, codes)
     longest = max(map(len, codes))
     effects = np.full((len(codes), longest, 4), np.nan, np.float32)
     deleted = effects[..., 0].copy() if deletions else None
@@ -225,6 +227,26 @@ def write(mutations: Mutagenesis, path: str | os.PathLike[str]) -> None:
                     [name, str(position), letter, *map(writers.digits, row.tolist())]
                 )
                 file.write(f"{line}\n".encode())
+
+
+def _check_lengths(
+    model: Any, names: Sequence[str], sequences: Sequence[npt.NDArray[np.uint8]]
+) -> None:
+    """Raises ValueError if a sequence is too short or too long for a model."""
+    is_classifier = isinstance(model, classifier.Classifier)
+    config = model.encoder.config if is_classifier else model.config
+    shortest = models.family_of(model).min_length(config)
+    for name, codes in zip(names, sequences, strict=True):
+        if len(codes) < shortest:
+            raise ValueError(
+                f"record {name!r}: {len(codes)} bases are too few: the model reads at"
+                f" least {shortest}"
+            )
+        if not is_classifier and len(codes) > config.max_length:
+            raise ValueError(
+                f"record {name!r}: {len(codes)} bases are too many: the model reads at"
+                f" most {config.max_length}"
+            )
 
 
 def _substituted(

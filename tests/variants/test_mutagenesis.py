@@ -7,7 +7,7 @@ from genomenet.dna import encode
 from genomenet.inference import predict
 from genomenet.models import bert, classifier
 from genomenet.models import classifier_config as config_lib
-from genomenet.variants import mutagenesis, score_files
+from genomenet.variants import mutagenesis, score_files, scores
 from tests import harness
 
 TEXT = "".join(np.random.default_rng(4).choice(list("ACGT"), 40))
@@ -90,3 +90,15 @@ def test_arguments_are_checked(model):
         mutagenesis.saturation_mutagenesis(model, [])
     with pytest.raises(ValueError, match="'!' at position 1"):
         mutagenesis.saturation_mutagenesis(model, ["!"])
+
+
+def test_lengths_are_checked_before_the_first_sequence_is_read(model, monkeypatch):
+    monkeypatch.setattr(scores, "Scorer", None)
+    with pytest.raises(ValueError, match="record 'b': 3 bases are too few.* least 8"):
+        mutagenesis.saturation_mutagenesis(
+            model, [TEXT, "ACG"], names=["a", "b"], score="prob_b"
+        )
+    encoder = bert.build(bert.from_dict(harness.BERT))
+    most = encoder.config.max_length
+    with pytest.raises(ValueError, match=f"'1': {most + 1} .* too many.* most {most}"):
+        mutagenesis.saturation_mutagenesis(encoder, "A" * (most + 1))
