@@ -17,8 +17,8 @@ from genomenet import command_flags
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Name of a folder in models/, or the path of one. The head of a classifier is also"
-    " used if it matches the task.",
+    "Name of a folder in models/, or the path of one. If it is a classifier with the"
+    " same classes, training starts from its head too.",
     required=True,
 )
 _GIVEN = command_flags.define_labelled()
@@ -51,9 +51,9 @@ _TRAIN = flags.DEFINE_enum(
     None,
     ["all", "head", "head_first"],
     "Weights to train. head: a linear probe; head_first: a linear probe, then all"
-    " weights. Default: all. For a model with weights and at most 1,000 training"
-    " sequences: a linear head over selected readouts, then all weights if that is"
-    " better on held-out sequences.",
+    " weights. Default: all. If the model has weights and there are at most 1,000"
+    " training sequences: choose a linear head, then train all weights if held-out"
+    " sequences say that this is better.",
 )
 _POOL = flags.DEFINE_enum(
     "pool",
@@ -79,22 +79,22 @@ _STRANDS = flags.DEFINE_enum(
 _QUICK = flags.DEFINE_bool(
     "quick",
     False,
-    "Where readouts are selected, train only the linear head, without trying to train"
-    " all weights.",
+    "Keep the chosen linear head; do not try to train all weights. Has an effect only"
+    " with at most 1,000 training sequences.",
 )
 _FOLDS = flags.DEFINE_integer(
     "folds",
     None,
-    "Folds of the training split. One model is trained per fold, without it, and scored"
-    " on it; the release averages the probabilities of all models.",
+    "Train N models, each without one fold of the training split; score each on its"
+    " fold; release their mean as one classifier.",
     lower_bound=2,
 )
 _WINDOW = flags.DEFINE_integer(
     "window",
     None,
-    "Bases per window (default: the length of the longest sequence if it is at most"
-    " twice the training length of the model, else the training length); longer"
-    " sequences are read in windows.",
+    "Bases per window (default: the length of the longest sequence; if that is over"
+    " twice the model's training length, the training length); longer sequences are"
+    " read in windows.",
     lower_bound=1,
 )
 _OVER_WINDOWS = flags.DEFINE_enum(
@@ -127,8 +127,8 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate",
     None,
-    "Peak learning rate (default: the family's; a tenth of it for head_first; 1e-2 for"
-    " a linear probe).",
+    "Peak learning rate (default: depends on the architecture; a tenth of it for"
+    " head_first, 0.01 for head).",
     lower_bound=0,
 )
 _DROPOUT = flags.DEFINE_float("dropout", 0.1, "Share of channels dropped in training.")

@@ -250,6 +250,11 @@ def fit_classifier(
     )
     for line in report_lib.describe(loaded):
         say(line)
+    if workdir is not None and pathlib.Path(workdir, "results/metrics.json").is_file():
+        say(
+            f"{os.fspath(workdir)} holds a finished run: the same data and settings"
+            " give the same classifier, and its results are written again"
+        )
     fixed = (init, train, pool, over_windows, augment, both_strands)
     is_few = given.model is not None and len(loaded[examples.TRAIN]) <= finetune.FEW
     train = train or (finetune.HEAD_FIRST if is_few else finetune.ALL)

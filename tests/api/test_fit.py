@@ -145,6 +145,7 @@ def test_folds_become_one_classifier(preset, labelled, tmp_path):
     np.testing.assert_array_equal(
         again.classifier.predict(sequences), found.classifier.predict(sequences)
     )
+    assert any("run holds a finished run" in line for line in lines)
     with pytest.raises(ValueError, match=r"plan\.folds: 3 → 4"):
         genomenet.fit_classifier(preset, labelled, **{**options, "folds": 4})
     few = sequences[:8], labels[:8]
@@ -162,4 +163,8 @@ def test_folds_become_one_classifier(preset, labelled, tmp_path):
     assert found.classifier.config.encoders == 1
     kept = json.loads((work / "results" / "metrics.json").read_text())
     assert len(kept["folds"]["selections"]) == 3
+    assert kept["protocol"]["pool"] is None
+    card = (work / "export" / "few" / "README.md").read_text()
+    assert "Mean of 3 linear heads over " in card
+    assert "steps" not in card
     agree(work, found, sequences, renamed, tmp_path)
