@@ -47,25 +47,31 @@ class Result:
 
     def describe(self) -> str:
         """Returns one line that states the choice and the reasons."""
-        choice = self.choice
-        name = "Pearson" if _is_regression(self.run) else "AUROC"
-        scores = " and ".join(
-            f"{value:.3f} on {_STRANDS[strands]}"
+        choice, count = self.choice, len(self.choice.members)
+        model: Any = self.run.model
+        is_regression = model.config.task == task_kinds.REGRESSION
+        name = "Pearson" if is_regression else "AUROC"
+        scores = ", ".join(
+            f"{value:.3f} with {_STRANDS[strands]}"
             for strands, value in choice.of_strands.items()
         )
+        heads = f"the mean of {count} linear heads" if count > 1 else "a linear head"
+        number = len(choice.tried)
         line = (
-            f"linear head: {', '.join(choice.readout)} of {_STRANDS[choice.strands]}:"
-            f" {len(choice.tried)} linear heads were compared by cross-validation"
-            f" ({name} {scores}; {choice.score:.3f} on rows held out of the choice)"
+            f"{'best head' if self.is_tuned else 'chosen'}: {heads}"
+            f" ({', '.join(choice.readout)}), {_STRANDS[choice.strands]}; {number}"
+            f" {'heads were' if number > 1 else 'head was'} compared by"
+            f" cross-validation; best {name} {scores}; {name} of the choice on"
+            f" sequences not used for it: {choice.score:.3f}"
         )
         if choice.strands == config_lib.FORWARD and choice.is_clear:
             line += "; strands tell the classes apart, so only one is read"
         if self.losses:
             line += (
-                f"; held-out loss {self.losses['head']:.3f}, of training the head and"
-                f" then all weights {self.losses['all']:.3f}"
+                f"; full training was tried{' and is kept' * self.is_tuned}: held-out"
+                f" loss {self.losses['all']:.3f} against {self.losses['head']:.3f} of"
+                f" the linear head{'' if self.is_tuned else ', which is kept'}"
             )
-            line += ", which is kept" if self.is_tuned else ", which is not kept"
         return line
 
     def to_json(self) -> dict[str, Any]:
@@ -441,8 +447,3 @@ def is_complete(train: examples.Examples, task: tasks.Task) -> bool:
     if task.kind in (task_kinds.BINARY, task_kinds.MULTICLASS):
         return len(np.unique(train.labels)) == len(task.classes)
     return bool(np.ptp(train.labels, axis=0).any())
-
-
-def _is_regression(run: loop.Result) -> bool:
-    model: Any = run.model
-    return model.config.task == task_kinds.REGRESSION

@@ -1,5 +1,7 @@
 """From few labels to one classifier, with a tiny encoder."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,8 @@ def test_a_strand_and_positions_are_found(tmp_path):
     assert found.choice.strands == "forward"
     assert "onehot" in found.choice.readout
     assert "so only one is read" in found.describe()
+    line = r"chosen: .*onehot.*\), one strand; 18 heads were .*; best AUROC .*"
+    assert re.match(line, found.describe())
     model = found.run.model
     assert model.config.readout == found.choice.readout
     assert not model.config.both_strands
@@ -107,7 +111,7 @@ def test_training_all_weights_is_dropped_where_it_does_not_help(
     found = run(data, tmp_path / "run", **names)
     assert not found.is_tuned
     assert found.losses["head"] == pytest.approx(found.losses["all"], abs=1e-4)
-    assert "which is not kept" in found.describe()
+    assert "linear head, which is kept" in found.describe()
     assert (tmp_path / "run" / "trial" / "0" / "metrics.jsonl").is_file()
     assert (tmp_path / "run" / "config.json").is_file()
 
@@ -121,7 +125,7 @@ def test_training_all_weights_is_kept_where_it_helps(tmp_path, monkeypatch):
     found = run(problem(), tmp_path / "run", settings=fast, plan=plan, **names)
     assert found.is_tuned
     assert found.run.model.config.strands == "both"
-    assert "which is kept" in found.describe()
+    assert "full training was tried and is kept" in found.describe()
     again = run(problem(), tmp_path / "run", settings=fast, plan=plan, **names)
     assert again.run.resumed
     for a, b in zip(found.run.model.weights, again.run.model.weights, strict=True):
