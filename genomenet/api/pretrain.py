@@ -34,7 +34,8 @@ class Pretrained:
 
     Attributes:
         metrics: Metrics of the last validation, and "steps".
-        history: Rows with "step", "loss" and, at steps with a validation, "val_loss".
+        history: Rows with "step" and "loss", and rows of a validation with "step" and
+            "val_loss".
         workdir: Folder of the run, with the release in `export/`; None if nothing was
             kept.
         resumed: Whether the run had already finished before this call.
@@ -64,10 +65,8 @@ class Pretrained:
     def __repr__(self) -> str:
         scores = ", ".join(progress_lib.describe(self.metrics, "val_"))
         done = "finished before" if self.resumed else "finished"
-        lines = [
-            f"{done}: {int(self.metrics['steps'])} steps, validation"
-            f" {scores or 'not validated'}"
-        ]
+        validation = f"validation {scores}" if scores else "not validated"
+        lines = [f"{done}: {int(self.metrics['steps'])} steps, {validation}"]
         if self.workdir is None or self.release is None:
             return lines[0]
         if (curves := self.workdir / "learning_curves.png").exists():
@@ -92,7 +91,7 @@ def pretrain(
     model: str | os.PathLike[str],
     dataset: str = DATASET,
     *,
-    fasta: Sequence[str] | str | None = None,
+    fasta: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] | None = None,
     splits: str = prepared.SPLITS,
     chunk_length: int = prepared.CHUNK_LENGTH,
     data_dir: str | os.PathLike[str] | None = None,
@@ -122,7 +121,8 @@ def pretrain(
         distribute: Devices, as for `training.engines.devices`.
         flags_text: Command-line flags, stored in the folder of the run and in the
             release.
-        tell: Called with each progress line; prints to stderr by default.
+        tell: Called with each message about packing and export; prints to stderr by
+            default.
         **options: Fields of `training.settings.Settings`, such as `steps` and
             `batch_size`, and of the family's config, such as `objective` or `masking`.
             They override the model's `config.json`.
@@ -141,6 +141,11 @@ def pretrain(
         >>> run.model.embed(["ACGTTGCA" * 20]).shape
         (1, 512)
     """
+    files = _files(fasta)
+    if not files and (splits, chunk_length) != (prepared.SPLITS, prepared.CHUNK_LENGTH):
+        raise ValueError("splits and chunk_length need fasta: datasets have their own")
+    if init not in (inits := (start_lib.RANDOM, start_lib.PRETRAINED)):
+        raise ValueError(f"init must be {' or '.join(inits)}, got {init!r}")
     say = tell or (lambda line: print(line, file=sys.stderr))
     devices = engines.devices(distribute)
     start = None
@@ -157,10 +162,9 @@ def pretrain(
         ranking.read(config.npmi, config.kmer)  # raises early if it is unusable
     with tempfile.TemporaryDirectory() as temporary:
         path = pathlib.Path(workdir or temporary)
-        if fasta:
-            paths = [fasta] if isinstance(fasta, str) else fasta
+        if files:
             chunking: Any = {"splits": splits, "chunk_length": chunk_length}
-            genome = _pack(paths, path / "genome.npz", say, **chunking)
+            genome = _pack(files, path / "genome.npz", say, **chunking)
         else:
             genome = _read(dataset, data_dir, verify)
         if is_ranked:
@@ -200,6 +204,18 @@ def pretrain(
     )
 
 
+def _files(
+    fasta: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] | None,
+) -> list[str]:
+    """Returns the paths of sequence files, none if there is a dataset instead."""
+    if fasta is None:
+        return []
+    paths = [fasta] if isinstance(fasta, str | os.PathLike) else fasta
+    if not (files := [os.fspath(path) for path in paths]):
+        raise ValueError("fasta names no file")
+    return files
+
+
 def _read(
     name: str, data_dir: str | os.PathLike[str] | None, verify: bool
 ) -> prepared.Genome:
@@ -223,9 +239,16 @@ def _pack(
     **options: Any,
 ) -> prepared.Genome:
     """Returns the genome of sequence files, packed once into the folder of the run."""
-    if path.exists():
-        return prepared.read(path)
     name = pathlib.PurePath(files[0]).name.partition(".")[0]
+    if path.exists():
+        packed = prepared.read(path)
+        wanted = {"name": name, **options}
+        if wrong := {
+            k: v for k, v in packed.identity().items() if wanted.get(k, v) != v
+        }:
+            text = ", ".join(f"{key}={value}" for key, value in wrong.items())
+            raise ValueError(f"{path} was packed with {text}: take another workdir")
+        return packed
     paths = reader.expand(files)
     with progress.bar("packing", progress.guessed_bases(paths), show=True) as update:
         return prepared.pack(

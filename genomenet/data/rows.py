@@ -33,15 +33,16 @@ _ORDER, _PHASE, _CUT, _STRAND = range(4)
 class Rows:
     """The rows of one split.
 
-    Every epoch holds each window of the grid once, in a different order. A window with
-    too many N is replaced by the next one in that order.
+    Every epoch visits each window of the grid once, in a new order. In place of a
+    window with too many N, it takes the next window in that order again.
 
     Args:
         genome: The bases.
         chunks: Half-open intervals of the split in the genome, int64, (C, 2). Each
             window lies inside one chunk.
         window: How chunks are divided into rows.
-        seed: Seed of the order, the phases, the segments and the keys.
+        seed: Seed of the order, the phases, the segments, the strands and the
+            keys.
 
     Raises:
         ValueError: If no chunk is as long as a window.
@@ -130,8 +131,9 @@ class Rows:
 def permuted(index: Index, size: int, key: Words) -> Index:
     """Applies a keyed permutation of `range(size)` to indices.
 
-    Nothing is stored: this is a Feistel network over pairs of digits, one of which is
-    below about the square root of `size`. Results beyond the end are permuted again.
+    Nothing is stored. An index is written as two digits, each below about the square
+    root of `size`, and a Feistel network mixes them. A result of `size` or more is
+    permuted again.
 
     Args:
         index: Indices in [0, size), int64, (B,).

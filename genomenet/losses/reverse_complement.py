@@ -43,12 +43,13 @@ def reverse_complement_contrastive(
     targets: Any = None,
     row_offset: Any = 0,
 ) -> tuple[Any, Any]:
-    """Predicts the reverse complement of the rest of a sequence, contrastively.
+    """Computes the contrastive loss of predicting the reverse complement of the rest.
 
     The 2B rows are [S ; RC(S)]: rows b and (b + B) mod 2B are one sequence. The state
     after patches 1..j predicts, over a gap of i patches, the state of the other strand
-    after its first P-j-i patches, that is, after the rest of the sequence. One batched
-    matrix product per gap compares it with every row at the same j.
+    after its first P-j-i patches, that is, after the rest of the sequence. For
+    each gap, one batched matrix product compares each prediction with the targets of
+    all rows at the same j.
 
     Args:
         predictions: One float tensor per gap i, (2B, P-i-1, H): the projected

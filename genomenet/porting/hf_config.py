@@ -147,6 +147,11 @@ def read(values: Mapping[str, Any], **fields: Any) -> bert.Config:
     numeric = {key: values[key] for key in _NUMERIC if key in values}
     config_fields.check_types(bert.Config, numeric)
     k = sizes[values["vocab_size"]]
+    if values.get("kmer", k) != k:
+        raise ValueError(
+            f"config.json: kmer={values['kmer']!r} contradicts"
+            f" vocab_size={values['vocab_size']}, which is that of k = {k}"
+        )
     positions = values.get("max_position_embeddings", 512)
     return bert.Config(**numeric, kmer=k, **{"length": positions, **fields})
 

@@ -266,13 +266,17 @@ def fit(
 
 
 def score(logits: Array, truth: Array, task: tasks.Task) -> float:
-    """Returns the AUROC of logits, or Pearson's correlation; NaN where undefined.
+    """Returns the AUROC of logits, or Pearson's correlation.
 
-    For several classes it is the mean over pairs, for several labels over labels.
+    For several classes, it is the mean over pairs of classes. For several labels, it
+    is the mean over labels. It is NaN if all labels are equal. If all logits of a
+    regression are equal, it is 0.
     """
     from sklearn import metrics
 
     if task.kind == task_kinds.REGRESSION:
+        if not np.ptp(truth):
+            return float("nan")
         if not np.ptp(logits):
             return 0.0
         return float(np.corrcoef(logits[:, 0], truth)[0, 1])

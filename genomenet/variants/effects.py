@@ -256,7 +256,8 @@ def renamed(genome: genome_lib.Genome, contigs: Iterable[str]) -> str:
     pairs = [(c, name) for c, name in pairs if name not in (None, c)]
     if not pairs:
         return ""
-    more = f", and {len(pairs) - 1} others" if len(pairs) > 1 else ""
+    others = len(pairs) - 1
+    more = f", and {others} other{'s'[: others > 1]}" if others else ""
     return f"contig names differ: {pairs[0][0]} is {pairs[0][1]} in the genome{more}"
 
 

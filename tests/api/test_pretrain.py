@@ -53,8 +53,26 @@ def test_files_are_packed_in_the_folder_of_the_run(preset, tmp_path):
         loaded.embed(sequences), run.model.embed(sequences), atol=1e-5
     )
     assert genomenet.pretrain(preset, **given, **SETTINGS).resumed
+    path.rename(tmp_path / "other.fa")
+    with pytest.raises(ValueError, match="packed with name=genome"):
+        genomenet.pretrain(
+            preset, **{**given, "fasta": tmp_path / "other.fa"}, **SETTINGS
+        )
 
 
 def test_an_option_that_is_none_is_refused(preset, tiny_genome):
     with pytest.raises(ValueError, match="colour"):
         genomenet.pretrain(preset, str(tiny_genome), colour="red")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fasta": []}, "fasta names no file"),
+        ({"init": "Pretrained"}, "init must be random or pretrained, got 'Pretrained'"),
+        ({"splits": "80/10/10"}, "need fasta"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(preset, options, message):
+    with pytest.raises(ValueError, match=message):
+        genomenet.pretrain(preset, steps=1, **options)

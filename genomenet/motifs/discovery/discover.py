@@ -428,4 +428,7 @@ def _num_threads() -> int:
 def _power(log_pvalue: float) -> str:
     """Formats a p-value given by its logarithm; it may be arbitrarily small."""
     exponent = math.floor(log_pvalue / math.log(10))
-    return f"{math.exp(log_pvalue - exponent * math.log(10)):.1f}e{exponent:+03d}"
+    digits = f"{math.exp(log_pvalue - exponent * math.log(10)):.1f}"
+    if digits == "10.0":
+        digits, exponent = "1.0", exponent + 1
+    return f"{digits}e{exponent:+03d}"
