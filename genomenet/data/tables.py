@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from genomenet.data import sources, text_files
 from genomenet.dna import encode, reader
@@ -151,16 +151,8 @@ def read_fields(
     Raises:
         DatasetError: If the file is not usable as a table.
     """
-    number = 1  # the header
     with text_files.opened(path) as text:
-        try:
-            for number, values in _lines(
-                text, path, required, columns or {}, on_error or _refuse
-            ):
-                yield number, values
-        except csv.Error as e:
-            cause = f"not readable as a table: {e}"
-            raise sources.error(path, cause, number + 1) from None
+        yield from _lines(text, path, required, columns or {}, on_error or _refuse)
 
 
 def kmer_length(path: str) -> int:
@@ -219,7 +211,7 @@ def is_table(path: str) -> bool:
         return False
     if first.startswith(">"):
         return False
-    names = first.replace(",", "\t").replace(";", "\t").split("\t")
+    names = first.lstrip("#").replace(",", "\t").replace(";", "\t").split("\t")
     is_named = path.lower().endswith(_ENDINGS)
     return is_named or SEQUENCE in [n.strip(' "\r\n').lower() for n in names]
 
@@ -267,7 +259,8 @@ def column(name: str, columns: Mapping[str, str]) -> str:
     Returns:
         The column type, or the name in lower case if it is not in `columns`.
     """
-    return columns.get(name, columns.get(name.lower(), name.lower()))
+    lower = {written.lower(): type_ for written, type_ in columns.items()}
+    return columns.get(name, lower.get(name.lower(), name.lower()))
 
 
 def split_name(name: str) -> str:
@@ -297,17 +290,19 @@ def _lines(
         cause = "a FASTA file, not a table (genomenet.build_dataset: use class_fasta)"
         raise sources.error(path, cause)
     delimiter = next((d for d in _DELIMITERS if d in first), "\t")
-    header = next(_records(csv.reader([first.lstrip("#")], delimiter=delimiter)))
+    parsed = csv.reader([first.lstrip("#")], delimiter=delimiter)
+    header = next(_records(parsed, path, 1))
     if cause := next(filter(None, map(wrong_text, map(str.strip, header))), ""):
         raise sources.error(path, f"its header {cause}: {_listed(header)}", 1)
     names = [column(name.strip(), columns) for name in header]
-    for name in required:
-        if (times := names.count(name)) != 1:
+    for name in dict.fromkeys([*required, SEQUENCE, LABEL, ID, SPLIT]):
+        times = names.count(name)
+        if times > 1 or (name in required and not times):
             cause = f"{times or 'no'} column{'s' * (times > 1)} {name!r} in its header"
             raise sources.error(path, f"{cause}; found: {_listed(header)}")
     rest = text_files.lines(text, path, 1)
     parsed = csv.reader(rest, delimiter=delimiter, strict=True)
-    for fields in _records(parsed):
+    for fields in _records(parsed, path, 2):
         number = parsed.line_num + 1  # with the header
         if not fields or (len(fields) == 1 and not fields[0].strip()):
             continue
@@ -318,13 +313,19 @@ def _lines(
         yield number, dict(zip(names, map(str.strip, fields), strict=True))
 
 
-def _records(parsed: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Yields records; restores the limit on fields, which is one per process."""
+def _records(parsed: Any, path: str, first: int) -> Iterator[list[str]]:
+    """Yields the records of a `csv.reader`, which begins at the line `first`.
+
+    The limit on the size of fields, which is one per process, is restored each time.
+    """
     record: list[str] | None = []
     while record is not None:
         before = csv.field_size_limit(text_files.MAX_LINE)
         try:
             record = next(parsed, None)
+        except csv.Error as e:
+            cause = f"not readable as a table: {e}"
+            raise sources.error(path, cause, first + parsed.line_num - 1) from None
         finally:
             csv.field_size_limit(before)
         if record is not None:

@@ -191,6 +191,9 @@ def _named(
             on_error(files.error(source, cause))
             continue
         name = words[0].decode("utf-8", "replace")
+        if not name:
+            on_error(files.error(source, "a record has no name"))
+            continue
         if not name.isprintable():
             cause = f"header {index} has an unreadable name {name!a}"
             on_error(files.error(source, cause))
@@ -210,7 +213,7 @@ def _reads(text: TextIO, source: str) -> Iterator[tuple[str, str]]:
     last = "the first read"
     try:
         for title, letters, _ in _parse_fastq(text):
-            name, _, rest = title.partition(" ")
+            name, rest = (*title.split(None, 1), "", "")[:2]
             if rest[:2] in ("1:", "2:") and not name.endswith(("/1", "/2")):
                 title = f"{name}/{rest[0]}"
             last = f"the read after {name!a}"
@@ -233,6 +236,7 @@ def _flat(
         Scanner.GenBankScanner() if kind == files.GENBANK else Scanner.EmblScanner()
     )
     lines = _FlatLines(text, source, kind, start=scanner.RECORD_START)
+    has_records = False
     parse = cast(Callable[..., Any], scanner.parse)  # pyright: ignore[reportUnknownMemberType]
     while True:
         try:
@@ -252,9 +256,10 @@ def _flat(
             cause = f"not readable as {kind}: {str(e) or type(e).__name__}"
             raise files.error(source, cause, record=lines.name) from None
         if record is None:
-            if not lines.name:
+            if not has_records:
                 raise files.error(source, f"no record in this {kind} file")
             return
+        has_records = True
         if lines.is_inside:
             raise lines.truncated()
         name = lines.name if record.id in _NAMELESS else record.id

@@ -28,6 +28,7 @@ THRESHOLD: Final = 0.5
 
 _COVERAGE: Final = (2.5, 97.5)  # percentiles of the resamples
 _BLOCK: Final = 1 << 19  # weights that are held in memory at once
+_ROUNDING: Final = 1e-3  # by which a probability may be outside [0, 1]
 _SHOWN: Final = 10  # classes named in a warning
 
 _Metric = Callable[[weighted.Array], dict[str, weighted.Array]]
@@ -251,6 +252,8 @@ def checked(
         if not np.isfinite(truth).all():
             raise ValueError("the truth holds numbers that are not finite")
         return truth, predicted
+    if predicted.min() < -_ROUNDING or predicted.max() > 1 + _ROUNDING:
+        raise ValueError("predictions must be probabilities, 0 to 1")
     largest = 1 if task.kind == task_kinds.MULTI_LABEL else classes - 1
     if truth.dtype.kind not in "iub" or truth.min() < 0 or truth.max() > largest:
         raise ValueError(f"truth must hold whole numbers 0 to {largest}")
@@ -384,7 +387,8 @@ def _warnings(
             same = f"the model predicts {predicted[0]:g} {everywhere}"
             reasons.append(same)
             warnings = [same]
-        return warnings + _undefined(undefined, " and ".join(reasons))
+        reason = " and ".join(reasons) or "its values hardly differ"
+        return warnings + _undefined(undefined, reason)
     absent = [name for name in task.classes if not counts["truth"][name]]
     reasons = [f"the test set has no example {_of_classes(absent)}"] if absent else []
     warnings = []

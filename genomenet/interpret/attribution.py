@@ -162,9 +162,10 @@ def explain(
         target = target_of(model.config, target)
         points = steps if method == INTEGRATED_GRADIENTS else 0
         output = _output(model.config, target)
-        score = _gradient(model, output, reference, points)
         if method == MUTATIONS:
             score = _mutations(model, output, batch_size)
+        else:
+            score = _gradient(model, output, reference, points)
     all_codes = [codes for _, codes in sequences]
     padded = encode.pad(all_codes)
     longest = padded.shape[1]

@@ -274,3 +274,19 @@ def test_the_limit_of_fields_is_that_of_the_process(tmp_path):
     before = csv.field_size_limit()
     for _ in tables.read_tables([str(path)]):
         assert csv.field_size_limit() == before
+
+
+def test_a_broken_line_is_named_after_empty_lines(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text('sequence\tlabel\n\n\n\n"AC"GT\tx\n')
+    with pytest.raises(sources.DatasetError, match="line 5"):
+        list(tables.read_fields(str(path), required=("sequence",)))
+
+
+def test_optional_columns_occur_once_and_headers_may_be_comments(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("#sequence\tlabel\tsplit\tsplit\nACGT\tx\ttrain\ttest\n")
+    assert tables.is_table(str(path))
+    with pytest.raises(sources.DatasetError, match="2 columns 'split'"):
+        list(tables.read_fields(str(path), required=("sequence",)))
+    assert tables.column("SEQ", {"Seq": "sequence"}) == "sequence"

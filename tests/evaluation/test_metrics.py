@@ -366,3 +366,10 @@ def test_ranking_groups_ties():
     assert ranking.group.tolist() == [1, 0, 1, 2]
     sums = ranking.sums(np.array([[1.0], [2.0], [4.0], [8.0]]))
     assert sums.tolist() == [[2.0], [5.0], [8.0]]
+
+
+def test_logits_are_no_probabilities():
+    logits = np.array([[3.0, -3.0], [-3.0, 3.0]])
+    task = tasks.Task(kind="binary", classes=("a", "b"))
+    with pytest.raises(ValueError, match="must be probabilities"):
+        metrics.score(task, np.array([0, 1]), logits)
