@@ -34,6 +34,22 @@ def define_genome() -> tuple[
     return genome, width
 
 
+def define_prepared() -> tuple[flags.FlagHolder[str | None], flags.FlagHolder[bool]]:
+    """Defines --data_dir and --verify, for commands that read prepared datasets."""
+    data_dir = flags.DEFINE_string(
+        "data_dir",
+        None,
+        "Folder of all datasets (default: $TFDS_DATA_DIR or ~/tensorflow_datasets).",
+    )
+    verify = flags.DEFINE_bool(
+        "verify",
+        False,
+        "Compare the checksums of all files of --dataset first. Without it, only sizes"
+        " and ends of files are compared.",
+    )
+    return data_dir, verify
+
+
 @dataclasses.dataclass(frozen=True)
 class Labelled:
     """Flags of labelled sequences: a dataset or tables."""
@@ -73,7 +89,10 @@ def define_labelled() -> Labelled:
             "dataset", None, "Name of a dataset of labelled sequences, or its folder."
         ),
         data_dir=flags.DEFINE_string(
-            "data_dir", None, "Folder of all datasets (default: as in TFDS)."
+            "data_dir",
+            None,
+            "Folder of all datasets (default: $TFDS_DATA_DIR or"
+            " ~/tensorflow_datasets).",
         ),
         table=flags.DEFINE_string(
             "table",

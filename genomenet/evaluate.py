@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import app, flags
 
-from genomenet import task_kinds
+from genomenet import command_flags, task_kinds
 
 _PROTOCOL = flags.DEFINE_enum(
     "protocol",
@@ -39,15 +39,7 @@ _FROM_SCRATCH = flags.DEFINE_bool(
 _DATASET = flags.DEFINE_string(
     "dataset", None, "Name of a dataset of labelled sequences, or its folder."
 )
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of all datasets (default: as in TFDS)."
-)
-_VERIFY = flags.DEFINE_bool(
-    "verify",
-    False,
-    "Read all of --dataset first and compare checksums, not only sizes and ends of"
-    " files.",
-)
+_DATA_DIR, _VERIFY = command_flags.define_prepared()
 _TABLE = flags.DEFINE_string(
     "table", None, "TSV or CSV with columns sequence, label, as for genomenet.finetune."
 )
@@ -86,6 +78,8 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 _AGAIN = "run the same command again to go on"
+
+flags.adopt_module_key_flags(command_flags)
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
+from genomenet import command_flags
+
 if TYPE_CHECKING:
     from genomenet.data import kmer_ranking
 
@@ -26,15 +28,7 @@ _DATASET = flags.DEFINE_string(
     None,
     "Name or folder of a prepared dataset, to count k-mers in its training split.",
 )
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of all datasets (default: as in TFDS)."
-)
-_VERIFY = flags.DEFINE_bool(
-    "verify",
-    False,
-    "Read all of --dataset first and compare checksums, not only sizes and ends of"
-    " files.",
-)
+_DATA_DIR, _VERIFY = command_flags.define_prepared()
 _COUNTS = flags.DEFINE_string(
     "counts", None, "Tab-separated table of k-mers and counts, instead of sequences."
 )
@@ -56,6 +50,8 @@ _OUTPUT = flags.DEFINE_string(
     required=True,
 )
 _NOTE = flags.DEFINE_string("note", "", "A comment on the sequences, for the header.")
+
+flags.adopt_module_key_flags(command_flags)
 
 
 def main() -> None:

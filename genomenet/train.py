@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from absl import flags
 
+from genomenet import command_flags
+
 _DEFAULT_DATASET: Final = "ecoli_k12"
 
 _MODEL = flags.DEFINE_string(
@@ -39,15 +41,7 @@ _CHUNK_LENGTH = flags.DEFINE_integer(
     "With --fasta: maximum length of a chunk, in bases.",
     lower_bound=100,
 )
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of all datasets (default: as in TFDS)."
-)
-_VERIFY = flags.DEFINE_bool(
-    "verify",
-    False,
-    "Read all of --dataset first and compare checksums, not only sizes and ends of"
-    " files.",
-)
+_DATA_DIR, _VERIFY = command_flags.define_prepared()
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run (default: runs/<model>-<dataset>)."
 )
@@ -155,6 +149,8 @@ _DISTRIBUTE = flags.DEFINE_enum(
     "Devices. auto: multi_worker if TF_CONFIG is set, mirrored on several GPUs, else"
     " none.",
 )
+
+flags.adopt_module_key_flags(command_flags)
 
 
 def main() -> None:

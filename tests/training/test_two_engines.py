@@ -194,10 +194,13 @@ def preset(tmp_path_factory):
     return path
 
 
-def command(preset, fasta, folder, *more):
+def command(preset, fasta, folder, *more, dataset=None):
+    source = [f"--fasta={fasta}", "--chunk_length=400"]
+    if dataset is not None:
+        source = [f"--dataset={dataset}"]
     return [
-        *("-m", "genomenet.train", f"--model={preset}"),
-        *(f"--fasta={fasta}", f"--workdir={folder}", "--chunk_length=400"),
+        *("-m", "genomenet.train", f"--model={preset}", *source),
+        f"--workdir={folder}",
         *("--steps=60", "--batch_size=8", "--learning_rate=1e-2"),
         *("--checkpoint_every=5", "--eval_every=30", *more),
     ]
@@ -290,8 +293,7 @@ def test_two_processes_train_as_one(finished, preset, fasta, tmp_path):
             "JAX_NUM_PROCESSES": "2",
             "JAX_PROCESS_ID": str(index),
         }
-        arguments = command(preset, fasta, tmp_path / "shared")
-        arguments += ["--fasta=", f"--dataset={packed}"]
+        arguments = command(preset, fasta, tmp_path / "shared", dataset=packed)
         processes.append(start(environment, *arguments))
     outputs = [finish(process) for process in processes]
     assert "finished: 60 steps" in outputs[0]
@@ -307,7 +309,7 @@ def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
     cases = [
         (["--model=no_such_model"], "no_such_model"),
         ([f"--fasta={tmp_path}/none.fa"], "none.fa"),
-        (["--fasta=", f"--dataset={tmp_path}/none.npz"], "none.npz"),
+        (["--fasta="], "fasta names no file"),
         ([f"--workdir={finished}", "--seed=9"], "training.seed: 0 → 9"),
         (["--init=pretrained"], "tiny has no trained weights for init=pretrained"),
         (["--distribute=multi_worker"], "JAX_COORDINATOR_ADDRESS"),
@@ -320,6 +322,9 @@ def test_bad_flags_are_one_line(finished, preset, fasta, on_jax, tmp_path):
         assert line.startswith("train: ")
         assert message in line
         assert "Traceback" not in output
+    missing = f"{tmp_path}/none.npz"
+    output = finish(on_jax(*command(preset, fasta, tmp_path / "m", dataset=missing)), 1)
+    assert "none.npz" in output.splitlines()[-1]
 
 
 @pytest.mark.slow
