@@ -74,11 +74,12 @@ def read(
 ) -> Iterator[Record]:
     """Reads sequence files, one record in memory at a time.
 
-    Files are opened when the first record is requested; then all files must exist.
+    No file is opened before the first record is requested. All files must exist at
+    that time.
 
     Args:
         paths: Files, patterns such as `genomes/*.fa.gz`, or `-` for standard input.
-            Files are read in the given order, the matches of one pattern sorted.
+            Files are read in the given order; the matches of a pattern are sorted.
         unique: Whether a name that occurs twice, in any of the files, is an error.
             Names of reads (FASTQ) are too many to remember and are not checked.
         on_error: Called with the error of a record, which is then skipped, instead of

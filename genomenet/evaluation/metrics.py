@@ -132,9 +132,9 @@ def score(
     positive class for two classes; for more, squared errors are summed over classes.
     The expected calibration error ("ece"), in 15 bins of equal width, is about the
     probability of the positive class for two classes, and of the predicted class for
-    more. A resample is noisier than the rows, so that its "ece" is larger: the interval
-    of "ece" is that of the draws reflected at the value, and contains the value. The
-    value is its upper bound if nearly all draws are larger.
+    more. Resampling adds noise, which makes "ece" larger. The draws of "ece" are
+    therefore mirrored at the value before the percentiles are taken. The interval
+    always contains the value, which is its upper bound if nearly all draws are larger.
 
     Args:
         task: The task.

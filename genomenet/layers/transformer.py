@@ -14,7 +14,7 @@ from keras import ops
 from genomenet.layers import dropout as dropout_lib
 from genomenet.layers import initializers
 
-_MOST_ROWS: Final = 2**14  # of a table for which one-hot products are faster
+_MOST_ROWS: Final = 2**14  # largest table, in rows, for which one-hot products are used
 
 
 @keras.saving.register_keras_serializable(package="genomenet")
@@ -144,7 +144,7 @@ class TokenEmbedding(keras.layers.Layer):
 
 @functools.cache
 def _adds_slowly() -> bool:
-    """Whether scatter-adds to the same row run serially: on a GPU with JAX."""
+    """Whether additions to one row wait for each other, as on a GPU with JAX."""
     if keras.backend.backend() != "jax":
         return False
     return any(d.startswith("gpu") for d in keras.distribution.list_devices())

@@ -61,7 +61,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         _check_text("config", content)
         _check(content, is_trained=is_trained)
     except RecursionError:
-        raise ValueError(f"{path} is not JSON: it is nested too deeply") from None
+        raise ValueError(f"{path} is nested too deeply") from None
     except ValueError as e:
         raise ValueError(f"{path}: {e}") from e
     return content

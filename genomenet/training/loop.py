@@ -74,15 +74,15 @@ class Job:
         objective: Has `loss(model, batch, *, training, gather)` and
             `derived_metrics(means)`, as in `genomenet.models.family.Family`.
         make_model: Builds the model with its initial weights, under the strategy.
-        batches: Index of the first batch, index of this process and number of
-            processes → an endless iterator of this process's rows of the batches.
+        batches: Function of the index of the first batch, the index of this process
+            and the number of processes. Yields this process's rows without end.
         held_out: Batches of the validation split; the same at every evaluation.
         bases_per_row: Bases in a row.
         baseline: Computes the chance-level loss and accuracy for a model, as
             "val_chance_loss" and "val_chance".
         is_done: Decides from the rows of `metrics.jsonl` whether to end early.
-        best: File for the weights of the evaluation with the lowest loss, which the
-            run returns; if None it returns the last weights.
+        best: File for the weights with the lowest validation loss. The run returns
+            these weights; if None, it returns the last ones.
         parts: Number of parts of each batch, which `batches` yields one by one. Their
             gradients are summed, which saves memory and gives the same step.
     """

@@ -133,10 +133,10 @@ def choose(
 ) -> Choice:
     """Compares linear heads by cross-validation.
 
-    Heads are compared by the loss of their held-out logits, scaled by the best common
-    factor. Few rows are split into folds repeatedly. The chosen strands are those with
-    the largest total weight of heads. Their best heads are scaled to equal spread and
-    averaged, with weights that decrease with the loss.
+    The held-out logits of each head are multiplied by the factor that gives the lowest
+    loss, and heads are compared by it. Few rows are split into folds repeatedly. The
+    chosen strands are those with the largest total weight of heads. Their best heads
+    are scaled to equal spread and averaged, with weights that decrease with the loss.
 
     Args:
         features: Features of all training rows.

@@ -30,7 +30,7 @@ def loss(
         model: The model.
         batch: "bases", uint8, (B, L); "key", uint32, (B, 2), from which the masks are
             drawn; and, if rows hold several sequences, "segment", (B, L).
-        training: Whether to drop channels, and spans beyond `num_targets`.
+        training: Whether to use dropout and to limit rows to `num_targets` targets.
         gather: Not used: no row depends on another.
 
     Returns:

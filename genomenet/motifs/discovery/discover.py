@@ -1,9 +1,9 @@
 """Discovery of motifs that distinguish primary sequences from controls.
 
 The seeds are words that occur in more primary sequences than controls. The best seeds
-become matrices. Each is refined with its own sites until it separates the two sets no
-better. Held-out sequences determine the significance of the result. Then the sites of
-the motif are erased, and the search is repeated.
+become matrices. Each matrix is refined with its own sites until its separation of the
+two sets stops improving. Held-out sequences determine the significance of the result.
+Then the sites of the motif are erased, and the search is repeated.
 """
 
 from __future__ import annotations
