@@ -22,7 +22,6 @@ from genomenet.models import family as family_lib
 from genomenet.training import finetune, loop, readouts
 from genomenet.training import settings as settings_lib
 
-_BASES: Final = 1 << 12  # embedded at once: more are no faster on a CPU
 _TRIAL: Final = "trial"
 _TRIALS: Final = 3  # largest number of folds on which training all weights is tried
 _CLEAR_ERRORS: Final = 3.0  # standard errors: a larger difference ends the trials
@@ -427,7 +426,8 @@ def _in_parts(
     """Applies a function to all rows, batching rows of similar length."""
     call = compiled.function(model, read)
     sequences = [split[row] for row in range(len(split))]
-    size = max(1, min(64, _BASES // int(split.lengths.max())))
+    most = models.get_family(model.family).BASES_AT_ONCE
+    size = max(1, min(64, most // int(split.lengths.max())))
     order, results = [], []
     for indices, rows in batches.by_length(sequences, batch_size=size):
         order.append(indices)

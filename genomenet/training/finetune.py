@@ -30,7 +30,6 @@ BEST: Final = "best.weights.h5"
 
 _HEAD_STEPS: Final = 200  # fewest steps of a head that is trained first
 _SAVE_STEPS: Final = 50  # fewest steps between checkpoints; an epoch may be one step
-_BASES: Final = 1 << 12  # read at once on a CPU: more take memory and save no time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,7 +156,8 @@ def run(
         train_arrays = reader.arrays(train, length, weights)
         parts = 1
         if devices.is_cpu and devices.num_replicas == 1 and plan.train != HEAD:
-            parts = batches.num_parts(settings.batch_size, length, most=_BASES)
+            most = models.get_family(family).BASES_AT_ONCE
+            parts = batches.num_parts(settings.batch_size, length, most=most)
 
         def endless(first: int, worker: int, num_workers: int) -> Any:
             whole = batches.endless(
@@ -363,7 +363,8 @@ class _Reader:
             return ops.stack(vectors, axis=1), ops.stack(is_valid, axis=1)
 
         call = compiled.function(model, read)
-        size = max(1, min(self._batch_size, _BASES // bases.shape[1]))
+        most = models.get_family(model.family).BASES_AT_ONCE
+        size = max(1, min(self._batch_size, most // bases.shape[1]))
         parts = [
             [array[: len(indices)] for array in call(rows)]
             for indices, rows in batches.by_length(list(bases), batch_size=size)

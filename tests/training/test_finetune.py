@@ -84,7 +84,7 @@ def test_a_motif_is_learnt(tmp_path):
 def test_parts_of_a_batch_make_the_same_step(tmp_path, monkeypatch):
     data = table(tmp_path, rows=40)
     whole = run(data, tmp_path / "whole", epochs=2)
-    monkeypatch.setattr(finetune, "_BASES", 4 * 60)
+    monkeypatch.setattr(selfgenomenet, "BASES_AT_ONCE", 4 * 60)
     parts = run(data, tmp_path / "parts", epochs=2)
     assert parts.config == whole.config
     for a, b in zip(whole.model.weights, parts.model.weights, strict=True):
